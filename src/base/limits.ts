@@ -1,0 +1,39 @@
+/**
+ * Hard limits. Those marked "wire" or "disk" shape bytes that outlive a process and are not configuration: changing one
+ * needs a new format version. The rest bound memory and work.
+ */
+/** wire, disk: bytes of a point id in UTF-8. */
+export const pointIdBytesMax = 512;
+/** wire, disk */
+export const dimensionMax = 65_536;
+/** wire: bytes of one point's payload as JSON. */
+export const payloadBytesMax = 1024 * 1024;
+/** wire: points in one write request. */
+export const batchPointsMax = 4_096;
+/** wire: bytes of one request at the gateway. */
+export const requestBytesMax = 32 * 1024 * 1024;
+/** wire, disk: bytes of one log entry; a larger write is cut into several by the gateway. */
+export const entryBytesMax = 4 * 1024 * 1024;
+export const searchKMax = 10_000;
+export const efMax = 10_000;
+export const hnswMMax = 128;
+export const efConstructionMax = 4_000;
+export const shardCountMax = 1_024;
+export const collectionCountMax = 10_000;
+/** wire: `[A-Za-z0-9_-]{1,128}`; names never make paths. */
+export const nameLengthMax = 128;
+export const deadlineMsMax = 600_000;
+/** Messages that wait in one actor's mailbox for data work; consensus and completions have their own lanes. */
+export const mailboxDataMax = 4_096;
+export const mailboxConsensusMax = 16_384;
+/** wire: bytes of one frame between threads or machines. */
+export const frameBytesMax = 64 * 1024 * 1024;
+/** Proposals a leader holds that have not been applied: bytes and count. */
+export const uncommittedBytesMax = 64 * 1024 * 1024;
+export const inflightProposalsMax = 4_096;
+/** Log entries kept in memory and on disk behind the applied index, for followers that lag: bytes. */
+export const logWindowBytesMax = 32 * 1024 * 1024;
+/** Points not yet linked into the graph before writes are refused with RESOURCE_EXHAUSTED. */
+export const unlinkedPointsMax = 4_096;
+/** wire: bytes of one snapshot chunk. */
+export const snapshotChunkBytesMax = 1024 * 1024;

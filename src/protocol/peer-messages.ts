@@ -1,0 +1,35 @@
+import { bytes, struct, varint } from './codec';
+import { clusterIdCodec, epochCodec, logIndexCodec, replicaIdCodec, shardIdCodec } from './ids';
+import { raftMessageCodec, snapshotMetaCodec } from './raft-messages';
+
+/** Every message between members of one group carries who they are and what they believe (DESIGN D7). */
+const peerHeader = {
+  cluster: clusterIdCodec,
+  shard: shardIdCodec,
+  epoch: epochCodec,
+  from: replicaIdCodec,
+  to: replicaIdCodec,
+};
+
+/** Between raft members of one group. Tags 1 to 19. Shard 0 is the placement driver's own group. */
+export const peerVariants = {
+  1: ['peer.raft', struct({ ...peerHeader, message: raftMessageCodec })],
+  /** `chunk` counts from 0; `last` is 1 with the final one. `checksum` is over `data`. `stream` names one attempt. */
+  2: [
+    'peer.snapshotChunk',
+    struct({
+      ...peerHeader,
+      meta: snapshotMetaCodec,
+      stream: varint,
+      chunk: varint,
+      last: varint,
+      checksum: varint,
+      data: bytes,
+    }),
+  ],
+  /** Asks for the chunk after `chunk`; `failed` 1 ends the stream. */
+  3: [
+    'peer.snapshotAck',
+    struct({ ...peerHeader, stream: varint, chunk: varint, failed: varint, index: logIndexCodec }),
+  ],
+} as const;

@@ -1,0 +1,127 @@
+import { bool, list, nullable, struct, type TypeOf, text, varint } from './codec';
+import { failureCodec } from './data-messages';
+import {
+  clusterIdCodec,
+  collectionIdCodec,
+  epochCodec,
+  logIndexCodec,
+  replicaIdCodec,
+  revisionCodec,
+  shardIdCodec,
+  termCodec,
+  workerIdCodec,
+} from './ids';
+import {
+  collectionRecordCodec,
+  hnswCodec,
+  metricCodec,
+  removeRecordCodec,
+  shardRecordCodec,
+  workerRecordCodec,
+} from './records';
+
+/**
+ * What a watcher holds after following the stream up to `revision`. With `full` the lists are the whole truth for the
+ * watcher's scope; otherwise they are what changed. Absence from a list never destroys anything (DESIGN D8).
+ */
+export const placementChangeCodec = struct({
+  cluster: clusterIdCodec,
+  revision: revisionCodec,
+  full: bool,
+  workers: list(workerRecordCodec),
+  collections: list(collectionRecordCodec),
+  collectionsDeleted: list(collectionIdCodec),
+  shards: list(shardRecordCodec),
+  shardsRetired: list(shardIdCodec),
+  removals: list(removeRecordCodec),
+});
+export type PlacementChange = TypeOf<typeof placementChangeCodec>;
+
+/** A replica's report in its worker's heartbeat; `leader` 0 is unknown. */
+export const replicaReportCodec = struct({
+  shard: shardIdCodec,
+  replica: replicaIdCodec,
+  epoch: epochCodec,
+  term: termCodec,
+  leader: replicaIdCodec,
+  appliedIndex: logIndexCodec,
+  points: varint,
+});
+export type ReplicaReport = TypeOf<typeof replicaReportCodec>;
+
+/** Soft state (DESIGN D8): who leads, as last heard. Sent outside the revisioned stream. */
+export const leaderHintCodec = struct({
+  shard: shardIdCodec,
+  epoch: epochCodec,
+  term: termCodec,
+  leader: replicaIdCodec,
+});
+export type LeaderHint = TypeOf<typeof leaderHintCodec>;
+
+const request = { request: varint };
+const reply = { request: varint, failure: nullable(failureCodec) };
+
+/** Between gateways, workers and the placement driver. Only its leader answers; others fail with NOT_LEADER. Tags 80 to 129. */
+export const placementVariants = {
+  80: [
+    'pd.registerWorker',
+    struct({
+      ...request,
+      cluster: clusterIdCodec,
+      node: text,
+      address: text,
+      zone: text,
+      rack: text,
+      storeIncarnation: text,
+      worker: workerIdCodec,
+    }),
+  ],
+  81: [
+    'pd.workerRegistered',
+    struct({ ...reply, cluster: clusterIdCodec, worker: workerIdCodec, revision: revisionCodec }),
+  ],
+  /** Load and soft state only; assignments travel by watch. */
+  82: [
+    'pd.heartbeat',
+    struct({
+      ...request,
+      cluster: clusterIdCodec,
+      worker: workerIdCodec,
+      replicas: list(replicaReportCodec),
+      removed: list(replicaIdCodec),
+    }),
+  ],
+  83: ['pd.heartbeatReply', struct({ ...reply, term: termCodec, revision: revisionCodec })],
+  84: [
+    'pd.createCollection',
+    struct({
+      ...request,
+      name: text,
+      dimension: varint,
+      metric: metricCodec,
+      hnsw: hnswCodec,
+      shardCount: varint,
+      replicationFactor: varint,
+    }),
+  ],
+  85: [
+    'pd.collectionCreated',
+    struct({ ...reply, collection: nullable(collectionRecordCodec), revision: revisionCodec }),
+  ],
+  86: ['pd.deleteCollection', struct({ ...request, name: text })],
+  87: ['pd.collectionDeleted', struct({ ...reply, revision: revisionCodec })],
+  /**
+   * Starts, or renews, a stream to the sender: everything after `fromRevision` for `worker` (0: the whole routing, for
+   * gateways). Renewed every few seconds; the driver drops a watcher that does not.
+   */
+  88: ['pd.watch', struct({ ...request, cluster: clusterIdCodec, worker: workerIdCodec, fromRevision: revisionCodec })],
+  89: [
+    'pd.watchEvent',
+    struct({ ...reply, term: termCodec, change: placementChangeCodec, leaders: list(leaderHintCodec) }),
+  ],
+  90: ['pd.status', struct(request)],
+  91: [
+    'pd.statusReply',
+    struct({ ...reply, leader: replicaIdCodec, term: termCodec, revision: revisionCodec, digest: text }),
+  ],
+} as const;
