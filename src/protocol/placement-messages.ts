@@ -124,4 +124,7 @@ export const placementVariants = {
     'pd.statusReply',
     struct({ ...reply, leader: replicaIdCodec, term: termCodec, revision: revisionCodec, digest: text }),
   ],
+  /** A replica to its supervisor: when its role, leader or term changes, and every second. */
+  100: ['replica.report', struct({ report: replicaReportCodec })],
+  101: ['replica.destroyed', struct({ replica: replicaIdCodec })],
 } as const;
