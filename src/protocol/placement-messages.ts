@@ -1,4 +1,4 @@
-import { bool, list, nullable, struct, type TypeOf, text, varint } from './codec';
+import { bool, list, nullable, oneOf, struct, type TypeOf, text, varint } from './codec';
 import { failureCodec } from './data-messages';
 import {
   clusterIdCodec,
@@ -22,10 +22,12 @@ import {
 
 /**
  * What a watcher holds after following the stream up to `revision`. With `full` the lists are the whole truth for the
- * watcher's scope; otherwise they are what changed. Absence from a list never destroys anything (DESIGN D8).
+ * watcher's scope; otherwise they are what changed after `fromRevision`: a watcher that stands before it has missed an
+ * event and must ask again. Absence from a list never destroys anything (DESIGN D8).
  */
 export const placementChangeCodec = struct({
   cluster: clusterIdCodec,
+  fromRevision: revisionCodec,
   revision: revisionCodec,
   full: bool,
   workers: list(workerRecordCodec),
@@ -127,4 +129,27 @@ export const placementVariants = {
   /** A replica to its supervisor: when its role, leader or term changes, and every second. */
   100: ['replica.report', struct({ report: replicaReportCodec })],
   101: ['replica.destroyed', struct({ replica: replicaIdCodec })],
+  /** What a worker's supervisor runs. Asked on its own machine; `worker` 0 is not yet registered. */
+  102: ['supervisor.status', struct(request)],
+  103: [
+    'supervisor.statusReply',
+    struct({
+      ...request,
+      /** Every replica it was told to run is running and knows its leader. */
+      ready: bool,
+      worker: workerIdCodec,
+      revision: revisionCodec,
+      replicas: list(
+        struct({
+          replica: replicaIdCodec,
+          shard: shardIdCodec,
+          state: oneOf('running', 'waiting', 'destroying', 'unlogging'),
+          /** Times it ended and was started again. */
+          restarts: varint,
+          /** True: it runs although the placement driver does not list it; kept, and for people to decide on. */
+          orphan: bool,
+        }),
+      ),
+    }),
+  ],
 } as const;
