@@ -1,0 +1,137 @@
+import type { ErrorCode } from '../base/errors';
+import { logIndex, nodeName, replicaId, revision, term, workerId } from '../base/ids';
+import type { Failure } from '../protocol/data-messages';
+import type { Message, MessageKind, MessageOf } from '../protocol/messages';
+
+/** A failure without the fields that only a shard can fill in. */
+export const failure = (code: ErrorCode, message: string, retryAfterMs = 0): Failure => ({
+  code,
+  message,
+  field: '',
+  retryAfterMs,
+  leader: '',
+  epoch: null,
+});
+
+type Refuse<K extends MessageKind> = (request: MessageOf<K>, failed: Failure) => Message;
+type DataRequest = 'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.status';
+type PlacementRequest =
+  | 'pd.registerWorker'
+  | 'pd.heartbeat'
+  | 'pd.createCollection'
+  | 'pd.deleteCollection'
+  | 'pd.watch'
+  | 'pd.status';
+
+const none = logIndex(0);
+const header = (
+  { request, shard }: { readonly request: number; readonly shard: MessageOf<'data.get'>['shard'] },
+  failed: Failure,
+) => ({ request, shard, failure: failed });
+
+const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
+  'data.write': (m, failed) => ({ kind: 'data.written', ...header(m, failed), index: none, affected: 0 }),
+  'data.search': (m, failed) => ({
+    kind: 'data.found',
+    ...header(m, failed),
+    hits: [],
+    stats: { strategy: 'scan', distances: 0, points: 0 },
+    appliedIndex: none,
+  }),
+  'data.get': (m, failed) => ({ kind: 'data.got', ...header(m, failed), points: [], appliedIndex: none }),
+  'data.scan': (m, failed) => ({
+    kind: 'data.scanned',
+    ...header(m, failed),
+    points: [],
+    done: false,
+    appliedIndex: none,
+  }),
+  'data.status': (m, failed) => ({
+    kind: 'data.statusReply',
+    ...header(m, failed),
+    replica: replicaId(0),
+    node: nodeName(''),
+    role: 'follower',
+    term: term(0),
+    leader: replicaId(0),
+    appliedIndex: none,
+    commitIndex: none,
+    points: 0,
+    unlinked: 0,
+    digest: '',
+  }),
+};
+
+const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
+  'pd.registerWorker': (m, failed) => ({
+    kind: 'pd.workerRegistered',
+    request: m.request,
+    failure: failed,
+    cluster: m.cluster,
+    worker: workerId(0),
+    revision: revision(0),
+  }),
+  'pd.heartbeat': (m, failed) => ({
+    kind: 'pd.heartbeatReply',
+    request: m.request,
+    failure: failed,
+    term: term(0),
+    revision: revision(0),
+  }),
+  'pd.createCollection': (m, failed) => ({
+    kind: 'pd.collectionCreated',
+    request: m.request,
+    failure: failed,
+    collection: null,
+    revision: revision(0),
+  }),
+  'pd.deleteCollection': (m, failed) => ({
+    kind: 'pd.collectionDeleted',
+    request: m.request,
+    failure: failed,
+    revision: revision(0),
+  }),
+  'pd.watch': (m, failed) => ({
+    kind: 'pd.watchEvent',
+    request: m.request,
+    failure: failed,
+    term: term(0),
+    change: {
+      cluster: m.cluster,
+      fromRevision: m.fromRevision,
+      revision: m.fromRevision,
+      full: false,
+      workers: [],
+      collections: [],
+      collectionsDeleted: [],
+      shards: [],
+      shardsRetired: [],
+      removals: [],
+    },
+    leaders: [],
+  }),
+  'pd.status': (m, failed) => ({
+    kind: 'pd.statusReply',
+    request: m.request,
+    failure: failed,
+    leader: replicaId(0),
+    term: term(0),
+    revision: revision(0),
+    digest: '',
+  }),
+};
+
+const refusals: { readonly [K in MessageKind]?: (request: never, failed: Failure) => Message } = {
+  ...ofData,
+  ...ofPlacement,
+};
+
+/**
+ * The reply that tells a request's sender it was not handled, or null for messages that nobody waits for. The request
+ * must not have reached its actor: the sender may repeat it safely.
+ */
+export function refusalOf(message: Message, failed: Failure): Message | null {
+  // The table pairs every kind with its own request type; the compiler cannot follow the pairing through a lookup.
+  const refuse = refusals[message.kind] as ((request: Message, failed: Failure) => Message) | undefined;
+  return refuse === undefined ? null : refuse(message, failed);
+}
