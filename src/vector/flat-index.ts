@@ -1,0 +1,178 @@
+import { VectronError } from '../base/errors';
+import { dimensionMax, efConstructionMax, efMax, hnswMMax, searchKMax } from '../base/limits';
+import { checkVector, checkWhole, similarity } from './metrics';
+import type { IndexOptions, SearchResult, VectorEngine, VectorIndex } from './ports';
+import { type Scored, TopK } from './top-k';
+
+/** Throws INVALID_ARGUMENT unless an index can be made with these options. */
+export function checkIndexOptions(options: IndexOptions): void {
+  checkWhole(options.dimension, 1, dimensionMax, 'dimension');
+  checkWhole(options.m, 2, hnswMMax, 'm');
+  checkWhole(options.efConstruction, 1, efConstructionMax, 'efConstruction');
+  checkWhole(options.capacity, 0, 2 ** 31 - 1, 'capacity');
+}
+
+/** A live point, or, without a vector, the memory of a removal. */
+interface Entry {
+  readonly version: number;
+  readonly vector: Float32Array | null;
+}
+
+/** What save() keeps: a file of an index that lives in memory. */
+export interface FlatFile {
+  readonly dimension: number;
+  readonly metric: IndexOptions['metric'];
+  readonly appliedIndex: number;
+  readonly entries: ReadonlyMap<string, Entry>;
+}
+
+/**
+ * A vector index without a graph: every search is an exact scan with float64 sums. It is the oracle the native index is
+ * compared with, and the index of the simulator, where it must be deterministic. Entries are immutable, so a saved file
+ * shares them.
+ */
+class FlatIndex implements VectorIndex {
+  appliedIndex = 0;
+  private entries = new Map<string, Entry>();
+  private live = 0;
+  private destroyed = false;
+
+  constructor(
+    private readonly options: IndexOptions,
+    private readonly engine: FlatEngine,
+  ) {}
+
+  get dimension(): number {
+    return this.options.dimension;
+  }
+  get size(): number {
+    return this.live;
+  }
+  get unlinked(): number {
+    return 0;
+  }
+  get tombstones(): number {
+    return 0;
+  }
+  get bytes(): number {
+    return this.live * this.options.dimension * 4;
+  }
+
+  put(id: string, version: number, vector: Float32Array): void {
+    checkVector(vector, this.options.dimension, 'vector');
+    this.replace(id, { version, vector: vector.slice() });
+  }
+
+  remove(id: string, version: number): void {
+    this.replace(id, { version, vector: null });
+  }
+
+  versionOf(id: string): number {
+    this.mustLive();
+    return this.entries.get(id)?.version ?? -1;
+  }
+
+  link(budgetMicros: number): number {
+    this.mustLive();
+    checkWhole(budgetMicros, 0, Number.MAX_SAFE_INTEGER, 'budgetMicros');
+    return 0;
+  }
+
+  search(query: Float32Array, k: number, ef: number): SearchResult {
+    checkWhole(ef, 0, efMax, 'ef');
+    return this.exact(query, k);
+  }
+
+  exact(query: Float32Array, k: number): SearchResult {
+    this.mustLive();
+    checkVector(query, this.options.dimension, 'query');
+    checkWhole(k, 1, searchKMax, 'k');
+    const best = new TopK<Scored>(k);
+    for (const [id, { vector }] of this.entries) {
+      if (vector !== null) best.offer({ id, score: Math.fround(similarity(this.options.metric, query, vector)) });
+    }
+    const hits = best.sorted();
+    return {
+      ids: hits.map((hit) => hit.id),
+      scores: Float32Array.from(hits, (hit) => hit.score),
+      strategy: 'scan',
+      distances: this.live,
+    };
+  }
+
+  save(path: string): void {
+    this.mustLive();
+    const { dimension, metric } = this.options;
+    this.engine.files.set(path, {
+      dimension,
+      metric,
+      appliedIndex: this.appliedIndex,
+      entries: new Map(this.entries),
+    });
+  }
+
+  load(file: FlatFile): void {
+    this.entries = new Map(file.entries);
+    this.appliedIndex = file.appliedIndex;
+    for (const entry of file.entries.values()) if (entry.vector !== null) this.live++;
+  }
+
+  checkSame(options: IndexOptions): void {
+    if (this.options.dimension === options.dimension && this.options.metric === options.metric) return;
+    throw new VectronError('FAILED_PRECONDITION', `index ${options.key} is open with other options`);
+  }
+
+  destroy(): void {
+    this.mustLive();
+    this.engine.forget(this.options.key, this);
+    this.entries.clear();
+    this.live = 0;
+    this.destroyed = true;
+  }
+
+  private replace(id: string, next: Entry): void {
+    this.mustLive();
+    checkWhole(next.version, 0, Number.MAX_SAFE_INTEGER, 'version');
+    const held = this.entries.get(id);
+    if (held !== undefined && held.version >= next.version) return;
+    if (held !== undefined && held.vector !== null) this.live--;
+    if (next.vector !== null) this.live++;
+    this.entries.set(id, next);
+  }
+
+  private mustLive(): void {
+    if (this.destroyed) throw new VectronError('FAILED_PRECONDITION', `index ${this.options.key} was destroyed`);
+  }
+}
+
+/**
+ * Flat indexes of one simulated process. `files` outlives an engine as a disk outlives a process: hand the same map to
+ * the next engine to restart.
+ */
+export class FlatEngine implements VectorEngine {
+  private readonly indexes = new Map<string, FlatIndex>();
+
+  constructor(readonly files: Map<string, FlatFile> = new Map()) {}
+
+  open(options: IndexOptions, path: string | null): VectorIndex {
+    checkIndexOptions(options);
+    const attached = this.indexes.get(options.key);
+    if (attached !== undefined) {
+      attached.checkSame(options);
+      return attached;
+    }
+    const index = new FlatIndex(options, this);
+    const file = path === null ? undefined : this.files.get(path);
+    if (file !== undefined && file.dimension === options.dimension && file.metric === options.metric) index.load(file);
+    this.indexes.set(options.key, index);
+    return index;
+  }
+
+  drop(key: string): void {
+    this.indexes.get(key)?.destroy();
+  }
+
+  forget(key: string, index: VectorIndex): void {
+    if (this.indexes.get(key) === index) this.indexes.delete(key);
+  }
+}
