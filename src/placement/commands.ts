@@ -1,0 +1,33 @@
+import { list, struct, type TypeOf, text, union, varint } from '../protocol/codec';
+import { nodeNameCodec, replicaIdCodec, workerIdCodec } from '../protocol/ids';
+import { hnswCodec, metricCodec } from '../protocol/records';
+
+/** What the placement driver's log entries of type `command` hold. Durable: never change a variant, add one. */
+export const placementOperationCodec = union({
+  /** The same node and store keep their worker id; a new store of a known node gets a new one. */
+  1: ['registerWorker', struct({ node: nodeNameCodec, address: text, zone: text, rack: text, storeIncarnation: text })],
+  /** `avoid`: workers that the proposing leader holds for dead. Soft knowledge enters the machine only this way. */
+  2: [
+    'createCollection',
+    struct({
+      name: text,
+      dimension: varint,
+      metric: metricCodec,
+      hnsw: hnswCodec,
+      shardCount: varint,
+      replicationFactor: varint,
+      avoid: list(workerIdCodec),
+    }),
+  ],
+  3: ['deleteCollection', struct({ name: text })],
+  /** The worker says that these replicas, which it was told to remove, are gone from its disks. */
+  4: ['confirmRemovals', struct({ worker: workerIdCodec, replicas: list(replicaIdCodec) })],
+});
+export type PlacementOperation = TypeOf<typeof placementOperationCodec>;
+export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract<
+  PlacementOperation,
+  { readonly kind: K }
+>;
+
+export const placementCommandCodec = union({ 1: ['v1', struct({ operation: placementOperationCodec })] });
+export type PlacementCommand = TypeOf<typeof placementCommandCodec>;

@@ -1,0 +1,290 @@
+import { present } from '../base/assert';
+import { asVectronError, VectronError } from '../base/errors';
+import {
+  type ClusterId,
+  collectionId,
+  type NodeName,
+  type ReplicaId,
+  type Revision,
+  replicaId,
+  revision,
+  shardId,
+  type WorkerId,
+  workerId,
+} from '../base/ids';
+import { collectionCountMax } from '../base/limits';
+import { decode, encode, list } from '../protocol/codec';
+import { tile } from '../protocol/key-hash';
+import type { PlacementChange } from '../protocol/placement-messages';
+import type { CollectionRecord, ShardRecord, WorkerRecord } from '../protocol/records';
+import { changesSince } from './changes';
+import { type Candidate, chooseWorkers } from './choose';
+import { type PlacementOperation, type PlacementOperationOf, placementCommandCodec } from './commands';
+import { digestOf } from './digest';
+import { type Row, type RowKey, RowStore, rowCodec } from './records';
+import { collectionError } from './validate';
+
+/** What became of one command. A rejected one changed nothing. */
+export type PlacementOutcome =
+  | { readonly kind: 'rejected'; readonly error: VectronError }
+  | { readonly kind: 'workerRegistered'; readonly worker: WorkerId; readonly revision: Revision }
+  | { readonly kind: 'collectionCreated'; readonly collection: CollectionRecord; readonly revision: Revision }
+  | { readonly kind: 'collectionDeleted'; readonly revision: Revision }
+  | { readonly kind: 'removalsConfirmed'; readonly revision: Revision };
+
+/** Why an operation cannot be done, or how to do it. */
+type Plan = VectronError | (() => PlacementOutcome);
+
+/** The placement driver's own group has the replica ids up to here; shards' replicas get those above. */
+export const placementReplicaIdMax = 99;
+/** Deletions that watchers can still hear of one by one; shapes the state, so the same on every node. */
+const tombstonesMax = 4_096;
+const retryAfterMs = 1_000;
+const rowsCodec = list(rowCodec, 10_000_000);
+
+/**
+ * The placement driver's state: workers, collections, shards and their members, orders to remove. Fed by its replicated
+ * log, one command after the other; called from one thread.
+ *
+ *  1. The state is a function of the commands applied, in their order: no clock, randomness or map order enters.
+ *  2. apply() is total: a command that cannot be done changes nothing, and its outcome says why.
+ *  3. Ids only grow and are never given out twice.
+ *  4. The ranges of a collection's shards tile the hash space; the replicas of a shard are on different workers.
+ *  5. Each command that changes anything does so under one new revision.
+ *  6. A replica leaves the members of a shard only together with a removal record, kept until its worker confirms.
+ */
+export class PlacementMachine {
+  private readonly names = new Map<string, CollectionRecord>();
+
+  private constructor(private readonly store: RowStore) {
+    for (const row of store.tables.collection.values()) this.names.set(row.record.name, row.record);
+  }
+
+  static fresh(cluster: ClusterId): PlacementMachine {
+    const store = new RowStore({
+      cluster,
+      revision: revision(0),
+      compacted: revision(0),
+      worker: 1,
+      collection: 1,
+      shard: 1,
+      replica: placementReplicaIdMax + 1,
+    });
+    store.setCounters(store.counters);
+    return new PlacementMachine(store);
+  }
+
+  /** From every row of another machine's state, in any order. */
+  static fromRows(rows: readonly Row[]): PlacementMachine {
+    return new PlacementMachine(RowStore.restore(rows));
+  }
+
+  /** From serialise(). Throws CORRUPT. */
+  static restore(bytes: Uint8Array): PlacementMachine {
+    return PlacementMachine.fromRows(decode(rowsCodec, bytes));
+  }
+
+  /** The whole state; equal states give equal bytes. */
+  serialise(): Uint8Array {
+    return encode(rowsCodec, this.store.sorted());
+  }
+
+  digest(): string {
+    return digestOf(this.serialise());
+  }
+
+  get cluster(): ClusterId {
+    return this.store.counters.cluster;
+  }
+
+  get revision(): Revision {
+    return this.store.counters.revision;
+  }
+
+  worker(id: WorkerId): WorkerRecord | null {
+    return this.store.tables.worker.get(id)?.record ?? null;
+  }
+
+  shard(id: number): ShardRecord | null {
+    return this.store.tables.shard.get(id)?.record ?? null;
+  }
+
+  /** Whether the worker has been told to remove the replica and has not confirmed it. */
+  isToRemove(worker: WorkerId, replica: ReplicaId): boolean {
+    return this.store.tables.removal.get(replica)?.record.worker === worker;
+  }
+
+  /** See changes.ts. `from` must not be ahead of `revision`. */
+  changesSince(from: Revision, worker: WorkerId): PlacementChange {
+    return changesSince(this.store, from, worker);
+  }
+
+  /** What must be written to disk since the last call; a null row is to be deleted. */
+  drainWrites(): { readonly key: RowKey; readonly row: Row | null }[] {
+    return this.store.drainWrites();
+  }
+
+  /** Why the operation would be rejected now; lets a leader refuse before anything reaches the log. */
+  check(operation: PlacementOperation): VectronError | null {
+    const plan = this.plan(operation);
+    return plan instanceof VectronError ? plan : null;
+  }
+
+  apply(command: Uint8Array): PlacementOutcome {
+    let operation: PlacementOperation;
+    try {
+      operation = decode(placementCommandCodec, command).operation;
+    } catch (thrown) {
+      return { kind: 'rejected', error: asVectronError(thrown) };
+    }
+    const plan = this.plan(operation);
+    return plan instanceof VectronError ? { kind: 'rejected', error: plan } : plan();
+  }
+
+  private plan(operation: PlacementOperation): Plan {
+    switch (operation.kind) {
+      case 'registerWorker':
+        return () => this.registerWorker(operation);
+      case 'createCollection':
+        return this.planCreation(operation);
+      case 'deleteCollection':
+        return this.planDeletion(operation);
+      case 'confirmRemovals':
+        return () => this.confirmRemovals(operation);
+    }
+  }
+
+  private registerWorker(wanted: PlacementOperationOf<'registerWorker'>): PlacementOutcome {
+    const ofNode = this.workersOf(wanted.node);
+    const known = ofNode.find((worker) => worker.storeIncarnation === wanted.storeIncarnation);
+    const id = known?.id ?? workerId(this.store.counters.worker);
+    const { kind: _, ...fields } = wanted;
+    const record: WorkerRecord = { id, ...fields, state: 'ready' };
+    const replaced = ofNode.filter((worker) => worker.id !== id && worker.state !== 'draining');
+    if (known === undefined || !sameWorker(known, record) || replaced.length > 0) {
+      const at = this.nextRevision({ worker: Math.max(this.store.counters.worker, id + 1) });
+      for (const worker of replaced) {
+        this.store.put({ kind: 'worker', revision: at, record: { ...worker, state: 'draining' } });
+      }
+      this.store.put({ kind: 'worker', revision: at, record });
+    }
+    return { kind: 'workerRegistered', worker: id, revision: this.revision };
+  }
+
+  private planCreation(wanted: PlacementOperationOf<'createCollection'>): Plan {
+    const error = collectionError(wanted);
+    if (error !== null) return error;
+    if (this.names.has(wanted.name)) {
+      return new VectronError('ALREADY_EXISTS', `collection ${wanted.name} exists`, { field: 'name' });
+    }
+    if (this.names.size >= collectionCountMax) {
+      return new VectronError('RESOURCE_EXHAUSTED', `${collectionCountMax} collections exist, which is the limit`);
+    }
+    const candidates = this.candidates(wanted.avoid);
+    if (candidates.length < wanted.replicationFactor) return this.tooFewWorkers(wanted, candidates.length);
+    return () => this.createCollection(wanted, candidates);
+  }
+
+  private tooFewWorkers(wanted: PlacementOperationOf<'createCollection'>, healthy: number): VectronError {
+    const registered = this.candidates([]).length;
+    const message = `${wanted.replicationFactor} replicas need as many ready workers; ${registered} are registered`;
+    return registered < wanted.replicationFactor
+      ? new VectronError('FAILED_PRECONDITION', message, { field: 'replicationFactor' })
+      : new VectronError('RESOURCE_EXHAUSTED', `${message}, ${healthy} of them alive`, { retryAfterMs });
+  }
+
+  private createCollection(
+    wanted: PlacementOperationOf<'createCollection'>,
+    candidates: readonly Candidate[],
+  ): PlacementOutcome {
+    const { counters } = this.store;
+    const { name, dimension, metric, hnsw, replicationFactor, shardCount } = wanted;
+    const at = this.nextRevision({
+      collection: counters.collection + 1,
+      shard: counters.shard + shardCount,
+      replica: counters.replica + shardCount * replicationFactor,
+    });
+    const id = collectionId(counters.collection);
+    const shards = tile(shardCount).map((range, i): ShardRecord => {
+      const members = chooseWorkers(candidates, replicationFactor).map(({ worker, node }, j) => ({
+        replica: replicaId(counters.replica + i * replicationFactor + j),
+        worker,
+        node,
+      }));
+      const epoch = { version: 1, confVersion: 1 };
+      return { id: shardId(counters.shard + i), collection: id, range, epoch, members };
+    });
+    const shardIds = shards.map((shard) => shard.id);
+    const collection: CollectionRecord = { id, name, dimension, metric, hnsw, replicationFactor, shardIds };
+    this.store.put({ kind: 'collection', revision: at, record: collection });
+    for (const record of shards) this.store.put({ kind: 'shard', revision: at, record });
+    this.names.set(name, collection);
+    return { kind: 'collectionCreated', collection, revision: at };
+  }
+
+  private planDeletion(wanted: PlacementOperationOf<'deleteCollection'>): Plan {
+    const collection = this.names.get(wanted.name);
+    if (collection !== undefined) return () => this.deleteCollection(collection);
+    return new VectronError('NOT_FOUND', `no collection ${wanted.name}`, { field: 'name' });
+  }
+
+  private deleteCollection(collection: CollectionRecord): PlacementOutcome {
+    const at = this.nextRevision({});
+    this.names.delete(collection.name);
+    this.store.remove('collection', collection.id);
+    this.store.put({ kind: 'collectionDeleted', revision: at, id: collection.id });
+    for (const id of collection.shardIds) this.retireShard(present(this.shard(id), `shard ${id}`), at);
+    this.store.compact(tombstonesMax);
+    return { kind: 'collectionDeleted', revision: at };
+  }
+
+  private retireShard(shard: ShardRecord, at: Revision): void {
+    this.store.remove('shard', shard.id);
+    this.store.put({ kind: 'shardRetired', revision: at, id: shard.id });
+    for (const { replica, worker } of shard.members) {
+      const { cluster } = this;
+      const { confVersion } = shard.epoch;
+      const record = { cluster, shard: shard.id, replica, worker, confVersion, shardRetired: true, revision: at };
+      this.store.put({ kind: 'removal', revision: at, record });
+    }
+  }
+
+  private confirmRemovals({ worker, replicas }: PlacementOperationOf<'confirmRemovals'>): PlacementOutcome {
+    const gone = replicas.filter((replica) => this.isToRemove(worker, replica));
+    if (gone.length > 0) this.nextRevision({});
+    for (const replica of gone) this.store.remove('removal', replica);
+    return { kind: 'removalsConfirmed', revision: this.revision };
+  }
+
+  private nextRevision(allocated: Partial<Record<'worker' | 'collection' | 'shard' | 'replica', number>>): Revision {
+    const next = revision(this.revision + 1);
+    this.store.setCounters({ ...this.store.counters, ...allocated, revision: next });
+    return next;
+  }
+
+  private workersOf(node: NodeName): WorkerRecord[] {
+    return [...this.store.tables.worker.values()].map((row) => row.record).filter((worker) => worker.node === node);
+  }
+
+  /** Ready workers that are not to be avoided, with how many replicas each has. */
+  private candidates(avoid: readonly WorkerId[]): Candidate[] {
+    const candidates = new Map<WorkerId, Candidate>();
+    for (const { record } of this.store.tables.worker.values()) {
+      if (record.state !== 'ready' || avoid.includes(record.id)) continue;
+      const { id, node, zone, rack } = record;
+      candidates.set(id, { worker: id, node, zone, rack, replicas: 0 });
+    }
+    for (const { record } of this.store.tables.shard.values()) {
+      for (const { worker } of record.members) {
+        const candidate = candidates.get(worker);
+        if (candidate !== undefined) candidate.replicas++;
+      }
+    }
+    return [...candidates.values()];
+  }
+}
+
+function sameWorker(a: WorkerRecord, b: WorkerRecord): boolean {
+  const fields = ['address', 'zone', 'rack', 'state'] as const;
+  return fields.every((field) => a[field] === b[field]);
+}
