@@ -1,0 +1,63 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { root, run } from './process.mjs';
+import { Problem, step } from './say.mjs';
+
+const addonFolder = join(root, 'build');
+
+export const addonFiles = () =>
+  existsSync(addonFolder)
+    ? readdirSync(addonFolder, { recursive: true }).filter((name) => String(name).endsWith('.node'))
+    : [];
+
+export async function buildAddon() {
+  await ensureSystemPackages();
+  await step('building the native addon', () => run(process.execPath, ['scripts/build-native.mjs'], { quiet: true }));
+}
+
+/** What the addon's build needs from the system: a file that proves it is there, and the package that brings it. */
+const needs = {
+  linux: [
+    { package: 'g++', anyOf: ['/usr/bin/c++', '/usr/bin/g++', '/usr/bin/clang++'] },
+    { package: 'make', anyOf: ['/usr/bin/make'] },
+    { package: 'cmake', anyOf: ['/usr/bin/cmake', '/usr/local/bin/cmake'] },
+    { package: 'libfaiss-dev', anyOf: ['/usr/include/faiss/IndexHNSW.h', '/usr/local/include/faiss/IndexHNSW.h'] },
+    {
+      package: 'libopenblas-dev',
+      anyOf: [
+        '/usr/lib/x86_64-linux-gnu/libopenblas.so',
+        '/usr/lib/x86_64-linux-gnu/libblas.so',
+        '/usr/lib64/libopenblas.so',
+      ],
+    },
+  ],
+  darwin: [
+    { package: 'faiss', anyOf: ['/opt/homebrew/include/faiss/IndexHNSW.h', '/usr/local/include/faiss/IndexHNSW.h'] },
+    { package: 'libomp', anyOf: ['/opt/homebrew/opt/libomp/include/omp.h', '/usr/local/opt/libomp/include/omp.h'] },
+    { package: 'cmake', anyOf: ['/opt/homebrew/bin/cmake', '/usr/local/bin/cmake'] },
+  ],
+};
+
+async function ensureSystemPackages() {
+  const missing = needs[process.platform].filter(({ anyOf }) => !anyOf.some((path) => existsSync(path)));
+  if (missing.length === 0) return;
+  const names = missing.map((need) => need.package);
+  if (!mayInstall()) throw new Problem(`missing system packages; install them with: ${installLine(names)}`);
+  console.error(`vectron: will install system packages ${names.join(', ')} (apt-get; VECTRON_NO_INSTALL=1 forbids it)`);
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  await step('apt-get update', () => run('apt-get', ['update', '-qq'], { quiet: true, env }));
+  await step(`apt-get install ${names.join(' ')}`, () =>
+    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...names], { quiet: true, env }),
+  );
+}
+
+const hasApt = () => existsSync('/usr/bin/apt-get');
+
+const mayInstall = () => hasApt() && process.getuid?.() === 0 && (process.env.VECTRON_NO_INSTALL ?? '') === '';
+
+function installLine(names) {
+  if (process.platform === 'darwin') return `brew install ${names.join(' ')}`;
+  const apt = `apt-get install ${names.join(' ')}`;
+  if (hasApt()) return process.getuid?.() === 0 ? apt : `sudo ${apt}`;
+  return `your package manager: ${names.join(', ')} (Debian's names)`;
+}
