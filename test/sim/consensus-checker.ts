@@ -1,0 +1,156 @@
+import type { LogIndex, ReplicaId, Term } from '../../src/base/ids';
+import type { Entry, RaftMessage } from '../../src/protocol/raft-messages';
+import type { RaftCore } from '../../src/raft/types';
+
+/** A violated promise: the run is red and its seed goes into the corpus. */
+export class Violation extends Error {
+  override readonly name = 'Violation';
+}
+
+function must(condition: boolean, message: () => string): asserts condition {
+  if (!condition) throw new Violation(message());
+}
+
+interface Watermark {
+  term: Term;
+  commit: LogIndex;
+  applied: LogIndex;
+}
+
+/**
+ * Watches one group from outside: every message that leaves a member, and every member after each event. What it
+ * remembers outlives all crashes, so that a promise made before one is held against what comes after it.
+ *
+ *  1. Election safety: one leader a term (Raft, figure 3).
+ *  2. One vote a term from each member, whatever it forgot in a crash.
+ *  3. Log matching: an entry of one index and term is the same everywhere, and so is the one before it.
+ *  4. State machine safety: what is committed at an index is committed there for ever, on every member.
+ *  5. Leader completeness: a leader's log holds every entry known to be committed.
+ *  6. Term, commit and applied never fall while a member runs; a term never falls at all.
+ *  7. Members that have applied the same index hold equal state.
+ */
+export class ConsensusChecker {
+  private readonly leaders = new Map<Term, ReplicaId>();
+  private readonly votes = new Map<string, ReplicaId>();
+  private readonly entries = new Map<string, string>();
+  private readonly committed: (string | undefined)[] = [];
+  private readonly digests = new Map<LogIndex, string>();
+  private readonly running = new Map<ReplicaId, Watermark>();
+  private readonly terms = new Map<ReplicaId, Term>();
+  private committedTo = 0 as LogIndex;
+  leaderChanges = 0;
+
+  constructor(private readonly group: string) {}
+
+  sent(message: RaftMessage): void {
+    if (message.kind === 'voteResponse' && message.granted) this.voted(message.from, message.term, message.to);
+    if (message.kind === 'voteRequest') this.voted(message.from, message.term, message.from);
+    if (message.kind === 'appendRequest') this.replicated(message.prevIndex, message.prevTerm, message.entries);
+  }
+
+  private voted(voter: ReplicaId, term: Term, candidate: ReplicaId): void {
+    const key = `${voter}:${term}`;
+    const before = this.votes.get(key);
+    must(before === undefined || before === candidate, () =>
+      this.say(`${voter} voted for both ${before} and ${candidate} in term ${term}`),
+    );
+    this.votes.set(key, candidate);
+  }
+
+  private replicated(prevIndex: LogIndex, prevTerm: Term, entries: readonly Entry[]): void {
+    let previous = prevTerm;
+    for (const entry of entries) {
+      const content = `${previous}:${entry.type}:${hashOf(entry.data)}`;
+      const key = `${entry.index}:${entry.term}`;
+      const known = this.entries.get(key);
+      must(known === undefined || known === content, () => this.say(`two entries of index and term ${key}`));
+      this.entries.set(key, content);
+      previous = entry.term;
+    }
+    must(entries.length === 0 || entries[0]?.index === prevIndex + 1, () => this.say('append with a gap'));
+  }
+
+  /** A member that stopped: its volatile watermarks may fall when it starts again. */
+  stopped(replica: ReplicaId): void {
+    this.running.delete(replica);
+  }
+
+  /** Looks at a member after an event that may have changed it. */
+  observe(raft: RaftCore, digest: () => string): void {
+    this.checkLeader(raft);
+    const before = this.running.get(raft.self);
+    if (before?.term === raft.term && before.commit === raft.commitIndex && before.applied === raft.appliedIndex) return;
+    this.checkMonotonic(raft, before);
+    this.checkCommitted(raft);
+    if (before?.applied !== raft.appliedIndex) this.checkDigest(raft, digest());
+    this.running.set(raft.self, { term: raft.term, commit: raft.commitIndex, applied: raft.appliedIndex });
+    this.terms.set(raft.self, raft.term);
+  }
+
+  private checkLeader(raft: RaftCore): void {
+    if (raft.role !== 'leader') return;
+    const known = this.leaders.get(raft.term);
+    must(known === undefined || known === raft.self, () =>
+      this.say(`term ${raft.term} has leaders ${known} and ${raft.self}`),
+    );
+    if (known !== undefined) return;
+    this.leaders.set(raft.term, raft.self);
+    this.leaderChanges++;
+    must(raft.lastIndex >= this.committedTo, () =>
+      this.say(`leader ${raft.self} of term ${raft.term} ends at ${raft.lastIndex}, committed to ${this.committedTo}`),
+    );
+    for (let index = raft.baseIndex + 1; index <= this.committedTo; index++) {
+      const held = raft.termAt(index as LogIndex);
+      const agreed = this.committed[index];
+      must(agreed === undefined || String(held) === agreed, () =>
+        this.say(`leader ${raft.self} lacks committed entry ${index} of term ${agreed}, has term ${held}`),
+      );
+    }
+  }
+
+  private checkMonotonic(raft: RaftCore, before: Watermark | undefined): void {
+    const term = this.terms.get(raft.self);
+    must(term === undefined || raft.term >= term, () => this.say(`${raft.self}: term fell from ${term} to ${raft.term}`));
+    must(raft.appliedIndex <= raft.commitIndex, () =>
+      this.say(`${raft.self}: applied ${raft.appliedIndex} beyond commit ${raft.commitIndex}`),
+    );
+    must(raft.commitIndex <= raft.lastIndex, () =>
+      this.say(`${raft.self}: commit ${raft.commitIndex} beyond last ${raft.lastIndex}`),
+    );
+    must(before === undefined || (raft.commitIndex >= before.commit && raft.appliedIndex >= before.applied), () =>
+      this.say(`${raft.self}: commit or applied fell`),
+    );
+  }
+
+  private checkCommitted(raft: RaftCore): void {
+    const from = Math.max(raft.baseIndex + 1, (this.running.get(raft.self)?.commit ?? 0) + 1);
+    for (let index = from; index <= raft.commitIndex; index++) {
+      const held = String(raft.termAt(index as LogIndex));
+      const agreed = this.committed[index];
+      must(agreed === undefined || agreed === held, () =>
+        this.say(`index ${index} committed in term ${agreed}, and on ${raft.self} in term ${held}`),
+      );
+      this.committed[index] = held;
+    }
+    if (raft.commitIndex > this.committedTo) this.committedTo = raft.commitIndex;
+  }
+
+  private checkDigest(raft: RaftCore, digest: string): void {
+    const known = this.digests.get(raft.appliedIndex);
+    must(known === undefined || known === digest, () =>
+      this.say(`${raft.self} at applied index ${raft.appliedIndex} has digest ${digest}, another had ${known}`),
+    );
+    this.digests.set(raft.appliedIndex, digest);
+  }
+
+  private say(what: string): string {
+    return `${this.group}: ${what}`;
+  }
+}
+
+/** FNV-1a, 32 bits (Fowler, Noll and Vo): to tell contents apart, not to protect them. */
+export function hashOf(data: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (const byte of data) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}

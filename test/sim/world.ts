@@ -1,0 +1,217 @@
+import { ByteWriter } from '../../src/base/bytes';
+import type { NodeName } from '../../src/base/ids';
+import { Prng } from '../../src/base/prng';
+import { type MonotonicMs, monotonicMs, wallMs } from '../../src/base/time';
+import { decode } from '../../src/protocol/codec';
+import { type Address, addressText, type Lane } from '../../src/protocol/envelope';
+import { type Message, messageCodec } from '../../src/protocol/messages';
+import { ActorHost } from '../../src/runtime/actor-host';
+import { hashOf } from './consensus-checker';
+import { EventQueue } from './event-queue';
+import { SimNetwork } from './network';
+import type { NetworkOptions } from './options';
+
+const wallAtStartMs = 1_700_000_000_000;
+/** A clock that stood still during a turn would never use up a turn's budget. */
+const clockStepMs = 0.001;
+
+export interface WorldHooks {
+  /** Every message that leaves a node, before its fate is decided. */
+  readonly onSent: (to: Address, from: Address, message: Message) => void;
+  /** After every event, with the node it touched. */
+  readonly onEvent: (node: SimNode | null) => void;
+  /** A handler threw: the hook decides what dies. */
+  readonly onThrown: (node: SimNode, thread: SimThread, actor: string, error: unknown) => void;
+}
+
+/** Virtual time, the network, and everything that runs on them. One seed decides everything. */
+export class SimWorld {
+  readonly random: Prng;
+  readonly network: SimNetwork;
+  readonly nodes = new Map<NodeName, SimNode>();
+  private readonly queue = new EventQueue();
+  private nowMs = 0;
+  eventCount = 0;
+  private digest = 0;
+
+  constructor(
+    seed: number,
+    network: NetworkOptions,
+    readonly hooks: WorldHooks,
+    private readonly trace: ((line: string) => void) | null,
+  ) {
+    this.random = new Prng(seed ^ 0x5eed);
+    this.network = new SimNetwork(network, this.random.fork());
+  }
+
+  get now(): number {
+    return this.nowMs;
+  }
+
+  /** A run's fingerprint: equal seeds must give equal ones. Draws once more, so that drifted randomness shows too. */
+  traceHash(): string {
+    return ((this.digest ^ this.random.uint32()) >>> 0).toString(16).padStart(8, '0');
+  }
+
+  note(line: string): void {
+    this.trace?.(`${this.nowMs.toFixed(3).padStart(12)} ${line}`);
+  }
+
+  schedule(delayMs: number, label: string, node: SimNode | null, run: () => void): void {
+    this.queue.push(this.nowMs + delayMs, label, () => {
+      run();
+      this.hooks.onEvent(node);
+    });
+  }
+
+  /** Runs events until virtual time reaches `untilMs` or `done` says so; false when time ran out first. */
+  runUntil(untilMs: number, done: () => boolean = () => false): boolean {
+    for (;;) {
+      if (done()) return true;
+      const next = this.queue.peekMs();
+      if (next === undefined || next > untilMs) {
+        this.nowMs = Math.max(this.nowMs, untilMs);
+        return false;
+      }
+      const event = this.queue.pop();
+      if (event === undefined) return false;
+      this.nowMs = Math.max(this.nowMs, event.atMs);
+      this.eventCount++;
+      this.digest = (Math.imul(this.digest, 31) + Math.floor(event.atMs * 1000) + event.label.length) | 0;
+      event.run();
+    }
+  }
+
+  tickClock(): MonotonicMs {
+    this.nowMs += clockStepMs;
+    return monotonicMs(this.nowMs);
+  }
+
+  /** Between nodes: encoded, so that what arrives shares no memory with what was sent. */
+  transmit(to: Address, from: Address, message: Message, lane: Lane): void {
+    this.hooks.onSent(to, from, message);
+    const delays = this.network.fate(from.node, to.node);
+    if (delays.length === 0) return this.note(`lost ${message.kind} ${addressText(from)} > ${addressText(to)}`);
+    const writer = new ByteWriter();
+    messageCodec.write(writer, message);
+    const bytes = writer.finish();
+    this.digest = (Math.imul(this.digest, 31) + hashOf(bytes.subarray(0, 64))) | 0;
+    const target = this.nodes.get(to.node);
+    for (const delayMs of delays) {
+      this.schedule(delayMs, message.kind, target ?? null, () => {
+        this.note(`${message.kind} ${addressText(from)} > ${addressText(to)}`);
+        target?.arrive(to, from, decode(messageCodec, bytes), lane);
+      });
+    }
+  }
+}
+
+/** A process or machine: some threads, and a directory that says which of them hosts an actor. */
+export class SimNode {
+  readonly threads = new Map<string, SimThread>();
+  up = true;
+
+  constructor(
+    readonly world: SimWorld,
+    readonly name: NodeName,
+  ) {
+    world.nodes.set(name, this);
+  }
+
+  addThread(name: string, completionDelayMs = 0.02): SimThread {
+    const thread = new SimThread(this, name, completionDelayMs);
+    this.threads.set(name, thread);
+    return thread;
+  }
+
+  threadOf(actor: string): SimThread | undefined {
+    for (const thread of this.threads.values()) if (thread.host.has(actor)) return thread;
+    return undefined;
+  }
+
+  arrive(to: Address, from: Address, message: Message, lane: Lane): void {
+    if (!this.up) return;
+    const thread = this.threadOf(to.actor);
+    if (thread === undefined) return this.world.note(`no actor ${addressText(to)} for ${message.kind}`);
+    thread.host.deliver(to, from, message, lane);
+    thread.wake();
+  }
+
+  /** From one actor of this node: to another thread of it, or out. */
+  route(source: SimThread, to: Address, from: Address, message: Message, lane: Lane): void {
+    if (to.node !== this.name) return this.world.transmit(to, from, message, lane);
+    const target = this.threadOf(to.actor);
+    if (target === undefined) return;
+    const delayMs = source.channelDelay(target.name);
+    this.world.schedule(delayMs, message.kind, this, () => {
+      if (!target.alive) return;
+      this.world.note(`${message.kind} ${addressText(from)} > ${addressText(to)}`);
+      target.host.deliver(to, from, message, lane);
+      target.wake();
+    });
+  }
+
+  /** Nothing of it runs on; its stores are for the caller to crash. */
+  kill(): void {
+    this.up = false;
+    for (const thread of this.threads.values()) thread.alive = false;
+    this.threads.clear();
+  }
+}
+
+/** One thread: an actor host driven by the event queue. Messages to another thread keep their order. */
+export class SimThread {
+  readonly host: ActorHost;
+  alive = true;
+  private wakeAtMs: number | null = null;
+  private readonly lastArrivalMs = new Map<string, number>();
+
+  constructor(
+    readonly node: SimNode,
+    readonly name: string,
+    private readonly completionDelayMs: number,
+  ) {
+    const { world } = node;
+    this.host = new ActorHost({
+      node: node.name,
+      clock: { now: () => world.tickClock(), wall: () => wallMs(wallAtStartMs + Math.floor(world.now)) },
+      random: world.random.fork(),
+      outbound: (to, from, message, lane) => node.route(this, to, from, message, lane),
+      onEnded: (address, reason, error) => {
+        if (!this.alive) return;
+        world.note(`ended ${addressText(address)}: ${reason}`);
+        world.hooks.onThrown(node, this, address.actor, error);
+      },
+      elsewhere: (actor) => node.threadOf(actor) !== undefined,
+      onWork: () => this.wake(),
+    });
+  }
+
+  /** How long a message to another thread takes; for the log thread that is its sync. Order is kept. */
+  channelDelay(target: string): number {
+    const { now, random } = this.node.world;
+    const drawn = -Math.log(1 - random.float()) * this.completionDelayMs;
+    const arrival = Math.max(now + drawn, (this.lastArrivalMs.get(target) ?? 0) + 0.0001);
+    this.lastArrivalMs.set(target, arrival);
+    return arrival - now;
+  }
+
+  wake(delayMs = 0.005): void {
+    if (!this.alive) return;
+    const atMs = this.node.world.now + Math.max(delayMs, 0.001);
+    if (this.wakeAtMs !== null && this.wakeAtMs <= atMs) return;
+    this.wakeAtMs = atMs;
+    this.node.world.schedule(atMs - this.node.world.now, 'turn', this.node, () => this.turn(atMs));
+  }
+
+  private turn(atMs: number): void {
+    if (!this.alive || this.wakeAtMs !== atMs) return;
+    this.wakeAtMs = null;
+    const left = this.host.run(2);
+    if (!this.alive) return;
+    if (left) return this.wake();
+    const due = this.host.nextDue();
+    if (due !== null) this.wake(due - this.node.world.now);
+  }
+}
+
