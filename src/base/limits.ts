@@ -37,3 +37,12 @@ export const logWindowBytesMax = 32 * 1024 * 1024;
 export const unlinkedPointsMax = 4_096;
 /** wire: bytes of one snapshot chunk. */
 export const snapshotChunkBytesMax = 1024 * 1024;
+/** What the log writer puts into one batch and one sync: bytes of entries, and messages. */
+export const logBatchBytesMax = 8 * 1024 * 1024;
+export const logBatchCountMax = 4_096;
+/** Frames that one thread may have on their way to another without hearing that they arrived: count and bytes. */
+export const portMessagesMax = 16_384;
+export const portBytesMax = 64 * 1024 * 1024;
+/** Frames that wait in a link for one peer: count and bytes. */
+export const linkQueueMessagesMax = 16_384;
+export const linkQueueBytesMax = 64 * 1024 * 1024;

@@ -1,12 +1,14 @@
 import { EventEmitter } from 'eventemitter3';
 import { assert } from '../base/assert';
 import { BoundedQueue } from '../base/bounded-queue';
+import { asVectronError } from '../base/errors';
 import type { NodeName } from '../base/ids';
 import type { Prng } from '../base/prng';
 import { type MonotonicMs, monotonicMs, type WallMs } from '../base/time';
 import type { Failure } from '../protocol/data-messages';
+import { decode } from '../protocol/codec';
 import { type Address, addressText, at, type Lane, lanes } from '../protocol/envelope';
-import type { Message } from '../protocol/messages';
+import { type Message, messageCodec } from '../protocol/messages';
 import type { Actor, Signal } from './actor';
 import { Cell, type CellHost, type Item, type Task, type TimerEntry } from './cell';
 import { type Deadline, DeadlineHeap } from './deadline-heap';
@@ -31,10 +33,14 @@ export interface ActorHostOptions {
   readonly onWork?: () => void;
 }
 
+/** `started`: the actor takes messages from now on. `ended`: it does not any more. */
 interface LifecycleEvents {
   started: (address: Address) => void;
   ended: (address: Address, reason: string, error: unknown) => void;
 }
+
+type OpenItem = Extract<Item, { readonly item: 'message' }>;
+type EncodedItem = Extract<Item, { readonly item: 'encoded' }>;
 
 const retryAfterMs = 50;
 
@@ -55,6 +61,7 @@ export class ActorHost {
   readonly events = new EventEmitter<LifecycleEvents>();
   refusedDataCount = 0;
   droppedConsensusCount = 0;
+  malformedCount = 0;
   /** Handlers run so far: a measure of load, and in shared memory a sign of life. */
   handledCount = 0;
   private readonly cells = new Map<string, Cell>();
@@ -90,6 +97,7 @@ export class ActorHost {
     };
     this.cells.set(name, cell);
     this.starting.push(cell);
+    this.events.emit('started', cell.address);
     this.wake();
     return cell.address;
   }
@@ -122,17 +130,12 @@ export class ActorHost {
    * if somebody waits for an answer, a refusal was sent.
    */
   deliver(to: Address, from: Address, message: Message, lane: Lane): boolean {
-    const cell = this.cells.get(to.actor);
-    if (cell === undefined) {
-      this.refuse(to, from, message, failure('UNAVAILABLE', `no actor ${addressText(to)}`, retryAfterMs));
-      return false;
-    }
-    if (!cell.accepts(lane)) {
-      this.overflow(to, from, message, lane);
-      return false;
-    }
-    this.enqueue(cell, lane, { item: 'message', message, from });
-    return true;
+    return this.accept(to, lane, { item: 'message', message, from });
+  }
+
+  /** The same for an encoded message, which is decoded in its turn. Malformed ones are dropped and counted. */
+  deliverEncoded(to: Address, from: Address, payload: Uint8Array, lane: Lane): boolean {
+    return this.accept(to, lane, { item: 'encoded', payload, from });
   }
 
   /** Never refused; false: there is no such actor. */
@@ -176,9 +179,7 @@ export class ActorHost {
 
   private startNew(): void {
     for (const cell of this.starting.splice(0)) {
-      if (cell.ended) continue;
-      this.invoke(cell, () => cell.actor.started(cell.context));
-      if (!cell.ended) this.events.emit('started', cell.address);
+      if (!cell.ended) this.invoke(cell, () => cell.actor.started(cell.context));
     }
   }
 
@@ -210,7 +211,8 @@ export class ActorHost {
     if (item === undefined) return;
     this.queued[lane]--;
     if (cell.queues[lane].length > 0) this.line(cell, lane);
-    this.invoke(cell, () => handle(cell, item));
+    const opened = this.opened(item);
+    if (opened !== null) this.invoke(cell, () => handle(cell, opened));
   }
 
   /** Runs one handler; whatever it throws ends its actor and nothing else. */
@@ -219,14 +221,13 @@ export class ActorHost {
     this.running = cell;
     this.handledCount++;
     context.enter(this.options.clock.now(), this.options.clock.wall());
-    let thrown: { readonly error: unknown } | null = null;
-    try {
-      handler();
-    } catch (error) {
-      thrown = { error };
-    }
+    let thrown = attempt(handler);
     this.running = null;
-    for (const { to, message, lane } of context.leave(thrown === null)) this.route(to, context.self, message, lane);
+    const sent = context.leave(thrown === null);
+    // A message that cannot be encoded is its sender's fault.
+    thrown ??= attempt(() => {
+      for (const { to, message, lane } of sent) this.route(to, context.self, message, lane);
+    });
     if (thrown !== null) this.end(cell, reasonOf(thrown.error), thrown.error);
     else if (cell.stopReason !== null) this.end(cell, cell.stopReason, null);
   }
@@ -254,15 +255,38 @@ export class ActorHost {
     this.options.onEnded(cell.address, reason, error ?? stopError);
   }
 
+  private accept(to: Address, lane: Lane, item: OpenItem | EncodedItem): boolean {
+    const cell = this.cells.get(to.actor);
+    if (cell?.accepts(lane) === true) {
+      this.enqueue(cell, lane, item);
+      return true;
+    }
+    if (cell === undefined) this.refuse(to, item, failure('UNAVAILABLE', `no actor ${addressText(to)}`, retryAfterMs));
+    else this.overflow(to, item, lane);
+    return false;
+  }
+
+  /** An item that can be handled; null: malformed. */
+  private opened<I extends Item>(item: I): Exclude<I, EncodedItem> | OpenItem | null {
+    if (item.item !== 'encoded') return item as Exclude<I, EncodedItem>;
+    try {
+      return { item: 'message', message: decode(messageCodec, item.payload), from: item.from };
+    } catch (error) {
+      if (asVectronError(error).code !== 'CORRUPT') throw error;
+      this.malformedCount++;
+      return null;
+    }
+  }
+
   /** Requests that the actor never saw are answered, so that nobody waits for their deadline. */
   private discardMailbox(cell: Cell): void {
     for (const lane of Object.values(lanes)) {
       const queue = cell.queues[lane];
       this.queued[lane] -= queue.length;
       for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
-        if (item.item !== 'message') continue;
+        if (item.item === 'signal' || item.item === 'task') continue;
         const failed = failure('UNAVAILABLE', `${addressText(cell.address)} has ended`, retryAfterMs);
-        this.refuse(cell.address, item.from, item.message, failed);
+        this.refuse(cell.address, item, failed);
       }
     }
   }
@@ -278,18 +302,19 @@ export class ActorHost {
     this.deaths.once(target.actor, cell.onDown);
   }
 
-  private overflow(to: Address, from: Address, message: Message, lane: Lane): void {
+  private overflow(to: Address, item: OpenItem | EncodedItem, lane: Lane): void {
     if (lane === lanes.consensus) {
       this.droppedConsensusCount++;
       return;
     }
     this.refusedDataCount++;
-    this.refuse(to, from, message, failure('RESOURCE_EXHAUSTED', `${addressText(to)} is overloaded`, retryAfterMs));
+    this.refuse(to, item, failure('RESOURCE_EXHAUSTED', `${addressText(to)} is overloaded`, retryAfterMs));
   }
 
-  private refuse(to: Address, from: Address, message: Message, failed: Failure): void {
-    const reply = refusalOf(message, failed);
-    if (reply !== null) this.route(from, to, reply, lanes.completion);
+  private refuse(to: Address, item: OpenItem | EncodedItem, failed: Failure): void {
+    const opened = this.opened(item);
+    const reply = opened === null ? null : refusalOf(opened.message, failed);
+    if (reply !== null) this.route(item.from, to, reply, lanes.completion);
   }
 
   private complete(name: string, item: Item): boolean {
@@ -321,7 +346,16 @@ function newLine(): BoundedQueue<Cell> {
   return new BoundedQueue<Cell>(Number.MAX_SAFE_INTEGER);
 }
 
-function handle(cell: Cell, item: Item): void {
+function attempt(action: () => void): { readonly error: unknown } | null {
+  try {
+    action();
+    return null;
+  } catch (error) {
+    return { error };
+  }
+}
+
+function handle(cell: Cell, item: Exclude<Item, EncodedItem>): void {
   if (item.item === 'message') cell.actor.receive(item.message, item.from, cell.context);
   else if (item.item === 'signal') cell.actor.signalled(item.signal, cell.context);
   else item.task(cell.context);

@@ -13,6 +13,8 @@ export type Task = (context: ActorContext) => void;
 
 export type Item =
   | { readonly item: 'message'; readonly message: Message; readonly from: Address }
+  /** Decoded when its turn comes, so that a burst costs the thread no more than its place in the queue. */
+  | { readonly item: 'encoded'; readonly payload: Uint8Array; readonly from: Address }
   | { readonly item: 'signal'; readonly signal: Signal }
   | { readonly item: 'task'; readonly task: Task };
 
