@@ -1,0 +1,207 @@
+import { assert } from '../base/assert';
+import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
+import type { StoredPoint } from '../protocol/data-messages';
+import type { Epoch } from '../protocol/ids';
+import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
+import { replicaStateKey, spaceOf } from '../storage/keys';
+import { type KeyValueStore, WriteBatch } from '../storage/ports';
+import type { VectorIndex } from '../vector/ports';
+import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor } from './descriptor';
+import { IndexFeed } from './index-feed';
+import { allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
+import { digestText } from './record-digest';
+import { applyEntries, type Change, type Outcome, type ShardShape } from './shard-apply';
+import {
+  getPoints,
+  type PointView,
+  type Recount,
+  recountPoints,
+  type SearchRequest,
+  scanPoints,
+  searchPoints,
+} from './shard-query';
+import { ShardSnapshotSink } from './snapshot-sink';
+import { ShardSnapshotSource } from './snapshot-source';
+
+export interface ShardMachineOptions extends ShardShape {
+  readonly replica: ReplicaId;
+  /** Of a replica that never ran; afterwards the stored ones hold. */
+  readonly epoch: Epoch;
+  readonly configuration: Configuration;
+  readonly state: KeyValueStore;
+  readonly index: VectorIndex;
+  /** For tests; the limit otherwise. */
+  readonly snapshotChunkBytes?: number;
+}
+
+const garbageParts = 256;
+
+/**
+ * The state machine of one shard replica: its points in the store, its vectors in the index. Owned by the replica actor;
+ * nobody else may write the replica's space or descriptor.
+ *
+ *  1. Points and the applied index, term, log time, counts and digest change in one batch: the state is always that of
+ *     exactly the applied index, whatever prefix of the batches survives a crash.
+ *  2. apply() is total (see shard-apply) and idempotent across restarts: it never takes an entry twice.
+ *  3. The index hears of a change after the store. Searches are right only while indexReady.
+ *  4. A snapshot becomes the state by one synced descriptor write; before that nothing of it can be seen.
+ */
+export class ShardMachine {
+  private descriptor: Descriptor;
+  private readonly feed: IndexFeed;
+  private readonly sources = new Set<ShardSnapshotSource>();
+  private outcomes: ReadonlyMap<LogIndex, Outcome> = new Map();
+  private generationNext: number;
+  /** Spaces to be deleted, each from the given part on. */
+  private readonly garbage: { readonly space: Space; part: number }[] = [];
+  private restoring: ShardSnapshotSink | null = null;
+
+  /** Throws CORRUPT if the stored descriptor is. Deletes what an interrupted snapshot left behind. */
+  constructor(private readonly options: ShardMachineOptions) {
+    const value = options.state.get(replicaStateKey(options.replica, 'descriptor'));
+    this.descriptor = value === undefined ? firstDescriptor(options) : decodeDescriptor(value);
+    this.generationNext = this.descriptor.generation + 1;
+    for (const { start, end } of otherSpaces(options.replica, this.descriptor.generation)) {
+      options.state.deleteRange(start, end);
+    }
+    this.feed = new IndexFeed(options.state, options.index, this.space, this.appliedIndex);
+  }
+
+  get appliedIndex(): LogIndex {
+    return this.descriptor.appliedIndex;
+  }
+  get appliedTerm(): Term {
+    return this.descriptor.appliedTerm;
+  }
+  get epoch(): Epoch {
+    return this.descriptor.epoch;
+  }
+  get configuration(): Configuration {
+    return this.descriptor.configuration;
+  }
+  /** Live points. */
+  get points(): number {
+    return this.descriptor.points;
+  }
+  get logTimeMs(): number {
+    return this.descriptor.timeMs;
+  }
+  /** 16 hexadecimal digits; equal for replicas with equal records. */
+  get digest(): string {
+    return digestText(this.descriptor.digest);
+  }
+  get indexReady(): boolean {
+    return this.feed.ready;
+  }
+
+  apply(entries: readonly Entry[]): void {
+    assert(entries[0] === undefined || entries[0].index === this.appliedIndex + 1, 'apply: a gap in the log');
+    const read = (points: Parameters<Parameters<typeof applyEntries>[1]>[0]): (Uint8Array | undefined)[] =>
+      this.options.state.getMany(points.map((point) => keyOf(this.space, point)));
+    const { descriptor, changes, outcomes } = applyEntries(this.options, read, this.descriptor, entries);
+    this.write(descriptor, changes);
+    this.outcomes = outcomes;
+    this.feed.changed(changes, this.appliedIndex);
+  }
+
+  /** What became of a command of the latest apply(). */
+  outcomeOf(index: LogIndex): Outcome | undefined {
+    return this.outcomes.get(index);
+  }
+
+  get(ids: readonly string[]): StoredPoint[] {
+    return getPoints(this.view, ids);
+  }
+
+  scan(afterId: string, countMax: number): ReturnType<typeof scanPoints> {
+    return scanPoints(this.view, afterId, countMax);
+  }
+
+  search(request: SearchRequest): ReturnType<typeof searchPoints> {
+    assert(this.indexReady, 'search: the index is not level with the store');
+    return searchPoints(this.view, this.options.index, request);
+  }
+
+  /** Points, records and digest by a scan of everything: must equal what is kept. Slow. */
+  recount(): Recount {
+    return recountPoints(this.view);
+  }
+
+  /** One slice of bringing the index level with the store; true when it is. */
+  catchUpIndex(): boolean {
+    return this.feed.catchUp(this.appliedIndex);
+  }
+
+  /** One slice of deleting replaced spaces; true when none is left. */
+  collectGarbage(): boolean {
+    const oldest = this.garbage[0];
+    if (oldest === undefined) return true;
+    const { start, end } = spacePart(oldest.space, oldest.part++, garbageParts);
+    this.options.state.deleteRange(start, end);
+    if (oldest.part === garbageParts) this.garbage.shift();
+    return this.garbage.length === 0;
+  }
+
+  /** The state as of now, readable while applies go on. */
+  openSnapshot(): ShardSnapshotSource {
+    const closed = (source: ShardSnapshotSource): void => {
+      this.sources.delete(source);
+    };
+    const { state, replica, snapshotChunkBytes } = this.options;
+    const source = new ShardSnapshotSource(state, replica, this.descriptor, closed, snapshotChunkBytes);
+    this.sources.add(source);
+    return source;
+  }
+
+  /** A restore that was under way is aborted. */
+  openRestore(meta: SnapshotMeta): ShardSnapshotSink {
+    assert(meta.index > this.appliedIndex, 'openRestore: the snapshot is older than the state');
+    this.restoring?.abort();
+    this.restoring = new ShardSnapshotSink({
+      store: this.options.state,
+      replica: this.options.replica,
+      keyHash: this.options.keyHash,
+      meta,
+      generation: this.generationNext++,
+      installed: (descriptor) => this.replaced(descriptor),
+      aborted: (space) => this.garbage.push({ space, part: 0 }),
+    });
+    return this.restoring;
+  }
+
+  private get space(): Space {
+    return spaceOf(this.options.replica, this.descriptor.generation);
+  }
+
+  private get view(): PointView {
+    return { store: this.options.state, space: this.space, keyHash: this.options.keyHash };
+  }
+
+  private write(descriptor: Descriptor, changes: readonly Change[]): void {
+    const batch = new WriteBatch();
+    for (const change of changes) {
+      const key = keyOf(this.space, change);
+      for (const source of this.sources) source.beforeChange(change, key);
+      batch.put(key, change.after);
+    }
+    batch.put(replicaStateKey(this.options.replica, 'descriptor'), encodeDescriptor(descriptor));
+    this.options.state.write(batch, { sync: false });
+    this.descriptor = descriptor;
+  }
+
+  private replaced(descriptor: Descriptor): void {
+    assert(descriptor.appliedIndex > this.appliedIndex, 'restore: the snapshot is older than the state');
+    for (const source of this.sources) source.fail('its state was replaced');
+    this.garbage.push({ space: this.space, part: 0 });
+    this.descriptor = descriptor;
+    this.restoring = null;
+    this.feed.switchTo(this.space, this.appliedIndex);
+  }
+}
+
+/** Deletes all that the state store holds of a replica. For one whose actor has ended for good; may be repeated. */
+export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
+  state.write(new WriteBatch().delete(replicaStateKey(replica, 'descriptor')), { sync: false });
+  const { start, end } = allSpaces(replica);
+  state.deleteRange(start, end);
+}

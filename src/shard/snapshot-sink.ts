@@ -1,0 +1,148 @@
+import { assert } from '../base/assert';
+import { ByteReader, ByteWriter, utf8 } from '../base/bytes';
+import { VectronError } from '../base/errors';
+import type { ReplicaId, Space } from '../base/ids';
+import { decode } from '../protocol/codec';
+import type { KeyHash } from '../protocol/key-hash';
+import type { SnapshotMeta } from '../protocol/raft-messages';
+import { pointKey, replicaStateKey, spaceOf } from '../storage/keys';
+import { type KeyValueStore, WriteBatch } from '../storage/ports';
+import { type Descriptor, descriptorFormat, encodeDescriptor } from './descriptor';
+import { decodeRecord } from './point-record';
+import { digestWith, emptyDigest, recordHash } from './record-digest';
+import { type SnapshotHeader, snapshotFormat, snapshotHeaderCodec } from './snapshot-source';
+
+export interface SinkOptions {
+  readonly store: KeyValueStore;
+  readonly replica: ReplicaId;
+  readonly keyHash: KeyHash;
+  readonly meta: SnapshotMeta;
+  /** A generation no space of this replica has had. */
+  readonly generation: number;
+  /** The state was replaced, durably. */
+  readonly installed: (descriptor: Descriptor) => void;
+  /** The space is of no use. */
+  readonly aborted: (space: Space) => void;
+}
+
+/**
+ * Takes a snapshot into a fresh space. Nothing of it is visible before finish(), which writes one descriptor, synced,
+ * as the log is about to forget what the old state needed. Every record's checksum, their number and their digest must hold.
+ */
+export class ShardSnapshotSink {
+  private readonly space: Space;
+  private header: SnapshotHeader | null = null;
+  private rest: Uint8Array = new Uint8Array(0);
+  private points = 0;
+  private records = 0;
+  private digest = emptyDigest;
+  private done = false;
+
+  constructor(private readonly options: SinkOptions) {
+    this.space = spaceOf(options.replica, options.generation);
+  }
+
+  /** Throws CORRUPT; then only abort() may follow. */
+  accept(chunk: Uint8Array): void {
+    assert(!this.done, 'snapshot sink: used after its end');
+    const writer = new ByteWriter(this.rest.length + chunk.length);
+    writer.raw(this.rest);
+    writer.raw(chunk);
+    const bytes = writer.finish();
+    const reader = new ByteReader(bytes);
+    const batch = new WriteBatch();
+    let used = 0;
+    while (this.takeNext(reader, batch)) used = bytes.length - reader.remaining;
+    this.options.store.write(batch, { sync: false });
+    this.rest = bytes.slice(used);
+  }
+
+  finish(): void {
+    assert(!this.done, 'snapshot sink: used after its end');
+    const { meta, generation, replica, store } = this.options;
+    const header = this.verified();
+    const { epoch, timeMs, points, records, digest } = header;
+    const descriptor: Descriptor = {
+      format: descriptorFormat,
+      generation,
+      appliedIndex: meta.index,
+      appliedTerm: meta.term,
+      configuration: meta.configuration,
+      epoch,
+      timeMs,
+      points,
+      records,
+      digest,
+    };
+    store.write(new WriteBatch().put(replicaStateKey(replica, 'descriptor'), encodeDescriptor(descriptor)), {
+      sync: true,
+    });
+    this.done = true;
+    this.options.installed(descriptor);
+  }
+
+  /** May be called at any time, also after the end. */
+  abort(): void {
+    if (this.done) return;
+    this.done = true;
+    this.options.aborted(this.space);
+  }
+
+  private verified(): SnapshotHeader {
+    const { header } = this;
+    if (header === null || this.rest.length > 0) throw corrupt('it is cut short');
+    if (header.points !== this.points || header.records !== this.records || header.digest !== this.digest) {
+      throw corrupt('its records are not those it was made of');
+    }
+    return header;
+  }
+
+  /** False when what is left is not a whole item. */
+  private takeNext(reader: ByteReader, batch: WriteBatch): boolean {
+    if (this.header === null) {
+      const bytes = wholePrefixed(reader);
+      if (bytes === null) return false;
+      this.header = decode(snapshotHeaderCodec, bytes);
+      if (this.header.format !== snapshotFormat) throw corrupt(`its format ${this.header.format} is unknown`);
+      return true;
+    }
+    const name = wholePrefixed(reader);
+    const value = name === null ? null : wholePrefixed(reader);
+    if (name === null || value === null) return false;
+    this.take(textOf(name), value, batch);
+    return true;
+  }
+
+  private take(id: string, value: Uint8Array, batch: WriteBatch): void {
+    const record = decodeRecord(id, value);
+    this.records++;
+    this.points += record.deleted ? 0 : 1;
+    this.digest = digestWith(this.digest, recordHash(id, value));
+    batch.put(pointKey(this.space, this.options.keyHash(id), utf8(id)), value);
+  }
+}
+
+/** A length-prefixed item if all of it is there. */
+function wholePrefixed(reader: ByteReader): Uint8Array | null {
+  const length = wholeVarint(reader);
+  return length === null || length > reader.remaining ? null : reader.raw(length);
+}
+
+function wholeVarint(reader: ByteReader): number | null {
+  let value = 0;
+  for (let scale = 1; reader.remaining > 0; scale *= 0x80) {
+    const byte = reader.u8();
+    value += (byte & 0x7f) * scale;
+    if (!Number.isSafeInteger(value)) throw corrupt('a length is out of range');
+    if (byte < 0x80) return value;
+  }
+  return null;
+}
+
+function textOf(bytes: Uint8Array): string {
+  const writer = new ByteWriter(bytes.length + 8);
+  writer.lengthPrefixed(bytes);
+  return new ByteReader(writer.finish()).text();
+}
+
+const corrupt = (why: string): VectronError => new VectronError('CORRUPT', `snapshot: ${why}`);
