@@ -28,12 +28,15 @@ export function compareVersions(left, right) {
 /** Set-up steps of two commands at a time would write over each other. */
 export const withSetupLock = (work) => withLock(join(root, '.build', 'setup.lock'), work);
 
-/** Install scripts stay off: the RocksDB binding and the compilers bring their binaries inside their packages. */
+/**
+ * What the lock file asks for, and nothing else is written (--no-save). Not `npm ci`: it refuses a lock file that lacks
+ * the binaries of platforms which the registry in use does not carry. Install scripts stay off: the RocksDB binding and
+ * the tools bring their binaries inside their packages.
+ */
 export async function ensurePackages() {
   if (packagesAreFresh()) return;
-  await step('installing npm packages (npm ci)', () =>
-    run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { quiet: true }),
-  );
+  const flags = ['--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  await step('installing npm packages', () => run('npm', ['install', ...flags], { quiet: true }));
 }
 
 /** Compares what the lock file asks for with what npm says it has installed. */
