@@ -52,6 +52,34 @@ export class WriteBatch {
   }
 }
 
+/** A store that numbers its writes: `sequence` grows with every operation and is recovered with the data. */
+export interface SequencedStore extends KeyValueStore {
+  readonly sequence: number;
+}
+
+/**
+ * Words that all threads of a process share about their stores. They live as long as the process: what a failed sync
+ * left behind is only known again after a restart, which opens the stores anew.
+ */
+export interface Fence {
+  /** Once true, true for ever. */
+  readonly poisoned: boolean;
+  poison(): void;
+  /** Which owner of the log store may write: the newest claim. */
+  readonly epoch: number;
+  /** Takes the log store over from a predecessor whose thread has ended; what that one still says no longer counts. */
+  claim(): number;
+}
+
+/**
+ * Where the last synced sequence is kept outside the store. `read` gives null if none was ever written and throws
+ * CORRUPT if it cannot tell. A mark may lag behind the truth after a power cut, never run ahead of it.
+ */
+export interface SequenceMark {
+  read(): number | null;
+  write(sequence: number): void;
+}
+
 /**
  * The log's home, opened by the log writer alone. `fence` is the last synced sequence, kept outside the store: a store
  * that opens below it has lost acknowledged writes and is corrupt (DESIGN D3).
@@ -62,6 +90,8 @@ export interface LogEngine {
   readonly poisoned: boolean;
   /** Writes, syncs, and moves the fence. Throws POISONED, for ever, after the first failure. */
   commit(batch: WriteBatch): void;
+  /** Ends all writing in this process: something else than a commit failed whose success was relied upon. */
+  poison(): void;
   /** Why the store as opened cannot be trusted, or null. */
   readonly corruption: string | null;
 }

@@ -1,0 +1,150 @@
+import { Prng } from '../../src/base/prng';
+import { MemoryDisk } from '../../src/storage/memory-disk';
+import { MemoryStore } from '../../src/storage/memory-store';
+import { WriteBatch } from '../../src/storage/ports';
+import { everything, PlainStore, plain, randomBatch, step } from './random-operations';
+
+const put = (key: number, value: number): WriteBatch => new WriteBatch().put(Uint8Array.of(key), Uint8Array.of(value));
+
+describe('memory store', () => {
+  test.each([1, 2, 3, 4, 5])('behaves like a plain list (seed %i)', (seed) => {
+    const random = new Prng(seed);
+    const store = new MemoryStore();
+    const model = new PlainStore();
+    for (let i = 0; i < 1_500; i++) step(random, store, model);
+    expect(plain(store.range(everything))).toEqual(plain(model.range(everything)));
+  });
+
+  test('a crash keeps a prefix of the unsynced batches, whole, and everything synced', () => {
+    let lost = 0;
+    let kept = 0;
+    for (let seed = 1; seed <= 200; seed++) {
+      const random = new Prng(seed);
+      const store = new MemoryStore();
+      const model = new PlainStore();
+      const states: string[] = [];
+      for (let i = random.between(1, 30); i > 0; i--) {
+        const batch = randomBatch(random);
+        const sync = random.chance(0.1);
+        store.write(batch, { sync });
+        model.write(batch);
+        if (sync) states.length = 0;
+        states.push(JSON.stringify(plain(model.range(everything))));
+      }
+      const synced = store.unsyncedCount < states.length;
+      if (!synced) states.unshift('[]');
+      store.crash(random);
+      const after = JSON.stringify(plain(store.range(everything)));
+      expect(states).toContain(after);
+      if (after === states.at(-1)) kept++;
+      else lost++;
+      store.crash(random);
+      expect(JSON.stringify(plain(store.range(everything)))).toBe(after);
+    }
+    expect(lost).toBeGreaterThan(20);
+    expect(kept).toBeGreaterThan(20);
+  });
+
+  test('a write that fails leaves nothing, a sync that fails leaves it undurable for ever', () => {
+    const store = new MemoryStore();
+    store.write(put(1, 1), { sync: true });
+    store.hook = (operation) => {
+      if (operation === 'write') throw new Error('ENOSPC');
+    };
+    expect(() => store.write(put(2, 2), { sync: true })).toThrow('ENOSPC');
+    expect(store.get(Uint8Array.of(2))).toBeUndefined();
+    store.hook = (operation) => {
+      if (operation === 'sync') throw new Error('EIO');
+    };
+    expect(() => store.write(put(3, 3), { sync: true })).toThrow('EIO');
+    expect(store.get(Uint8Array.of(3))).toBeDefined();
+    store.hook = null;
+    store.write(put(4, 4), { sync: true });
+    expect(store.unsyncedCount).toBe(2);
+    for (let seed = 1; store.unsyncedCount > 0; seed++) store.crash(new Prng(seed));
+    expect(store.get(Uint8Array.of(1))).toBeDefined();
+  });
+
+  test('does not share bytes with its writer', () => {
+    const store = new MemoryStore();
+    const key = Uint8Array.of(1);
+    const value = Uint8Array.of(1);
+    store.write(new WriteBatch().put(key, value), { sync: false });
+    key[0] = 9;
+    value[0] = 9;
+    expect(store.get(Uint8Array.of(1))).toEqual(Uint8Array.of(1));
+  });
+
+  test('refuses to be used after close', () => {
+    const store = new MemoryStore();
+    store.close();
+    expect(() => store.get(Uint8Array.of(1))).toThrow('after close');
+    store.reopen();
+    expect(store.get(Uint8Array.of(1))).toBeUndefined();
+  });
+
+  test('the sequence follows crashes, so that the mark shows lost synced batches', () => {
+    const disk = new MemoryDisk(8);
+    const engine = disk.openLog();
+    for (let i = 0; i < 5; i++) engine.commit(put(i, i));
+    disk.log.write(put(9, 9), { sync: false });
+    disk.crash(new Prng(1));
+    expect(disk.openLog().corruption).toBeNull();
+    disk.log.loseDurable(disk.log.get(Uint8Array.of(9)) === undefined ? 1 : 2);
+    disk.start();
+    const corrupt = disk.openLog();
+    expect(corrupt.corruption).toMatch('ends at sequence 4, but 5 had been synced');
+    expect(() => corrupt.commit(put(1, 1))).toThrow(expect.objectContaining({ code: 'CORRUPT' }));
+  });
+
+  test('holds 100,000 keys and ranges over them quickly', () => {
+    const store = new MemoryStore();
+    const random = new Prng(7);
+    const startMs = performance.now();
+    for (let i = 0; i < 100_000; i++) {
+      const key = new Uint8Array(8);
+      new DataView(key.buffer).setUint32(0, random.uint32());
+      new DataView(key.buffer).setUint32(4, i);
+      store.write(new WriteBatch().put(key, key), { sync: true });
+    }
+    expect(store.range(everything)).toHaveLength(100_000);
+    for (let i = 0; i < 1_000; i++) {
+      const start = Uint8Array.of(random.between(0, 254));
+      store.range({ ...everything, start, countMax: 10, reverse: i % 2 === 0 });
+    }
+    expect(performance.now() - startMs).toBeLessThan(5_000);
+  });
+});
+
+describe('fenced log engine', () => {
+  test('the first failed sync is final, in every engine of the process', () => {
+    const disk = new MemoryDisk();
+    const first = disk.openLog();
+    disk.log.hook = (operation) => {
+      if (operation === 'sync') throw new Error('EIO');
+    };
+    expect(() => first.commit(put(1, 1))).toThrow(expect.objectContaining({ code: 'POISONED' }));
+    disk.log.hook = null;
+    expect(first.poisoned).toBe(true);
+    expect(() => first.commit(put(2, 2))).toThrow(expect.objectContaining({ code: 'POISONED' }));
+    expect(disk.openLog().poisoned).toBe(true);
+    expect(disk.log.get(Uint8Array.of(2))).toBeUndefined();
+    disk.crash(new Prng(1));
+    expect(disk.openLog().poisoned).toBe(false);
+  });
+
+  test('a successor fences its predecessor, even in the middle of a commit', () => {
+    const disk = new MemoryDisk();
+    const first = disk.openLog();
+    disk.log.hook = (operation) => {
+      if (operation === 'sync') disk.openLog();
+    };
+    expect(() => first.commit(put(1, 1))).toThrow('another log writer');
+    disk.log.hook = null;
+    expect(() => first.commit(put(2, 2))).toThrow('another log writer');
+    const second = disk.openLog();
+    second.commit(put(3, 3));
+    expect(disk.log.get(Uint8Array.of(2))).toBeUndefined();
+    expect(disk.log.get(Uint8Array.of(3))).toBeDefined();
+  });
+});
