@@ -261,5 +261,5 @@ function bytesOf({ entries }: MessageOf<'log.append'>): number {
 }
 
 function opened(replica: ReplicaId, { reason: _, ...log }: OpenedLog): Message {
-  return { kind: 'log.opened', replica, ...log };
+  return { ...log, kind: 'log.opened', replica };
 }

@@ -45,7 +45,7 @@ export function putRecord(batch: WriteBatch, replica: ReplicaId, record: LogReco
 
 export function readRecord({ key, value }: KeyValue): LogRecord {
   const body = unseal(key, value);
-  const record = logRecordCodec.read(body);
+  const { kind: _, ...record } = logRecordCodec.read(body);
   body.expectEnd();
   return record;
 }
