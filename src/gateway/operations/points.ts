@@ -1,0 +1,147 @@
+import { assert } from '../../base/assert';
+import { floatsOf } from '../../base/bytes';
+import { invalid, VectronError } from '../../base/errors';
+import { requestBytesMax } from '../../base/limits';
+import type { MonotonicMs } from '../../base/time';
+import type { ShardOperation } from '../../protocol/commands';
+import type { StoredPoint } from '../../protocol/data-messages';
+import type { CollectionRecord } from '../../protocol/records';
+import { type AnswerOf, type CallOf, type Done, WriteFailedError } from '../calls';
+import type { Reply } from '../group-calls';
+import { type Core, findCollection } from './core';
+import { type KeyedResult, runKeyed } from './keyed';
+
+const writeAttemptMs = 750;
+const readAttemptMs = 500;
+/** Below this length squared a direction is rounding error. */
+const normSquaredMin = 1e-36;
+
+export function upsert(core: Core, call: CallOf<'upsert'>, until: MonotonicMs, done: Done<AnswerOf<'upsert'>>): void {
+  const { points } = call;
+  findCollection(core, call.collection, until, (collection) => {
+    if (collection instanceof VectronError) return done({ ok: false, error: collection });
+    const error = firstError(points, (point, i) => vectorError(collection, point.vector, `points[${i}].vector`));
+    if (error !== null) return done({ ok: false, error });
+    write(core, collection, until, done, {
+      ids: points.map((point) => point.id),
+      bytesOf: (i) => (points[i]?.vector.length ?? 0) + (points[i]?.payload.length ?? 0) + 64,
+      operation: (positions) => ({ kind: 'upsert', points: pick(points, positions) }),
+    });
+  });
+}
+
+export function remove(core: Core, call: CallOf<'delete'>, until: MonotonicMs, done: Done<AnswerOf<'delete'>>): void {
+  findCollection(core, call.collection, until, (collection) => {
+    if (collection instanceof VectronError) return done({ ok: false, error: collection });
+    write(core, collection, until, done, {
+      ids: call.ids,
+      bytesOf: (i) => (call.ids[i]?.length ?? 0) + 64,
+      operation: (positions) => ({ kind: 'delete', ids: pick(call.ids, positions) }),
+    });
+  });
+}
+
+interface Write {
+  readonly ids: readonly string[];
+  bytesOf(position: number): number;
+  operation(positions: readonly number[]): ShardOperation;
+}
+
+function write(
+  core: Core,
+  collection: CollectionRecord,
+  until: MonotonicMs,
+  done: Done<{ readonly count: number }>,
+  { ids, bytesOf, operation }: Write,
+): void {
+  let count = 0;
+  runKeyed(core, {
+    collection,
+    count: ids.length,
+    ask: 'leader',
+    until,
+    attemptMs: writeAttemptMs,
+    idOf: (i) => ids[i] as string,
+    bytesOf,
+    message: (header, positions) => ({ kind: 'data.write', ...header, operation: operation(positions) }),
+    accept: (reply) => {
+      assert(reply.kind === 'data.written', `a write was answered by ${reply.kind}`);
+      count += reply.affected;
+    },
+    done: ({ error, failed }: KeyedResult) => {
+      if (error === null) done({ ok: true, answer: { count } });
+      else done({ ok: false, error: new WriteFailedError(error, ids.length - failed.length, failed) });
+    },
+  });
+}
+
+export function get(core: Core, call: CallOf<'get'>, until: MonotonicMs, done: Done<AnswerOf<'get'>>): void {
+  findCollection(core, call.collection, until, (collection) => {
+    if (collection instanceof VectronError) return done({ ok: false, error: collection });
+    const error = answerSizeError(collection, call.ids.length, 'ids');
+    if (error !== null) return done({ ok: false, error });
+    const found = new Map<string, StoredPoint>();
+    runKeyed(core, {
+      collection,
+      count: call.ids.length,
+      ask: call.level === 'eventual' ? 'any' : 'leader',
+      until,
+      attemptMs: readAttemptMs,
+      idOf: (i) => call.ids[i] as string,
+      bytesOf: () => collection.dimension * 4 + 1024,
+      message: (header, positions) => ({
+        kind: 'data.get',
+        ...header,
+        ids: pick(call.ids, positions),
+        level: call.level,
+      }),
+      accept: (reply) => collect(reply, found),
+      done: (result) => {
+        if (result.error !== null) return done({ ok: false, error: result.error });
+        const points = call.ids.map((id) => found.get(id)).filter((point) => point !== undefined);
+        done({ ok: true, answer: { points } });
+      },
+    });
+  });
+}
+
+function collect(reply: Reply, found: Map<string, StoredPoint>): void {
+  assert(reply.kind === 'data.got', `a read was answered by ${reply.kind}`);
+  for (const point of reply.points) found.set(point.id, point);
+}
+
+const pick = <T>(items: readonly T[], positions: readonly number[]): T[] => positions.map((i) => items[i] as T);
+
+function firstError<T>(items: readonly T[], check: (item: T, i: number) => VectronError | null): VectronError | null {
+  for (const [i, item] of items.entries()) {
+    const error = check(item, i);
+    if (error !== null) return error;
+  }
+  return null;
+}
+
+/** What is wrong with a vector for this collection, its numbers being finite; null: nothing. */
+export function vectorError(collection: CollectionRecord, vector: Uint8Array, field: string): VectronError | null {
+  const { name, dimension, metric } = collection;
+  if (vector.length !== dimension * 4) {
+    return invalid(field, `has ${vector.length / 4} dimensions, collection ${name} has ${dimension}`);
+  }
+  if (metric === 'cosine' && normSquared(floatsOf(vector)) < normSquaredMin) {
+    return invalid(field, 'a vector of length zero has no direction to compare by cosine');
+  }
+  return null;
+}
+
+/** Stops once the length is known not to be zero. */
+function normSquared(vector: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < vector.length && sum < normSquaredMin; i++) sum += (vector[i] as number) ** 2;
+  return sum;
+}
+
+/** Vectors are most of an answer: one that would not fit into a message is refused before it is made. */
+export function answerSizeError(collection: CollectionRecord, count: number, field: string): VectronError | null {
+  const countMax = Math.floor(requestBytesMax / (collection.dimension * 4));
+  if (count <= countMax) return null;
+  return invalid(field, `at most ${countMax} vectors of ${collection.dimension} dimensions fit into an answer`);
+}

@@ -1,0 +1,100 @@
+import { invalid } from '../../base/errors';
+import type { Point } from '../../protocol/commands';
+import type * as proto from '../../protocol/generated/vectron/v1/vectron';
+import type { CallOf } from '../calls';
+import * as check from './fields';
+
+/** Defaults of a new collection that the deployment chooses. */
+export interface CollectionDefaults {
+  readonly shardCount: number;
+  readonly replicationFactor: number;
+}
+
+/** Messages of the public .proto as validated calls. Vectors come as bytes: see scripts/generate-proto.mjs. */
+export function createCollection(
+  request: proto.CreateCollectionRequest,
+  defaults: CollectionDefaults,
+): CallOf<'createCollection'> {
+  return {
+    kind: 'createCollection',
+    name: check.collectionName(request.name, 'name'),
+    dimension: check.dimension(request.dimension),
+    metric: check.metric(request.distance),
+    hnsw: { m: check.hnswM(request.hnsw?.m), efConstruction: check.efConstruction(request.hnsw?.efConstruction) },
+    shardCount: check.shardCount(request.shardCount, defaults.shardCount),
+    replicationFactor: check.replicationFactor(request.replicationFactor, defaults.replicationFactor),
+  };
+}
+
+export function upsert(request: proto.UpsertRequest): CallOf<'upsert'> {
+  const collection = check.collectionName(request.collection, 'collection');
+  check.batch(request.points, 'points');
+  const points = request.points.map(point);
+  check.distinctIds(
+    points.map(({ id }) => id),
+    (i) => `points[${i}].id`,
+  );
+  return { kind: 'upsert', collection, points };
+}
+
+function point(input: proto.PointInput, i: number): Point {
+  const at = `points[${i}]`;
+  return {
+    id: check.pointId(input.id, `${at}.id`),
+    vector: vector(input, `${at}.`),
+    payload: check.payloadBytes(input.payload, `${at}.payload`),
+  };
+}
+
+function vector(input: { vector: Uint8Array; vectorBytes: Uint8Array }, at: string): Uint8Array {
+  if (input.vectorBytes.length === 0) return check.vectorBytes(input.vector, `${at}vector`);
+  if (input.vector.length > 0) throw invalid(`${at}vector_bytes`, 'is given beside vector; give one of them');
+  return check.vectorBytes(input.vectorBytes, `${at}vector_bytes`);
+}
+
+export function search(request: proto.SearchRequest): CallOf<'search'> {
+  return {
+    kind: 'search',
+    collection: check.collectionName(request.collection, 'collection'),
+    vector: vector(request, ''),
+    k: check.topK(request.topK),
+    ef: check.ef(request.ef),
+    exact: request.exact,
+    level: check.readLevel(request.consistency, 'leader'),
+    includeVector: request.includeVectors ?? false,
+    includePayload: request.includeMetadata ?? true,
+    allowPartial: request.allowPartial,
+  };
+}
+
+export function get(request: proto.GetRequest): CallOf<'get'> {
+  return {
+    kind: 'get',
+    collection: check.collectionName(request.collection, 'collection'),
+    ids: [check.pointId(request.id, 'id')],
+    level: check.readLevel(request.consistency, 'linearizable'),
+  };
+}
+
+export function getMany(request: proto.GetManyRequest): CallOf<'get'> {
+  return {
+    kind: 'get',
+    collection: check.collectionName(request.collection, 'collection'),
+    ids: idList(request.ids),
+    level: check.readLevel(request.consistency, 'linearizable'),
+  };
+}
+
+export function remove(request: proto.DeleteRequest): CallOf<'delete'> {
+  return {
+    kind: 'delete',
+    collection: check.collectionName(request.collection, 'collection'),
+    ids: idList(request.ids),
+  };
+}
+
+export function idList(value: unknown): string[] {
+  const ids = check.batch(value, 'ids').map((id, i) => check.pointId(id, `ids[${i}]`));
+  check.distinctIds(ids, (i) => `ids[${i}]`);
+  return ids;
+}
