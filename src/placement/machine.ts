@@ -86,7 +86,12 @@ export class PlacementMachine {
 
   /** The whole state; equal states give equal bytes. */
   serialise(): Uint8Array {
-    return encode(rowsCodec, this.store.sorted());
+    return encode(rowsCodec, this.rows());
+  }
+
+  /** Every row of the state in the order of keys. */
+  rows(): Row[] {
+    return this.store.sorted();
   }
 
   digest(): string {
@@ -103,6 +108,11 @@ export class PlacementMachine {
 
   worker(id: WorkerId): WorkerRecord | null {
     return this.store.tables.worker.get(id)?.record ?? null;
+  }
+
+  /** Every worker that ever registered, draining or not, in the order of ids. */
+  workerIds(): WorkerId[] {
+    return [...this.store.tables.worker.keys()].sort((a, b) => a - b).map(workerId);
   }
 
   shard(id: number): ShardRecord | null {

@@ -1,5 +1,4 @@
 import { assert } from '../base/assert';
-import { ByteWriter } from '../base/bytes';
 import { type Revision, revision } from '../base/ids';
 import { struct, type TypeOf, union, varint } from '../protocol/codec';
 import { clusterIdCodec, collectionIdCodec, revisionCodec, shardIdCodec } from '../protocol/ids';
@@ -33,7 +32,7 @@ export type ChangingRow = Exclude<Row, { readonly kind: 'counters' }>;
 export type RowKind = Row['kind'];
 export type RowOf<K extends RowKind> = Extract<Row, { readonly kind: K }>;
 
-/** In the order of their keys. */
+/** In the order of their keys; the position is durable. */
 const kinds: readonly RowKind[] = [
   'counters',
   'worker',
@@ -55,16 +54,10 @@ export function keyOf(row: Row): RowKey {
   return { kind: row.kind, id: 'id' in row ? row.id : row.record.id };
 }
 
-/** Nine bytes that sort as compareKeys does. */
-export function keyBytes(key: RowKey): Uint8Array {
-  const writer = new ByteWriter(9);
-  writer.u8(kinds.indexOf(key.kind));
-  writer.u64BigEndian(BigInt(key.id));
-  return writer.finish();
-}
+/** In the store's keys: durable. Rows sort by it, then by id. */
+export const kindByte = (kind: RowKind): number => kinds.indexOf(kind);
 
-export const compareKeys = (a: RowKey, b: RowKey): number =>
-  kinds.indexOf(a.kind) - kinds.indexOf(b.kind) || a.id - b.id;
+export const compareKeys = (a: RowKey, b: RowKey): number => kindByte(a.kind) - kindByte(b.kind) || a.id - b.id;
 
 interface HistoryEntry extends RowKey {
   readonly revision: Revision;

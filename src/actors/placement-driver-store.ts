@@ -1,0 +1,190 @@
+import { assert } from '../base/assert';
+import { ByteReader, ByteWriter } from '../base/bytes';
+import { crc32c } from '../base/crc32c';
+import { VectronError } from '../base/errors';
+import { type ClusterId, type LogIndex, logIndex, type ReplicaId, type Space, type Term, term } from '../base/ids';
+import { snapshotChunkBytesMax } from '../base/limits';
+import { PlacementMachine, type PlacementOutcome } from '../placement/machine';
+import { keyOf, kindByte, type Row, type RowKey, rowCodec } from '../placement/records';
+import { bytes, type Codec, decode, encode, struct, varint } from '../protocol/codec';
+import { logIndexCodec, termCodec } from '../protocol/ids';
+import type { Entry, SnapshotMeta } from '../protocol/raft-messages';
+import { orderedBytes, recordKey, recordRange, replicaStateKey, spaceOf } from '../storage/keys';
+import { type KeyValueStore, WriteBatch } from '../storage/ports';
+import type { SnapshotSink, SnapshotSource, StateMachine } from './state-machine';
+
+/** Durable. `generation` names the key space that holds the rows: a snapshot is installed beside and switched to. */
+const descriptorCodec = struct({ format: varint, generation: varint });
+const appliedCodec = struct({ index: logIndexCodec, term: termCodec });
+/** wire */
+const snapshotCodec = struct({ format: varint, state: bytes });
+const format = 1;
+/** Bytes of rows in one batch while a snapshot is installed. */
+const batchBytesMax = 1024 * 1024;
+const rowsReadMax = 1_024;
+
+export interface PlacementStoreOptions {
+  readonly cluster: ClusterId;
+  readonly replica: ReplicaId;
+  readonly store: KeyValueStore;
+}
+
+/**
+ * The placement driver's machine with its home in the state store. Owned by the placement driver's actor.
+ *
+ *  1. The rows that a run of entries changed and the applied index are written in one batch: a restart finds a state that
+ *     some prefix of the log leads to.
+ *  2. A snapshot becomes the state by one synced write, or not at all.
+ *  3. Every value carries a checksum; one that does not hold throws CORRUPT at opening.
+ */
+export class PlacementStore implements StateMachine {
+  appliedIndex: LogIndex;
+  appliedTerm: Term;
+  private machineNow: PlacementMachine;
+  private generation: number;
+  /** Of the commands of the latest apply() alone. */
+  private outcomes = new Map<LogIndex, PlacementOutcome>();
+
+  constructor(private readonly options: PlacementStoreOptions) {
+    this.generation = this.read('descriptor', descriptorCodec)?.generation ?? 0;
+    const at = this.read('applied', appliedCodec);
+    this.appliedIndex = at?.index ?? logIndex(0);
+    this.appliedTerm = at?.term ?? term(0);
+    for (const stray of [this.generation - 1, this.generation + 1]) if (stray >= 0) this.clear(stray);
+    const rows = this.readRows();
+    if (rows.length === 0 && this.appliedIndex > 0) throw corrupt('an applied index without its records');
+    this.machineNow = rows.length === 0 ? PlacementMachine.fresh(options.cluster) : PlacementMachine.fromRows(rows);
+    if (this.machineNow.cluster !== options.cluster) throw corrupt(`it is cluster ${this.machineNow.cluster}'s`);
+  }
+
+  get machine(): PlacementMachine {
+    return this.machineNow;
+  }
+
+  /** What became of a command, known until the next apply(). */
+  outcomeOf(index: LogIndex): PlacementOutcome | null {
+    return this.outcomes.get(index) ?? null;
+  }
+
+  apply(entries: readonly Entry[]): void {
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    this.outcomes = new Map();
+    for (const { index, term, type, data } of entries) {
+      assert(index > this.appliedIndex, `entry ${index} is applied already`);
+      this.appliedIndex = index;
+      this.appliedTerm = term;
+      if (type === 'command') this.outcomes.set(index, this.machineNow.apply(data));
+    }
+    const batch = new WriteBatch();
+    for (const { key, row } of this.machineNow.drainWrites()) {
+      if (row === null) batch.delete(this.storeKey(key));
+      else batch.put(this.storeKey(key), sealed(encode(rowCodec, row)));
+    }
+    this.options.store.write(this.putApplied(batch), { sync: false });
+  }
+
+  openSnapshot(): SnapshotSource {
+    const image = sealed(encode(snapshotCodec, { format, state: this.machineNow.serialise() }));
+    return {
+      index: this.appliedIndex,
+      term: this.appliedTerm,
+      chunk: (n) => {
+        const start = n * snapshotChunkBytesMax;
+        return start >= image.length ? null : image.subarray(start, start + snapshotChunkBytesMax);
+      },
+      close: () => undefined,
+    };
+  }
+
+  openRestore(meta: SnapshotMeta): SnapshotSink {
+    const image = new ByteWriter();
+    return {
+      accept: (chunk) => image.raw(chunk),
+      finish: () => this.install(meta, image.finish()),
+      abort: () => undefined,
+    };
+  }
+
+  private install(meta: SnapshotMeta, image: Uint8Array): void {
+    const content = decode(snapshotCodec, unsealed(image));
+    if (content.format !== format) throw corrupt(`snapshot format ${content.format} is unknown`);
+    const machine = PlacementMachine.restore(content.state);
+    if (machine.cluster !== this.options.cluster) throw corrupt(`a snapshot of cluster ${machine.cluster}`);
+    const previous = this.generation;
+    this.clear(previous + 1);
+    this.generation = previous + 1;
+    this.writeRows(machine.rows());
+    this.machineNow = machine;
+    this.appliedIndex = meta.index;
+    this.appliedTerm = meta.term;
+    const descriptor = sealed(encode(descriptorCodec, { format, generation: this.generation }));
+    const batch = new WriteBatch().put(replicaStateKey(this.options.replica, 'descriptor'), descriptor);
+    this.options.store.write(this.putApplied(batch), { sync: true });
+    this.clear(previous);
+  }
+
+  private writeRows(rows: readonly Row[]): void {
+    let batch = new WriteBatch();
+    for (const row of rows) {
+      batch.put(this.storeKey(keyOf(row)), sealed(encode(rowCodec, row)));
+      if (batch.bytes < batchBytesMax) continue;
+      this.options.store.write(batch, { sync: false });
+      batch = new WriteBatch();
+    }
+    this.options.store.write(batch, { sync: false });
+  }
+
+  private readRows(): Row[] {
+    const { start, end } = recordRange(this.space(this.generation));
+    const rows: Row[] = [];
+    for (let from = start; ; ) {
+      const piece = this.options.store.range({ start: from, end, countMax: rowsReadMax });
+      for (const { value } of piece) rows.push(decode(rowCodec, unsealed(value)));
+      const last = piece.at(-1);
+      if (last === undefined || piece.length < rowsReadMax) return rows;
+      from = Uint8Array.of(...last.key, 0);
+    }
+  }
+
+  private putApplied(batch: WriteBatch): WriteBatch {
+    const value = encode(appliedCodec, { index: this.appliedIndex, term: this.appliedTerm });
+    return batch.put(replicaStateKey(this.options.replica, 'applied'), sealed(value));
+  }
+
+  private read<T>(field: 'descriptor' | 'applied', codec: Codec<T>): T | null {
+    const value = this.options.store.get(replicaStateKey(this.options.replica, field));
+    return value === undefined ? null : decode(codec, unsealed(value));
+  }
+
+  private clear(generation: number): void {
+    const { start, end } = recordRange(this.space(generation));
+    this.options.store.deleteRange(start, end);
+  }
+
+  private storeKey(key: RowKey): Uint8Array {
+    return recordKey(this.space(this.generation), kindByte(key.kind), orderedBytes(key.id));
+  }
+
+  private space(generation: number): Space {
+    return spaceOf(this.options.replica, generation);
+  }
+}
+
+/** A checksum before the bytes it is over. */
+function sealed(content: Uint8Array): Uint8Array {
+  const writer = new ByteWriter(content.length + 4);
+  writer.u32(crc32c(content));
+  writer.raw(content);
+  return writer.finish();
+}
+
+function unsealed(value: Uint8Array): Uint8Array {
+  const reader = new ByteReader(value);
+  const checksum = reader.u32();
+  const content = reader.rest();
+  if (crc32c(content) !== checksum) throw corrupt('a checksum does not hold');
+  return content;
+}
+
+const corrupt = (why: string): VectronError => new VectronError('CORRUPT', `placement state: ${why}`);

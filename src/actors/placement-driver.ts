@@ -1,0 +1,318 @@
+import { present } from '../base/assert';
+import { utf8 } from '../base/bytes';
+import { VectronError } from '../base/errors';
+import { type ClusterId, type NodeName, type ReplicaId, type Revision, shardId, type WorkerId } from '../base/ids';
+import type { PlacementOperation } from '../placement/commands';
+import { placementCommandCodec } from '../placement/commands';
+import { type PlacementMachine, type PlacementOutcome, placementReplicaIdMax } from '../placement/machine';
+import { encode } from '../protocol/codec';
+import type { Failure } from '../protocol/data-messages';
+import { type Address, at, lanes, placementActor } from '../protocol/envelope';
+import type { Message, MessageOf } from '../protocol/messages';
+import type { RaftCore, RaftOptions } from '../raft/types';
+import type { Actor, ActorContext, Signal } from '../runtime/actor';
+import { failure, refusalOf } from '../runtime/refusal';
+import type { KeyValueStore } from '../storage/ports';
+import { SoftState } from './placement-driver-soft';
+import { PlacementStore } from './placement-driver-store';
+import { Watchers } from './placement-driver-watchers';
+import { RaftMember } from './raft-member';
+import { type RaftMemberTuning, raftMemberTuning } from './raft-member-options';
+
+export interface PlacementDriverTuning {
+  /** A worker silent for so long gets no new replicas. */
+  readonly unhealthyAfterMs: number;
+  /** A watcher that does not renew for so long is dropped. */
+  readonly watchExpiryMs: number;
+  readonly raft: RaftMemberTuning;
+}
+
+export interface PlacementDriverOptions {
+  readonly cluster: ClusterId;
+  readonly self: ReplicaId;
+  /** The whole group, this member included, and where each lives. The same on every node, for ever. */
+  readonly members: readonly { readonly replica: ReplicaId; readonly node: NodeName }[];
+  readonly state: KeyValueStore;
+  readonly logWriter: Address;
+  readonly createCore: (options: RaftOptions) => RaftCore;
+  readonly options?: Partial<PlacementDriverTuning>;
+}
+
+type Request = MessageOf<
+  'pd.registerWorker' | 'pd.heartbeat' | 'pd.createCollection' | 'pd.deleteCollection' | 'pd.watch' | 'pd.status'
+>;
+
+const defaults: PlacementDriverTuning = { unhealthyAfterMs: 30_000, watchExpiryMs: 10_000, raft: raftMemberTuning };
+/** Its members never change, so neither does its epoch. */
+const groupEpoch = { version: 1, confVersion: 1 };
+const sweepKey = 'pd.sweep';
+const sweepMs = 1_000;
+const retryAfterMs = 100;
+
+/**
+ * One of the placement driver's nodes: a member of the Raft group of shard 0, whose leader answers for all (DESIGN D8).
+ *
+ *  1. Only a leader that a quorum heard lately, and that has applied an entry of its own term, answers; everybody else
+ *     says NOT_LEADER and who leads. Nothing answered can be undone by a later leader.
+ *  2. What is durable changes only through the log; bad requests are refused before they reach it.
+ *  3. Liveness and leaders are soft: gone with leadership, never in the log except as the advice of a command.
+ *  4. A request of another cluster is refused, and changes nothing.
+ */
+export class PlacementDriverActor implements Actor {
+  private readonly tuning: PlacementDriverTuning;
+  private readonly store: PlacementStore;
+  private readonly member: RaftMember;
+  private readonly watchers: Watchers;
+  /** Null unless this node leads. */
+  private soft: SoftState | null = null;
+  private digest: { readonly revision: Revision; readonly text: string } | null = null;
+  /** Why this node has fallen silent, or null. */
+  failedReason: string | null = null;
+
+  constructor(private readonly setup: PlacementDriverOptions) {
+    const { cluster, self, members, state, logWriter, createCore } = setup;
+    this.tuning = { ...defaults, ...setup.options };
+    this.store = new PlacementStore({ cluster, replica: self, store: state });
+    this.watchers = new Watchers(this.tuning.watchExpiryMs, () => this.member.term);
+    this.member = new RaftMember({
+      cluster,
+      shard: shardId(0),
+      self,
+      epoch: () => groupEpoch,
+      configuration: () => ({ voters: members.map(({ replica }) => replica), votersOutgoing: [], learners: [] }),
+      addressOf: (replica) => this.addressOf(replica),
+      logWriter,
+      descriptor: utf8('placement-driver'),
+      machine: this.store,
+      syncState: () => state.sync(),
+      createCore,
+      tuning: this.tuning.raft,
+      events: {
+        changed: (context) => this.leadershipChanged(context),
+        applied: (_entries, context) => this.watchers.publish(this.machine, context),
+        ended: (end, reason) => {
+          this.failedReason = `${end}: ${reason}`;
+        },
+      },
+    });
+    if (members.some(({ replica }) => replica > placementReplicaIdMax)) {
+      throw new VectronError('INVALID_ARGUMENT', `placement members have ids up to ${placementReplicaIdMax}`);
+    }
+  }
+
+  get machine(): PlacementMachine {
+    return this.store.machine;
+  }
+
+  /** Whether this node answers requests now. */
+  get isServing(): boolean {
+    return this.member.leaderIsReady;
+  }
+
+  started(context: ActorContext): void {
+    this.member.start(context);
+    this.armSweep(context);
+  }
+
+  receive(message: Message, from: Address, context: ActorContext): void {
+    if (this.member.handle(message, context)) return;
+    switch (message.kind) {
+      case 'pd.status':
+        context.send(from, this.statusReply(message.request), lanes.completion);
+        break;
+      case 'pd.registerWorker':
+      case 'pd.heartbeat':
+      case 'pd.createCollection':
+      case 'pd.deleteCollection':
+      case 'pd.watch':
+        this.serve(message, from, context);
+        break;
+      default:
+        break;
+    }
+  }
+
+  signalled(signal: Signal, context: ActorContext): void {
+    if (this.member.signalled(signal, context)) return;
+    if (signal.signal !== 'timer' || signal.key !== sweepKey) return;
+    this.watchers.expire(context.now);
+    this.armSweep(context);
+  }
+
+  stopped(): void {
+    // The store belongs to the process.
+  }
+
+  private armSweep(context: ActorContext): void {
+    context.setTimer(sweepKey, sweepMs, { signal: 'timer', key: sweepKey });
+  }
+
+  /** What was heard under another leadership says nothing about this one. */
+  private leadershipChanged(context: ActorContext): void {
+    this.watchers.clear();
+    this.soft = this.member.isLeader ? new SoftState(context.now, this.tuning.unhealthyAfterMs) : null;
+  }
+
+  // Requests
+
+  private serve(message: Exclude<Request, MessageOf<'pd.status'>>, from: Address, context: ActorContext): void {
+    const refused = this.refusal() ?? this.objection(message, from);
+    if (refused !== null) this.refuse(message, refused, from, context);
+    else if (message.kind === 'pd.watch') this.watch(message, from, context);
+    else if (message.kind === 'pd.heartbeat') this.heartbeat(message, from, context);
+    else if (message.kind === 'pd.registerWorker') this.registerWorker(message, from, context);
+    else if (message.kind === 'pd.createCollection') this.createCollection(message, from, context);
+    else this.propose(message, { kind: 'deleteCollection', name: message.name }, from, context);
+  }
+
+  /** Why this node does not answer anybody now, or null. */
+  private refusal(): Failure | null {
+    if (this.member.leaderIsReady && this.soft !== null) return null;
+    if (this.member.isLeader) return failure('UNAVAILABLE', 'leadership is not confirmed yet', retryAfterMs);
+    const { leader } = this.member;
+    const node = this.setup.members.find(({ replica }) => replica === leader)?.node ?? '';
+    return { ...failure('NOT_LEADER', 'this node does not lead', retryAfterMs), leader: node };
+  }
+
+  /** What is wrong with the sender, or null. */
+  private objection(message: Exclude<Request, MessageOf<'pd.status'>>, from: Address): Failure | null {
+    if (!('cluster' in message)) return null;
+    if (message.cluster !== this.setup.cluster) {
+      return failure('FAILED_PRECONDITION', `this is cluster ${this.setup.cluster}, not ${message.cluster}`);
+    }
+    if (message.kind === 'pd.watch' && message.fromRevision > this.machine.revision) {
+      const { fromRevision } = message;
+      return failure('FAILED_PRECONDITION', `revision ${fromRevision} is ahead of ${this.machine.revision}`);
+    }
+    const isAnonymous = message.worker === 0 && message.kind !== 'pd.heartbeat';
+    return isAnonymous ? null : this.objectionToWorker(message, message.worker, from);
+  }
+
+  private objectionToWorker(message: Message, id: WorkerId, from: Address): Failure | null {
+    const worker = this.machine.worker(id);
+    const isRegistration = message.kind === 'pd.registerWorker';
+    if (worker === null) {
+      return failure(isRegistration ? 'FAILED_PRECONDITION' : 'NOT_FOUND', `worker ${id} is unknown`);
+    }
+    const isSameStore = !isRegistration || worker.storeIncarnation === message.storeIncarnation;
+    if (worker.node === from.node && isSameStore) return null;
+    return failure('FAILED_PRECONDITION', `worker ${id} is another store, on ${worker.node}`);
+  }
+
+  private registerWorker(message: MessageOf<'pd.registerWorker'>, from: Address, context: ActorContext): void {
+    const { address, zone, rack, storeIncarnation } = message;
+    const { node } = from;
+    if (message.node !== node) {
+      this.refuse(message, failure('FAILED_PRECONDITION', `${node} registers ${message.node}`), from, context);
+      return;
+    }
+    this.propose(message, { kind: 'registerWorker', node, address, zone, rack, storeIncarnation }, from, context);
+  }
+
+  private createCollection(message: MessageOf<'pd.createCollection'>, from: Address, context: ActorContext): void {
+    const { name, dimension, metric, hnsw, shardCount, replicationFactor } = message;
+    const avoid = this.softNow().unhealthy(this.machine, context.now);
+    const wanted = { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid };
+    this.propose(message, { kind: 'createCollection', ...wanted }, from, context);
+  }
+
+  /** Answered once the confirmed removals are in the log: until then the worker goes on confirming them. */
+  private heartbeat(message: MessageOf<'pd.heartbeat'>, from: Address, context: ActorContext): void {
+    const { worker, replicas } = message;
+    const news = this.softNow().heartbeat(worker, replicas, this.machine, context.now);
+    this.watchers.publishLeaders(news, this.machine, context);
+    const removed = message.removed.filter((replica) => this.machine.isToRemove(worker, replica));
+    if (removed.length === 0) context.send(from, this.heartbeatReply(message.request), lanes.completion);
+    else this.propose(message, { kind: 'confirmRemovals', worker, replicas: removed }, from, context);
+  }
+
+  private watch(message: MessageOf<'pd.watch'>, from: Address, context: ActorContext): void {
+    const leaders = message.worker === 0 ? this.softNow().leaders(this.machine) : [];
+    if (this.watchers.renew(message, from, this.machine, leaders, context)) return;
+    this.refuse(message, failure('RESOURCE_EXHAUSTED', 'too many watchers', retryAfterMs), from, context);
+  }
+
+  // Proposals
+
+  private propose(message: Request, operation: PlacementOperation, from: Address, context: ActorContext): void {
+    const error = this.machine.check(operation);
+    if (error !== null) {
+      this.refuse(message, failureOf(error), from, context);
+      return;
+    }
+    const settle: Parameters<RaftMember['propose']>[1] = (settled, later) => {
+      if (settled.kind === 'unknown') {
+        this.refuse(message, failure('OUTCOME_UNKNOWN', 'leadership was lost meanwhile'), from, later);
+      } else {
+        const outcome = present(this.store.outcomeOf(settled.index), `outcome of entry ${settled.index}`);
+        this.answer(message, outcome, from, later);
+      }
+    };
+    const command = encode(placementCommandCodec, { kind: 'v1', operation });
+    const result = this.member.propose(command, settle, context);
+    if (!result.ok) this.refuse(message, this.notProposed(result.reason), from, context);
+  }
+
+  private notProposed(reason: 'notLeader' | 'busy' | 'transferring'): Failure {
+    if (reason === 'busy') return failure('RESOURCE_EXHAUSTED', 'too many requests wait', retryAfterMs);
+    return failure('NOT_LEADER', 'this node does not lead any more', retryAfterMs);
+  }
+
+  private answer(message: Request, outcome: PlacementOutcome, from: Address, context: ActorContext): void {
+    if (outcome.kind === 'rejected') this.refuse(message, failureOf(outcome.error), from, context);
+    else context.send(from, this.replyTo(message.request, outcome), lanes.completion);
+  }
+
+  private replyTo(request: number, outcome: Exclude<PlacementOutcome, { readonly kind: 'rejected' }>): Message {
+    const head = { request, failure: null, revision: outcome.revision };
+    switch (outcome.kind) {
+      case 'workerRegistered':
+        return { kind: 'pd.workerRegistered', ...head, cluster: this.setup.cluster, worker: outcome.worker };
+      case 'collectionCreated':
+        return { kind: 'pd.collectionCreated', ...head, collection: outcome.collection };
+      case 'collectionDeleted':
+        return { kind: 'pd.collectionDeleted', ...head };
+      case 'removalsConfirmed':
+        return this.heartbeatReply(request);
+    }
+  }
+
+  private heartbeatReply(request: number): Message {
+    const { term } = this.member;
+    return { kind: 'pd.heartbeatReply', request, failure: null, term, revision: this.machine.revision };
+  }
+
+  /** Also from nodes that do not lead, for comparing them; then `failure` says that it may be old. */
+  private statusReply(request: number): Message {
+    const { revision } = this.machine;
+    if (this.digest?.revision !== revision) this.digest = { revision, text: this.machine.digest() };
+    const { leader, term } = this.member;
+    return {
+      kind: 'pd.statusReply',
+      request,
+      failure: this.refusal(),
+      leader,
+      term,
+      revision,
+      digest: this.digest.text,
+    };
+  }
+
+  private refuse(message: Request, failed: Failure, from: Address, context: ActorContext): void {
+    context.send(from, present(refusalOf(message, failed), `refusal of ${message.kind}`), lanes.completion);
+  }
+
+  private softNow(): SoftState {
+    return present(this.soft, 'soft state of a leader');
+  }
+
+  private addressOf(replica: ReplicaId): Address | null {
+    const member = this.setup.members.find((one) => one.replica === replica);
+    return member === undefined ? null : at(member.node, placementActor);
+  }
+}
+
+const failureOf = (error: VectronError): Failure => ({
+  ...failure(error.code, error.message, error.retryAfterMs ?? 0),
+  field: error.field ?? '',
+});
