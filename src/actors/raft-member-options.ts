@@ -1,0 +1,70 @@
+import type { ClusterId, ReplicaId, ShardId } from '../base/ids';
+import { logWindowBytesMax, uncommittedBytesMax } from '../base/limits';
+import type { Address } from '../protocol/envelope';
+import type { Epoch } from '../protocol/ids';
+import type { Configuration, Entry } from '../protocol/raft-messages';
+import type { RaftCore, RaftOptions } from '../raft/types';
+import type { ActorContext } from '../runtime/actor';
+import type { StateMachine } from './state-machine';
+
+export interface RaftMemberTuning {
+  readonly tickMs: number;
+  readonly heartbeatTicks: number;
+  /** A follower campaigns after [electionTicks, 2 * electionTicks) without a leader. */
+  readonly electionTicks: number;
+  readonly appendBytesMax: number;
+  readonly inflightAppendsMax: number;
+  readonly uncommittedBytesMax: number;
+  /** Bytes of log kept behind the applied index for followers that lag. */
+  readonly logWindowBytes: number;
+  /** Bytes of entries applied in one handler. */
+  readonly applyBytesMax: number;
+  /** Proposals gathered before they are sent and written although more work waits. */
+  readonly batchBytesMax: number;
+}
+
+/** Elections after 1 to 2 seconds, heartbeats every 150 ms. */
+export const raftMemberTuning: RaftMemberTuning = {
+  tickMs: 50,
+  heartbeatTicks: 3,
+  electionTicks: 20,
+  appendBytesMax: 1024 * 1024,
+  inflightAppendsMax: 64,
+  uncommittedBytesMax,
+  logWindowBytes: logWindowBytesMax,
+  applyBytesMax: 1024 * 1024,
+  batchBytesMax: 256 * 1024,
+};
+
+/** `removed`: the store has a tombstone for this member. `failed`: it can no longer be trusted, and says why. */
+export type MemberEnd = 'removed' | 'failed';
+
+export interface RaftMemberEvents {
+  /** Role, term or leader is another. */
+  changed(context: ActorContext): void;
+  /** After every apply and before the proposals among `entries` are settled; after a snapshot with no entries. */
+  applied(entries: readonly Entry[], context: ActorContext): void;
+  /** Once. The member is silent from now on. */
+  ended(end: MemberEnd, reason: string, context: ActorContext): void;
+}
+
+export interface RaftMemberOptions {
+  readonly cluster: ClusterId;
+  /** 0: the placement driver's own group. */
+  readonly shard: ShardId;
+  readonly self: ReplicaId;
+  readonly epoch: () => Epoch;
+  /** As of the machine's applied index: what the consensus core starts with. */
+  readonly configuration: () => Configuration;
+  /** Where a member of the group is; null: not a member. */
+  readonly addressOf: (replica: ReplicaId) => Address | null;
+  readonly logWriter: Address;
+  /** Kept by the log writer beside the log; a worker starts its replicas from these. */
+  readonly descriptor: Uint8Array;
+  readonly machine: StateMachine;
+  /** Makes everything the machine has written durable. */
+  readonly syncState: () => void;
+  readonly createCore: (options: RaftOptions) => RaftCore;
+  readonly tuning: RaftMemberTuning;
+  readonly events: RaftMemberEvents;
+}

@@ -1,0 +1,447 @@
+import { VectronError } from '../base/errors';
+import { type LogIndex, logIndex, type ReplicaId, type Term, term } from '../base/ids';
+import { type Lane, lanes } from '../protocol/envelope';
+import type { Message, MessageOf } from '../protocol/messages';
+import type { Entry, RaftMessage, SnapshotMeta } from '../protocol/raft-messages';
+import type { ProposeResult, RaftCore, Ready, Role } from '../raft/types';
+import type { ActorContext, Signal } from '../runtime/actor';
+import { MemberLog } from './raft-member-log';
+import { LogWindow } from './raft-member-log-window';
+import type { MemberEnd, RaftMemberOptions } from './raft-member-options';
+import { PendingProposals, PendingReads, type ReadDone, type Settle } from './raft-member-waiters';
+import { SnapshotReceiver } from './snapshot-receiver';
+import { SnapshotSender } from './snapshot-sender';
+
+export type MemberState = 'new' | 'opening' | 'running' | MemberEnd;
+
+type PeerMessage = MessageOf<'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotAck'>;
+
+const tickKey = 'raft.tick';
+const flushKey = 'raft.flush';
+/** An open log that is not answered is asked for again; a log writer that died is given a moment to be replaced. */
+const reopenTicks = 100;
+const reopenSoonTicks = 5;
+/** The log writer owes an answer for this long: it has lost a write, and is asked what it still has. */
+const stalledTicks = 600;
+const termLeapMax = 2 ** 32;
+
+/**
+ * One member of a Raft group, for an actor to delegate to: it joins the pure core to the log writer, the peers, the clock
+ * and a state machine. Shard replicas and placement-driver nodes use the same one. Called by its actor only.
+ *
+ *  1. Nothing is heard or said before the log writer has opened the log; afterwards every answer that promises durability
+ *     waits for the write it promises (MemberLog keeps the order).
+ *  2. Entries are applied once, in order, at most tuning.applyBytesMax a handler.
+ *  3. Every proposal ends: applied at its own index and term, or unknown when leadership, log or member is lost.
+ *  4. Every read ends: safe to serve, or refused.
+ *  5. The log and the state fit together at every restart: a state ahead of its log (a snapshot whose installation was
+ *     cut short) starts the log anew; a state behind the log's beginning has lost data, and the member stays silent.
+ */
+export class RaftMember {
+  /** Messages of another cluster, shard or replica, or from nobody of the group. */
+  foreignCount = 0;
+  private current: MemberState = 'new';
+  private core: RaftCore | null = null;
+  private readonly log: MemberLog;
+  private readonly proposals = new PendingProposals();
+  private reads: PendingReads | null = null;
+  private sender: SnapshotSender | null = null;
+  private readonly receiver: SnapshotReceiver;
+  private readonly window: LogWindow;
+  private toApply: Entry[] = [];
+  private batchedBytes = 0;
+  private flushWanted = false;
+  private waitedTicks = 0;
+  private seen: { readonly role: Role; readonly term: Term; readonly leader: ReplicaId } | null = null;
+
+  constructor(private readonly options: RaftMemberOptions) {
+    const { self, descriptor, logWriter, machine, tuning } = options;
+    this.log = new MemberLog(self, descriptor, logWriter);
+    this.window = new LogWindow(tuning.logWindowBytes);
+    this.receiver = new SnapshotReceiver({
+      machine,
+      needed: (meta) => this.needs(meta),
+      acknowledge: (to, body, context) => {
+        this.sendPeer(to, { kind: 'peer.snapshotAck', ...this.header(to), ...body }, lanes.consensus, context);
+      },
+      installed: (meta, durable, context) => this.installed(meta, durable, context),
+    });
+  }
+
+  get state(): MemberState {
+    return this.current;
+  }
+  get role(): Role {
+    return this.core?.role ?? 'follower';
+  }
+  get term(): Term {
+    return this.core?.term ?? term(0);
+  }
+  /** 0 when unknown. */
+  get leader(): ReplicaId {
+    return this.core?.leader ?? (0 as ReplicaId);
+  }
+  get commitIndex(): LogIndex {
+    return this.core?.commitIndex ?? logIndex(0);
+  }
+  get isLeader(): boolean {
+    return this.role === 'leader';
+  }
+  get pendingCount(): number {
+    return this.proposals.count;
+  }
+
+  /**
+   * Whether this member may answer at the LEADER level: a quorum heard it within an election timeout, and an entry of its
+   * own term is applied, without which it could miss what an earlier leader acknowledged.
+   */
+  get leaderIsReady(): boolean {
+    const { core } = this;
+    return core?.leaderIsConfirmed === true && this.options.machine.appliedTerm === core.term;
+  }
+
+  start(context: ActorContext): void {
+    context.setTimer(tickKey, this.options.tuning.tickMs, { signal: 'timer', key: tickKey });
+    this.open(context);
+  }
+
+  /** True if the message was the member's to handle, whatever came of it. */
+  handle(message: Message, context: ActorContext): boolean {
+    switch (message.kind) {
+      case 'peer.raft':
+      case 'peer.snapshotChunk':
+      case 'peer.snapshotAck':
+        if (this.isOurs(message)) this.peer(message, context);
+        break;
+      case 'log.opened':
+        if (message.replica === this.options.self) this.opened(message, context);
+        break;
+      case 'log.appended':
+        if (message.replica === this.options.self) this.log.appended(message, context);
+        break;
+      case 'log.poisoned':
+        this.fail(`the log store is poisoned: ${message.reason}`, context);
+        break;
+      default:
+        return false;
+    }
+    this.flush(context);
+    return true;
+  }
+
+  /** True if the signal was the member's. */
+  signalled(signal: Signal, context: ActorContext): boolean {
+    if (signal.signal === 'down') return this.downed(signal.target.actor, context);
+    if (signal.key === tickKey) this.tick(context);
+    else if (signal.key === flushKey) this.flushWanted = false;
+    else return false;
+    this.flush(context);
+    return true;
+  }
+
+  /** `settle` is called later, once, if and only if the result is ok. */
+  propose(data: Uint8Array, settle: Settle, context: ActorContext): ProposeResult {
+    if (this.core === null) return { ok: false, reason: 'notLeader' };
+    const result = this.core.propose(data);
+    if (!result.ok) return result;
+    this.proposals.add(result.index, result.term, settle, context);
+    this.batchedBytes += data.length;
+    if (this.batchedBytes >= this.options.tuning.batchBytesMax) this.flush(context);
+    else this.flushSoon(context);
+    return result;
+  }
+
+  /** Calls `done` once it is safe to serve a linearizable read here, or to say that it is not. On any member. */
+  readIndex(done: ReadDone, context: ActorContext): void {
+    if (this.core === null || this.reads === null) {
+      done(false, context);
+      return;
+    }
+    this.reads.add(done);
+    this.flushSoon(context);
+  }
+
+  /** The member can no longer be trusted: it falls silent, and everything that waits for it ends. */
+  fail(reason: string, context: ActorContext): void {
+    if (this.current !== 'failed' && this.current !== 'removed') this.end('failed', reason, context);
+  }
+
+  // The log
+
+  private open(context: ActorContext): void {
+    this.halt(context);
+    this.current = 'opening';
+    this.waitedTicks = 0;
+    context.watch(this.options.logWriter);
+    this.log.open(context);
+  }
+
+  private opened(message: MessageOf<'log.opened'>, context: ActorContext): void {
+    if (this.current === 'failed' || this.current === 'removed') return;
+    this.halt(context);
+    this.current = 'opening';
+    if (message.outcome === 'removed') this.end('removed', 'the store has a tombstone for this replica', context);
+    else if (message.outcome !== 'ready') this.end('failed', `the log is ${message.outcome}`, context);
+    else this.startFrom(message, context);
+  }
+
+  private startFrom(message: MessageOf<'log.opened'>, context: ActorContext): void {
+    const { machine, syncState } = this.options;
+    const { appliedIndex, appliedTerm } = machine;
+    this.log.opened(message);
+    if (appliedIndex < message.baseIndex) {
+      this.fail(`the state ends at ${appliedIndex}, the log begins after ${message.baseIndex}`, context);
+    } else if (termIn(message, appliedIndex) === appliedTerm) {
+      this.run(message, context);
+    } else {
+      syncState();
+      const after = { baseIndex: appliedIndex, baseTerm: appliedTerm, entries: [] };
+      this.log.reset(appliedIndex, appliedTerm, (later) => this.run(after, later), context);
+    }
+  }
+
+  private run(log: Pick<MessageOf<'log.opened'>, 'baseIndex' | 'baseTerm' | 'entries'>, context: ActorContext): void {
+    if (this.current !== 'opening') return;
+    const { self, configuration, createCore, machine, tuning } = this.options;
+    const { hardState } = this.log;
+    const { baseIndex, baseTerm, entries } = log;
+    const { electionTicks, heartbeatTicks, appendBytesMax, inflightAppendsMax, uncommittedBytesMax } = tuning;
+    this.core = createCore({
+      self,
+      hardState,
+      baseIndex,
+      baseTerm,
+      entries,
+      configuration: configuration(),
+      appliedIndex: machine.appliedIndex,
+      electionTicks,
+      heartbeatTicks,
+      random: context.random.fork(),
+      appendBytesMax,
+      inflightAppendsMax,
+      uncommittedBytesMax,
+    });
+    this.reads = new PendingReads(context.random.between(0, 2 ** 20 - 1), electionTicks);
+    this.sender = this.newSender(context.random.uint32() * 2 ** 16);
+    this.current = 'running';
+    this.flush(context);
+  }
+
+  // The core
+
+  /** Does all that the core wants done. The only place that asks it for ready. */
+  private flush(context: ActorContext): void {
+    this.batchedBytes = 0;
+    if (this.core !== null) this.reads?.flush(this.core);
+    while (this.core?.hasReady() === true) {
+      this.perform(this.core, this.core.ready(), context);
+      this.applySlice(context);
+    }
+    if (this.toApply.length > 0) this.flushSoon(context);
+    this.notice(context);
+  }
+
+  /** Behind whatever already waits, so that what waits shares one append and one write. */
+  private flushSoon(context: ActorContext): void {
+    if (this.flushWanted) return;
+    this.flushWanted = true;
+    context.later({ signal: 'work', key: flushKey });
+  }
+
+  private perform(core: RaftCore, ready: Ready, context: ActorContext): void {
+    for (const message of ready.messages) this.sendRaft(message, context);
+    if (ready.write > 0) {
+      const durable = (later: ActorContext): void => {
+        if (this.core !== core) return;
+        for (const message of ready.afterAppend) this.sendRaft(message, later);
+        core.appended(ready.write);
+      };
+      this.log.append(ready.hardState, ready.entries, durable, context);
+    }
+    for (const entry of ready.committed) this.toApply.push(entry);
+    for (const { context: key, index } of ready.reads) this.reads?.answered(key, index, context);
+    this.reads?.applied(this.options.machine.appliedIndex, context);
+    for (const to of ready.snapshotTo) this.sender?.start(to, context);
+  }
+
+  private applySlice(context: ActorContext): void {
+    const { machine, tuning, events } = this.options;
+    const slice = this.takeSlice(tuning.applyBytesMax);
+    const last = slice[slice.length - 1];
+    if (last === undefined || this.core === null) return;
+    machine.apply(slice);
+    this.core.applied(last.index);
+    events.applied(slice, context);
+    for (const entry of slice) this.proposals.applied(entry.index, entry.term, context);
+    this.reads?.applied(last.index, context);
+    this.window.applied(slice);
+    this.truncate(context);
+  }
+
+  private takeSlice(bytesMax: number): Entry[] {
+    let count = 0;
+    for (let bytes = 0; count < this.toApply.length && bytes < bytesMax; count++) {
+      bytes += this.toApply[count]?.data.length ?? 0;
+    }
+    return this.toApply.splice(0, count);
+  }
+
+  private truncate(context: ActorContext): void {
+    const { core } = this;
+    if (core === null) return;
+    const index = this.window.truncationIndex(core.logBytes, this.sender?.oldestIndex ?? null);
+    const at = index === null ? null : core.termAt(index);
+    if (index === null || at === null || index <= core.baseIndex) return;
+    this.log.truncate(index, at, context);
+    core.truncate(index);
+  }
+
+  /** Ends what a lost leadership leaves behind, and tells the actor of changes. */
+  private notice(context: ActorContext): void {
+    const { core, seen } = this;
+    if (core === null) return;
+    const { role, term: termNow, leader } = core;
+    if (seen?.role === role && seen.term === termNow && seen.leader === leader) return;
+    this.seen = { role, term: termNow, leader };
+    if (seen?.role === 'leader' && (role !== 'leader' || seen.term !== termNow)) {
+      this.sender?.closeAll();
+      this.proposals.failAll(context);
+    }
+    this.options.events.changed(context);
+  }
+
+  // Time
+
+  private tick(context: ActorContext): void {
+    if (this.current === 'failed' || this.current === 'removed') return;
+    context.setTimer(tickKey, this.options.tuning.tickMs, { signal: 'timer', key: tickKey });
+    this.core?.tick();
+    this.reads?.tick(context);
+    this.sender?.tick(context);
+    this.receiver.tick();
+    const owed = this.core === null || this.log.waiting;
+    this.waitedTicks = owed ? this.waitedTicks + 1 : 0;
+    if (this.waitedTicks >= (this.core === null ? reopenTicks : stalledTicks)) this.open(context);
+  }
+
+  private downed(actor: string, context: ActorContext): boolean {
+    if (actor !== this.options.logWriter.actor) return false;
+    if (this.current === 'failed' || this.current === 'removed') return true;
+    this.halt(context);
+    this.current = 'opening';
+    this.waitedTicks = reopenTicks - reopenSoonTicks;
+    return true;
+  }
+
+  private end(end: MemberEnd, reason: string, context: ActorContext): void {
+    this.halt(context);
+    this.current = end;
+    this.options.events.ended(end, reason, context);
+  }
+
+  private halt(context: ActorContext): void {
+    this.core = null;
+    this.seen = null;
+    this.toApply = [];
+    this.window.clear();
+    this.receiver.abort();
+    this.sender?.closeAll();
+    this.sender = null;
+    this.proposals.failAll(context);
+    this.reads?.failAll(context);
+    this.reads = null;
+  }
+
+  // Peers
+
+  private peer(message: PeerMessage, context: ActorContext): void {
+    const { core } = this;
+    if (core === null) return;
+    if (message.kind === 'peer.raft') core.step(message.message);
+    else if (message.kind === 'peer.snapshotChunk') this.receiver.chunk(message, context);
+    else this.sender?.acknowledged(message.from, message, context);
+  }
+
+  private isOurs(message: PeerMessage): boolean {
+    const { cluster, shard, self, addressOf } = this.options;
+    const ours =
+      message.cluster === cluster &&
+      message.shard === shard &&
+      message.to === self &&
+      addressOf(message.from) !== null &&
+      (message.kind !== 'peer.raft' || this.isSane(message));
+    if (!ours) this.foreignCount++;
+    return ours;
+  }
+
+  /** The envelope tells the truth, and no single message makes the term leap out of reach. */
+  private isSane({ from, to, message }: MessageOf<'peer.raft'>): boolean {
+    return message.from === from && message.to === to && message.term <= this.term + termLeapMax;
+  }
+
+  private header(to: ReplicaId): Pick<PeerMessage, 'cluster' | 'shard' | 'epoch' | 'from' | 'to'> {
+    const { cluster, shard, epoch, self } = this.options;
+    return { cluster, shard, epoch: epoch(), from: self, to };
+  }
+
+  private sendRaft(message: RaftMessage, context: ActorContext): void {
+    const { to } = message;
+    this.sendPeer(to, { kind: 'peer.raft', ...this.header(to), message }, lanes.consensus, context);
+  }
+
+  private sendPeer(to: ReplicaId, message: PeerMessage, lane: Lane, context: ActorContext): void {
+    const address = this.options.addressOf(to);
+    if (address !== null) context.send(address, message, lane);
+  }
+
+  // Snapshots
+
+  private newSender(streamFirst: number): SnapshotSender {
+    const { machine } = this.options;
+    return new SnapshotSender(
+      {
+        machine,
+        configuration: () => this.core?.configuration ?? this.options.configuration(),
+        send: (to, body, context) =>
+          this.sendPeer(to, { kind: 'peer.snapshotChunk', ...this.header(to), ...body }, lanes.data, context),
+        finished: (to, ok) => this.core?.snapshotFinished(to, ok),
+      },
+      streamFirst,
+    );
+  }
+
+  /** A log that holds the snapshot's last entry already leads there, and may hold more that was acknowledged. */
+  private needs(meta: SnapshotMeta): boolean {
+    const { core } = this;
+    return core !== null && meta.index > core.commitIndex && core.termAt(meta.index) !== meta.term;
+  }
+
+  private installed(meta: SnapshotMeta, durable: (later: ActorContext) => void, context: ActorContext): void {
+    const { core } = this;
+    if (core === null) throw new VectronError('INTERNAL', 'a snapshot was installed by a member that does not run');
+    this.toApply = [];
+    this.window.clear();
+    core.restore(meta);
+    const announce = (later: ActorContext): void => {
+      if (this.core !== core) return;
+      this.announceInstalled(core, meta, later);
+      durable(later);
+    };
+    this.log.reset(meta.index, meta.term, announce, context);
+    this.proposals.failAll(context);
+    this.options.events.applied([], context);
+    this.reads?.applied(meta.index, context);
+  }
+
+  private announceInstalled(core: RaftCore, { index }: SnapshotMeta, context: ActorContext): void {
+    const { self } = this.options;
+    const { leader, term: termNow } = core;
+    if (leader === 0 || leader === self) return;
+    this.sendRaft({ kind: 'snapshotInstalled', from: self, to: leader, term: termNow, index }, context);
+  }
+}
+
+/** The term of entry `index` in a log as opened; null: not in it. */
+function termIn({ baseIndex, baseTerm, entries }: MessageOf<'log.opened'>, index: LogIndex): Term | null {
+  return index === baseIndex ? baseTerm : (entries[index - baseIndex - 1]?.term ?? null);
+}
