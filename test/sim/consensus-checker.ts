@@ -79,7 +79,8 @@ export class ConsensusChecker {
   observe(raft: RaftCore, digest: () => string): void {
     this.checkLeader(raft);
     const before = this.running.get(raft.self);
-    if (before?.term === raft.term && before.commit === raft.commitIndex && before.applied === raft.appliedIndex) return;
+    if (before?.term === raft.term && before.commit === raft.commitIndex && before.applied === raft.appliedIndex)
+      return;
     this.checkMonotonic(raft, before);
     this.checkCommitted(raft);
     if (before?.applied !== raft.appliedIndex) this.checkDigest(raft, digest());
@@ -110,7 +111,9 @@ export class ConsensusChecker {
 
   private checkMonotonic(raft: RaftCore, before: Watermark | undefined): void {
     const term = this.terms.get(raft.self);
-    must(term === undefined || raft.term >= term, () => this.say(`${raft.self}: term fell from ${term} to ${raft.term}`));
+    must(term === undefined || raft.term >= term, () =>
+      this.say(`${raft.self}: term fell from ${term} to ${raft.term}`),
+    );
     must(raft.appliedIndex <= raft.commitIndex, () =>
       this.say(`${raft.self}: applied ${raft.appliedIndex} beyond commit ${raft.commitIndex}`),
     );

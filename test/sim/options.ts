@@ -46,7 +46,8 @@ function scale(random: Prng, low: number, high: number): number {
   return low * (high / low) ** random.float();
 }
 
-const offOr = (random: Prng, offChance: number, value: () => number): number => (random.chance(offChance) ? 0 : value());
+const offOr = (random: Prng, offChance: number, value: () => number): number =>
+  random.chance(offChance) ? 0 : value();
 
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);

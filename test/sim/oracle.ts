@@ -38,7 +38,9 @@ class KeyHistory {
     if (serial === null) {
       return (
         floor < 0 ||
-        this.operations.some((operation) => operation.deletes && (operation.serial >= floor || operation.state === 'loose'))
+        this.operations.some(
+          (operation) => operation.deletes && (operation.serial >= floor || operation.state === 'loose'),
+        )
       );
     }
     const operation = this.operations.find((candidate) => candidate.serial === serial);

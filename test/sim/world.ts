@@ -214,4 +214,3 @@ export class SimThread {
     if (due !== null) this.wake(due - this.node.world.now);
   }
 }
-

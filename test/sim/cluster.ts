@@ -1,0 +1,146 @@
+import type { RaftMember } from '../../src/actors/raft-member';
+import { clusterId, nodeName, type ReplicaId } from '../../src/base/ids';
+import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
+import { GatewayActor } from '../../src/gateway/gateway-actor';
+import { gatewayActor, logActor } from '../../src/protocol/envelope';
+import type { KeyHash } from '../../src/protocol/key-hash';
+import type { Message } from '../../src/protocol/messages';
+import { ConsensusChecker } from './consensus-checker';
+import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
+import type { SimOptions } from './options';
+import { SimNode, SimWorld } from './world';
+
+const gatewayNode = nodeName('gateway-1');
+
+/** A whole cluster on one thread: placement driver, workers, a gateway, and the checkers that watch them. */
+export class SimCluster {
+  readonly world: SimWorld;
+  readonly workers: WorkerMachine[];
+  readonly placement: PlacementMachine[];
+  private readonly checkers = new Map<number, ConsensusChecker>();
+  private readonly gatewayThread;
+  private readonly gateway: GatewayActor;
+  /** Actors that a handler's own error ended: each is a bug unless the machine was dying. */
+  readonly failures: string[] = [];
+
+  constructor(options: SimOptions, keyHash: KeyHash, trace: ((line: string) => void) | null) {
+    this.world = new SimWorld(
+      options.seed,
+      options.network,
+      {
+        onSent: (_to, _from, message) => this.sent(message),
+        onEvent: (node) => this.afterEvent(node),
+        onThrown: (node, _thread, actor, error) => this.ended(node, actor, error),
+      },
+      trace,
+    );
+    const cluster = clusterId('sim');
+    const context: SimContext = { world: this.world, cluster, keyHash, disk: options.disk };
+    this.placement = placementNodes.map((name) => new PlacementMachine(context, name));
+    const names = Array.from({ length: options.machines }, (_, i) => nodeName(`machine-${i + 1}`));
+    this.workers = names.map((name) => new WorkerMachine(context, name));
+    for (const machine of this.machines()) machine.boot();
+    this.gateway = new GatewayActor({ cluster, placementNodes, links: { setPeers: () => undefined }, keyHash });
+    this.gatewayThread = new SimNode(this.world, gatewayNode).addThread('main');
+    this.gatewayThread.host.spawn(gatewayActor, this.gateway);
+  }
+
+  machines(): (PlacementMachine | WorkerMachine)[] {
+    return [...this.placement, ...this.workers];
+  }
+
+  allNodeNames() {
+    return [...placementNodes, ...this.workers.map((worker) => worker.name), gatewayNode];
+  }
+
+  call<K extends CallKind>(call: CallOf<K>, timeoutMs: number, done: (outcome: Outcome<AnswerOf<K>>) => void): void {
+    this.gatewayThread.host.perform(gatewayActor, (context) => this.gateway.submit(context, call, timeoutMs, done));
+    this.gatewayThread.wake();
+  }
+
+  get leaderChanges(): number {
+    let count = 0;
+    for (const checker of this.checkers.values()) count += checker.leaderChanges;
+    return count;
+  }
+
+  /** Forgets watermarks of members that a crash or kill has ended. */
+  stopped(machine: PlacementMachine | WorkerMachine): void {
+    if (machine instanceof PlacementMachine)
+      this.checkerOf(0).stopped((placementNodes.indexOf(machine.name) + 1) as ReplicaId);
+    else for (const { spec } of machine.replicas.values()) this.checkerOf(spec.shard.id).stopped(spec.replica);
+  }
+
+  /** Whether every group's members have applied the same index and hold equal state, with nothing left to do. */
+  agrees(): boolean {
+    return this.disagreement() === null;
+  }
+
+  disagreement(): string | null {
+    const groups = new Map<string, Map<string, string>>();
+    const add = (group: string, member: RaftMember | null, where: string): void => {
+      const states = groups.get(group) ?? new Map<string, string>();
+      groups.set(group, states);
+      const raft = member?.raft;
+      states.set(
+        where,
+        raft == null ? `not running` : `applied ${raft.appliedIndex} digest ${member?.machine.digest()}`,
+      );
+    };
+    for (const pd of this.placement) add('placement', pd.actor?.member ?? null, pd.name);
+    for (const worker of this.workers) {
+      for (const { actor, spec } of worker.replicas.values()) add(`shard ${spec.shard.id}`, actor.member, worker.name);
+    }
+    for (const [group, states] of groups) {
+      const distinct = new Set(states.values());
+      if (states.size !== 3 || distinct.size !== 1 || distinct.has('not running')) {
+        return `${group}: ${[...states].map(([where, state]) => `${where} ${state}`).join('; ')}`;
+      }
+    }
+    return groups.size > 1 ? null : 'no shard runs';
+  }
+
+  private checkerOf(shard: number): ConsensusChecker {
+    const known = this.checkers.get(shard);
+    if (known !== undefined) return known;
+    const created = new ConsensusChecker(shard === 0 ? 'placement' : `shard ${shard}`);
+    this.checkers.set(shard, created);
+    return created;
+  }
+
+  private sent(message: Message): void {
+    if (message.kind === 'peer.raft') this.checkerOf(message.shard).sent(message.message);
+  }
+
+  private afterEvent(node: SimNode | null): void {
+    if (node === null) return;
+    const machine = this.machines().find((candidate) => candidate.node === node);
+    if (machine === undefined) return;
+    if (machine.dying) {
+      this.stopped(machine);
+      machine.crash();
+      return;
+    }
+    if (!machine.up) return;
+    if (machine instanceof PlacementMachine) this.observe(0, machine.actor?.member ?? null);
+    else for (const { actor, spec } of machine.replicas.values()) this.observe(spec.shard.id, actor.member);
+  }
+
+  private observe(shard: number, member: RaftMember | null): void {
+    if (member?.raft == null) return;
+    this.checkerOf(shard).observe(member.raft, () => member.machine.digest());
+  }
+
+  private ended(node: SimNode, actor: string, error: unknown): void {
+    const machine = this.machines().find((candidate) => candidate.node === node);
+    if (machine === undefined || machine.dying) return;
+    if (error !== null)
+      this.failures.push(`${node.name}/${actor}: ${error instanceof Error ? error.stack : String(error)}`);
+    if (machine instanceof WorkerMachine && actor !== logActor) {
+      for (const { spec } of machine.replicas.values()) {
+        if (`replica/${spec.replica}` === actor) this.checkerOf(spec.shard.id).stopped(spec.replica);
+      }
+      machine.ended(actor, 'a handler threw');
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import type { Prng } from '../../src/base/prng';
+import type { SimCluster } from './cluster';
+import type { PlacementMachine, WorkerMachine } from './machine';
+import type { NemesisOptions } from './options';
+
+export interface NemesisCounts {
+  crashes: number;
+  partitions: number;
+  actorKills: number;
+  threadKills: number;
+  clusterCrashes: number;
+}
+
+/** Brings the faults of a run at random moments, never so many that a majority's disks would be lost. */
+export class Nemesis {
+  readonly counts: NemesisCounts = { crashes: 0, partitions: 0, actorKills: 0, threadKills: 0, clusterCrashes: 0 };
+  private active = true;
+  private readonly random: Prng;
+
+  constructor(
+    private readonly cluster: SimCluster,
+    private readonly options: NemesisOptions,
+  ) {
+    this.random = cluster.world.random.fork();
+  }
+
+  start(): void {
+    const { options } = this;
+    this.repeat(options.crashEveryMs, 'crash', () => this.crash(this.random.pick(this.cluster.workers)));
+    this.repeat(options.placementCrashEveryMs, 'pd crash', () => this.crash(this.random.pick(this.cluster.placement)));
+    this.repeat(options.partitionEveryMs, 'partition', () => this.partition());
+    this.repeat(options.actorKillEveryMs, 'actor kill', () => this.killActor());
+    this.repeat(options.threadKillEveryMs, 'thread kill', () => this.killThread());
+    this.repeat(options.crashEveryMs * 8, 'cluster crash', () => this.crashAll());
+  }
+
+  /** Faults end; what is down comes back; links heal. */
+  stop(): void {
+    this.active = false;
+    this.cluster.world.network.becomeReliable();
+    for (const machine of this.cluster.machines()) if (!machine.up) machine.restart();
+  }
+
+  private after(meanMs: number, label: string, run: () => void): void {
+    const delayMs = -Math.log(1 - this.random.float()) * meanMs;
+    this.cluster.world.schedule(delayMs, label, null, () => {
+      if (this.active) run();
+    });
+  }
+
+  private repeat(everyMs: number, label: string, run: () => void): void {
+    if (everyMs === 0) return;
+    this.after(everyMs, label, () => {
+      run();
+      this.repeat(everyMs, label, run);
+    });
+  }
+
+  private crash(machine: WorkerMachine | PlacementMachine): void {
+    if (!machine.up) return;
+    this.counts.crashes++;
+    this.cluster.stopped(machine);
+    machine.crashSoon();
+    this.restartLater(machine);
+  }
+
+  private restartLater(machine: WorkerMachine | PlacementMachine): void {
+    this.after(this.options.downMeanMs, 'restart', () => {
+      if (!machine.up) machine.restart();
+      else this.restartLater(machine);
+    });
+  }
+
+  private crashAll(): void {
+    this.counts.clusterCrashes++;
+    for (const machine of this.cluster.machines()) this.crash(machine);
+  }
+
+  private partition(): void {
+    const { network } = this.cluster.world;
+    this.counts.partitions++;
+    const names = this.cluster.allNodeNames();
+    const kind = this.random.pick(['isolate', 'halves', 'oneWayOut', 'oneWayIn', 'pair', 'bridge'] as const);
+    const victim = this.random.pick(names);
+    const others = names.filter((name) => name !== victim);
+    const group = new Set(names.filter(() => this.random.chance(0.5)));
+    this.cluster.world.note(`PARTITION ${kind} ${victim}`);
+    for (const other of others) {
+      if (kind === 'isolate' || kind === 'oneWayOut') network.cut(victim, other);
+      if (kind === 'isolate' || kind === 'oneWayIn') network.cut(other, victim);
+    }
+    if (kind === 'pair') {
+      const other = this.random.pick(others);
+      network.cut(victim, other);
+      network.cut(other, victim);
+    }
+    if (kind === 'halves' || kind === 'bridge') {
+      for (const a of names) {
+        for (const b of names) {
+          const spared = kind === 'bridge' && (a === victim || b === victim);
+          if (!spared && group.has(a) !== group.has(b)) network.cut(a, b);
+        }
+      }
+    }
+    this.after(this.options.partitionMeanMs, 'heal', () => network.heal());
+  }
+
+  private killActor(): void {
+    const worker = this.random.pick(this.cluster.workers);
+    const replicas = [...worker.replicas.values()];
+    if (!worker.up || replicas.length === 0) return;
+    this.counts.actorKills++;
+    const { spec } = this.random.pick(replicas);
+    const name = `replica/${spec.replica}`;
+    this.cluster.stopped(worker);
+    worker.node.threadOf(name)?.host.stop(name, 'killed');
+  }
+
+  private killThread(): void {
+    const worker = this.random.pick(this.cluster.workers);
+    if (!worker.up) return;
+    this.counts.threadKills++;
+    this.cluster.stopped(worker);
+    worker.killThread(this.random.pick(['shard-0', 'shard-1', 'log']));
+  }
+}

@@ -1,0 +1,145 @@
+import type { KeyHash } from '../../src/protocol/key-hash';
+import { SimCluster } from './cluster';
+import { Violation } from './consensus-checker';
+import { Nemesis } from './nemesis';
+import { drawOptions, type SimOptions } from './options';
+import { collection, dimension, serialOf, Workload } from './workload';
+
+export interface SimReport {
+  readonly seed: number;
+  readonly violation: string | null;
+  readonly traceHash: string;
+  readonly simulatedMs: number;
+  readonly events: number;
+  readonly acknowledged: number;
+  readonly unknown: number;
+  readonly reads: number;
+  readonly crashes: number;
+  readonly partitions: number;
+  readonly leaderChanges: number;
+  readonly actorKills: number;
+  readonly threadKills: number;
+  readonly droppedMessages: number;
+  /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
+  readonly telling: boolean;
+}
+
+const setUpMsMax = 60_000;
+const convergeMsMax = 60_000;
+
+/** One seed, from an empty cluster through faults to a healed one that must agree with its clients. */
+export function runSeed(seed: number, keyHash: KeyHash, trace: ((line: string) => void) | null): SimReport {
+  const options = drawOptions(seed);
+  const cluster = new SimCluster(options, keyHash, trace);
+  const workload = new Workload(cluster, options);
+  const nemesis = new Nemesis(cluster, options.nemesis);
+  let violation: string | null = null;
+  try {
+    setUp(cluster, options);
+    const leadersBefore = cluster.leaderChanges;
+    workload.start();
+    nemesis.start();
+    cluster.world.runUntil(cluster.world.now + options.faultPhaseMs);
+    nemesis.stop();
+    converge(cluster, workload);
+    return report(cluster, workload, nemesis, options, null, leadersBefore);
+  } catch (error) {
+    violation =
+      error instanceof Violation
+        ? error.message
+        : error instanceof Error
+          ? (error.stack ?? error.message)
+          : String(error);
+    return report(cluster, workload, nemesis, options, violation, 0);
+  }
+}
+
+function setUp(cluster: SimCluster, options: SimOptions): void {
+  let created = false;
+  const attempt = (): void => {
+    cluster.call(
+      {
+        kind: 'createCollection',
+        name: collection,
+        dimension,
+        metric: 'euclidean',
+        hnsw: { m: 8, efConstruction: 32 },
+        shardCount: options.shards,
+        replicationFactor: 3,
+      },
+      10_000,
+      (outcome) => {
+        created = outcome.ok || outcome.error.code === 'ALREADY_EXISTS';
+        if (!created) cluster.world.schedule(500, 'create again', null, attempt);
+      },
+    );
+  };
+  attempt();
+  if (!cluster.world.runUntil(cluster.world.now + setUpMsMax, () => created)) {
+    throw new Violation(`no collection after ${setUpMsMax} ms`);
+  }
+}
+
+/** The liveness phase: everything runs and no fault comes any more. */
+function converge(cluster: SimCluster, workload: Workload): void {
+  const { world } = cluster;
+  const before = workload.oracle.acknowledgedCount;
+  if (!world.runUntil(world.now + convergeMsMax, () => workload.oracle.acknowledgedCount >= before + 5)) {
+    throw new Violation(`no writes acknowledged within ${convergeMsMax} ms after the faults ended`);
+  }
+  workload.stop();
+  if (!world.runUntil(world.now + convergeMsMax, () => workload.idle)) throw new Violation('a call never ended');
+  if (!world.runUntil(world.now + convergeMsMax, () => cluster.agrees())) {
+    throw new Violation(`replicas do not agree after ${convergeMsMax} ms: ${cluster.disagreement()}`);
+  }
+  readBack(cluster, workload);
+  if (cluster.failures.length > 0) throw new Violation(`a handler threw: ${cluster.failures[0]}`);
+}
+
+/** Every key through the gateway, linearizable, against what its client was told. */
+function readBack(cluster: SimCluster, workload: Workload): void {
+  let waiting = 0;
+  const failures: string[] = [];
+  for (const key of workload.oracle.allKeys()) {
+    waiting++;
+    const floor = workload.oracle.floorOf(key);
+    cluster.call({ kind: 'get', collection, ids: [key], level: 'linearizable' }, 20_000, (outcome) => {
+      waiting--;
+      if (!outcome.ok) failures.push(`${key}: ${outcome.error.message}`);
+      else workload.oracle.read(key, serialOf(outcome.answer.points[0]), floor, 'final read');
+    });
+  }
+  cluster.world.runUntil(cluster.world.now + 30_000, () => waiting === 0);
+  if (waiting > 0 || failures.length > 0)
+    throw new Violation(`final reads: ${waiting} unanswered, ${failures[0] ?? ''}`);
+}
+
+function report(
+  cluster: SimCluster,
+  workload: Workload,
+  nemesis: Nemesis,
+  options: SimOptions,
+  violation: string | null,
+  leadersBefore: number,
+): SimReport {
+  const { counts } = nemesis;
+  const leaderChanges = cluster.leaderChanges - leadersBefore;
+  const acknowledged = workload.oracle.acknowledgedCount;
+  return {
+    seed: options.seed,
+    violation,
+    traceHash: cluster.world.traceHash(),
+    simulatedMs: cluster.world.now,
+    events: cluster.world.eventCount,
+    acknowledged,
+    unknown: workload.oracle.unknownCount,
+    reads: workload.counts.reads,
+    crashes: counts.crashes,
+    partitions: counts.partitions,
+    leaderChanges,
+    actorKills: counts.actorKills,
+    threadKills: counts.threadKills,
+    droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
+    telling: counts.crashes > 0 && counts.partitions > 0 && leaderChanges > 0 && acknowledged >= 100,
+  };
+}
