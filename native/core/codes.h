@@ -1,0 +1,70 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "kernels.h"
+#include "options.h"
+
+namespace vectron {
+
+/**
+ * A vector in 8 bits a component with a scale of its own: x[i] is about low + scale * u[i], u in [0, 255]. The row holds
+ * the codes, zeros, and these sums in its last 16 bytes; rows are a multiple of 64 bytes. Distances are those between the
+ * rounded vectors, with the means taken out, so that neither a common offset nor length costs precision near a query.
+ */
+struct RowSums {
+  float mean;
+  float scale;
+  /** Of the codes. */
+  float sum;
+  /** Squared length once the mean is taken out. */
+  float norm;
+};
+
+struct CodeShape {
+  explicit CodeShape(size_t dimension)
+      : dimension(dimension),
+        padded((dimension + 63) / 64 * 64),
+        stride((dimension + sizeof(RowSums) + 63) / 64 * 64) {}
+  size_t dimension;
+  /** What the kernel reads: may reach into the sums, which the zeros behind a query's components cancel. */
+  size_t padded;
+  size_t stride;
+};
+
+inline const RowSums& sumsOf(const CodeShape& shape, const uint8_t* row) {
+  return *reinterpret_cast<const RowSums*>(row + shape.stride - sizeof(RowSums));
+}
+
+/** Writes one row of `shape.stride` bytes. */
+void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row);
+
+/** A row as the other side of a distance: its codes less 128, zeros behind them. */
+class CodeQuery {
+ public:
+  void fromRow(const CodeShape& shape, const uint8_t* row);
+  void fromVector(const CodeShape& shape, const float* vector);
+
+  /** Smaller is nearer: squared distance, or the negated inner product. */
+  float distance(const Kernels& kernels, Form form, const uint8_t* row) const {
+    const RowSums& x = sumsOf(shape_, row);
+    const float cross = static_cast<float>(kernels.dotCodes(row, codes_.data(), shape_.padded)) - x.sum * sumShare_;
+    const float product = x.scale * scale_ * cross;
+    const float n = static_cast<float>(shape_.dimension);
+    if (form == Form::innerProduct) return -(n * x.mean * mean_ + product);
+    const float apart = x.mean - mean_;
+    return n * apart * apart + (x.norm + norm_ - 2 * product);
+  }
+
+ private:
+  CodeShape shape_{1};
+  std::vector<int8_t> codes_;
+  std::vector<uint8_t> row_;
+  float mean_ = 0, scale_ = 0, norm_ = 0;
+  /** The sum of the codes divided by the dimension. */
+  float sumShare_ = 0;
+};
+
+}  // namespace vectron

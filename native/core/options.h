@@ -1,0 +1,42 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace vectron {
+
+enum class Metric : uint32_t { cosine = 0, euclidean = 1, dot = 2 };
+
+/** What a distance computes: cosine is the inner product of vectors normalised when they were put. */
+enum class Form { squaredL2, innerProduct };
+
+/** The limits of src/base/limits.ts that matter here, checked again beside every call. */
+constexpr uint32_t dimensionMax = 65536;
+constexpr uint32_t mMax = 128;
+constexpr uint32_t efConstructionMax = 4000;
+constexpr uint32_t efMax = 10000;
+constexpr uint32_t kMax = 10000;
+constexpr size_t idBytesMax = 512;
+constexpr double squaredLengthMax = 1e37;
+
+struct Options {
+  uint32_t dimension = 0;
+  Metric metric = Metric::euclidean;
+  uint32_t m = 16;
+  uint32_t efConstruction = 200;
+  uint64_t capacity = 0;
+  /** Live points below which there is no graph: see graphThreshold(). */
+  uint64_t threshold = 0;
+
+  Form form() const { return metric == Metric::euclidean ? Form::squaredL2 : Form::innerProduct; }
+};
+
+/** Throws INVALID_ARGUMENT naming the option. */
+void checkOptions(const Options& options);
+
+/**
+ * How many points it takes before walking a graph beats scanning all vectors in float32. A walk's cost is nearly
+ * constant, a scan's grows with the number of floats, plus some per point. Measured by bench/ann.
+ */
+inline uint64_t graphThreshold(uint32_t dimension) { return 480000 / (dimension + 32); }
+
+}  // namespace vectron

@@ -1,0 +1,163 @@
+#include "points.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <new>
+
+#include "failure.h"
+
+namespace vectron {
+namespace {
+
+/** Upper levels take about 1/(m-1) of a list of m slots a point; a quarter more than the mean leaves room for luck. */
+uint64_t listCapacity(uint64_t capacity, uint64_t m) {
+  return capacity * 2 * m + capacity * m * 5 / (4 * (m - 1)) + 64 * m;
+}
+
+/** Random access over tens of megabytes lives off the TLB. Only advice: whether it is taken changes nothing else. */
+void adviseHuge(void* start, size_t length) {
+  constexpr uintptr_t huge = 2 * 1024 * 1024;
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(start) + huge - 1) / huge * huge;
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(start) + length) / huge * huge;
+  if (from < to) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
+}
+
+}  // namespace
+
+void Points::Unmap::operator()(uint8_t* p) const { munmap(p, length); }
+
+Points::Mapped Points::map(size_t length) {
+  void* const p = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) throw std::bad_alloc();
+  return Mapped(static_cast<uint8_t*>(p), Unmap{length});
+}
+
+Points::Points(const Options& options, uint64_t capacity)
+    : shape(options.dimension),
+      dimension_(options.dimension),
+      m_(static_cast<int32_t>(options.m)),
+      capacity_(capacity),
+      index_(static_cast<int>(options.dimension), static_cast<int>(options.m),
+             options.form() == Form::squaredL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
+      flat_(dynamic_cast<faiss::IndexFlat*>(index_.storage)),
+      codeMemory_(map(capacity * shape.stride)),
+      idMemory_(capacity),
+      versionMemory_(capacity),
+      tombstoneMemory_(capacity / 64 + 1) {
+  index_.hnsw.efConstruction = static_cast<int>(options.efConstruction);
+  flat_->codes.reserve(capacity * dimension_ * sizeof(float));
+  index_.hnsw.levels.reserve(capacity);
+  index_.hnsw.offsets.reserve(capacity + 1);
+  index_.hnsw.neighbors.reserve(listCapacity(capacity, options.m));
+  bind();
+}
+
+/** Takes the addresses that readers use. Nothing moves afterwards. */
+void Points::bind() {
+  vectors_ = reinterpret_cast<const float*>(flat_->codes.data());
+  codes_ = codeMemory_.get();
+  lists_ = index_.hnsw.neighbors.data();
+  offsets_ = index_.hnsw.offsets.data();
+  levels_ = index_.hnsw.levels.data();
+  ids_ = idMemory_.data();
+  versions_ = versionMemory_.data();
+  tombstones_ = tombstoneMemory_.data();
+  for (size_t level = 0; level + 1 < index_.hnsw.cum_nneighbor_per_level.size() && level < 64; level++)
+    levelStart_[level] = index_.hnsw.cum_nb_neighbors(static_cast<int>(level));
+  adviseHuge(codes_, capacity_ * shape.stride);
+  adviseHuge(const_cast<float*>(vectors_), flat_->codes.capacity());
+  adviseHuge(lists_, index_.hnsw.neighbors.capacity() * sizeof(int32_t));
+}
+
+bool Points::full() const {
+  const auto& hnsw = index_.hnsw;
+  const size_t most = static_cast<size_t>(hnsw.cum_nneighbor_per_level.back());
+  return static_cast<uint64_t>(count_) >= capacity_ || hnsw.neighbors.size() + most > hnsw.neighbors.capacity();
+}
+
+int32_t Points::append(const float* vector, std::string_view id, int64_t version, int levels) {
+  if (full()) throw Failure("INTERNAL", "append to full points");
+  faiss::HNSW& hnsw = index_.hnsw;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(vector);
+  const int32_t offset = count_;
+  flat_->codes.insert(flat_->codes.end(), bytes, bytes + dimension_ * sizeof(float));
+  hnsw.levels.push_back(levels > 0 ? levels : hnsw.random_level() + 1);
+  hnsw.offsets.push_back(hnsw.offsets.back() + static_cast<size_t>(hnsw.cum_nb_neighbors(hnsw.levels.back())));
+  hnsw.neighbors.resize(hnsw.offsets.back(), -1);
+  flat_->ntotal = index_.ntotal = offset + 1;
+  encodeRow(shape, vector, codes_ + static_cast<size_t>(offset) * shape.stride);
+  note(offset, id, version);
+  __atomic_store_n(&count_, offset + 1, __ATOMIC_RELEASE);
+  return offset;
+}
+
+void Points::note(int32_t offset, std::string_view id, int64_t version) {
+  ids_[offset] = id;
+  versions_[offset] = version;
+}
+
+void Points::kill(int32_t offset) {
+  if (isDead(offset)) return;
+  __atomic_fetch_or(&tombstones_[offset >> 6], uint64_t{1} << (offset & 63), __ATOMIC_RELAXED);
+  __atomic_fetch_add(&dead_, 1, __ATOMIC_RELAXED);
+}
+
+Entry Points::entry() const {
+  const int64_t packed = __atomic_load_n(&entry_, __ATOMIC_ACQUIRE);
+  if (packed < 0) return {};
+  return {static_cast<int32_t>(packed & 0xffffffff), static_cast<int32_t>(packed >> 32)};
+}
+
+void Points::publishLink(int32_t offset) {
+  __atomic_store_n(&linked_, offset + 1, __ATOMIC_RELEASE);
+  if (level(offset) <= entry().level) return;
+  __atomic_store_n(&entry_, (static_cast<int64_t>(level(offset)) << 32) | offset, __ATOMIC_RELEASE);
+}
+
+void Points::copyFrom(const Points& other) {
+  adopt(other.index_, other.idMemory_, other.versionMemory_, other.linked_);
+  entry_ = other.entry_;
+  index_.hnsw.rng = other.index_.hnsw.rng;
+  std::copy_n(other.tombstones_, other.count_ / 64 + 1, tombstones_);
+  dead_ = other.dead_;
+}
+
+void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::string_view>& ids,
+                   const std::vector<int64_t>& versions, int32_t linked) {
+  const auto& from = loaded.hnsw;
+  const auto& rows = dynamic_cast<const faiss::IndexFlat&>(*loaded.storage).codes;
+  faiss::HNSW& hnsw = index_.hnsw;
+  // Nobody reads yet, so it does no harm that an unlikely crowd of high levels moves the lists.
+  flat_->codes.insert(flat_->codes.end(), rows.begin(), rows.end());
+  hnsw.levels.insert(hnsw.levels.end(), from.levels.begin(), from.levels.end());
+  hnsw.offsets.insert(hnsw.offsets.end(), from.offsets.begin() + 1, from.offsets.end());
+  hnsw.neighbors.insert(hnsw.neighbors.end(), from.neighbors.begin(), from.neighbors.end());
+  flat_->ntotal = index_.ntotal = loaded.ntotal;
+  bind();
+  const auto count = static_cast<int32_t>(loaded.ntotal);
+  for (int32_t i = 0; i < count; i++) {
+    encodeRow(shape, vector(i), codes_ + static_cast<size_t>(i) * shape.stride);
+    note(i, ids[static_cast<size_t>(i)], versions[static_cast<size_t>(i)]);
+  }
+  if (from.entry_point >= 0 && linked > 0)
+    entry_ = (static_cast<int64_t>(levels_[from.entry_point] - 1) << 32) | from.entry_point;
+  linked_ = linked;
+  count_ = count;
+}
+
+const faiss::IndexHNSWFlat& Points::faissIndex() {
+  const Entry start = entry();
+  index_.hnsw.entry_point = start.point;
+  index_.hnsw.max_level = start.level;
+  return index_;
+}
+
+size_t Points::bytes() const {
+  const auto points = static_cast<size_t>(count());
+  const size_t perPoint = dimension_ * sizeof(float) + shape.stride + sizeof(int) + sizeof(size_t) +
+                          sizeof(std::string_view) + sizeof(int64_t);
+  return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + capacity_ / 8;
+}
+
+}  // namespace vectron

@@ -1,0 +1,117 @@
+#pragma once
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexHNSW.h>
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "codes.h"
+#include "options.h"
+
+namespace vectron {
+
+/** A slot of the graph that readers may read while the writer stores: either value is a valid neighbour. */
+inline int32_t loadRelaxed(const int32_t* slot) { return __atomic_load_n(slot, __ATOMIC_RELAXED); }
+inline void storeRelaxed(int32_t* slot, int32_t value) { __atomic_store_n(slot, value, __ATOMIC_RELAXED); }
+
+/** Where a walk starts: a point of the highest level. `level` -1: there is no graph. */
+struct Entry {
+  int32_t point = -1;
+  int32_t level = -1;
+};
+
+/**
+ * All points of an index by offset, in the order they were put: vectors and graph inside one faiss::IndexHNSWFlat,
+ * 8-bit codes, ids, versions and tombstones beside it. One writer, any number of readers.
+ *
+ *  1. Memory is reserved for `capacity` points and never moves: a reader's pointers stay valid while the object lives.
+ *     Only the writer touches the sizes of FAISS's vectors.
+ *  2. A point is written first and counted after (release); a reader takes the count first (acquire) and looks at no
+ *     offset beyond it. Vectors, codes, ids, versions and levels never change afterwards.
+ *  3. Points are linked in the order of their offsets: [0, linked) is the graph, [linked, count) is not. A reader ignores
+ *     neighbours beyond the `linked` it took, so that graph and tail together cover each point once.
+ *  4. Slots of the graph and words of the tombstones are single atomic stores; a list ends at its first -1.
+ */
+class Points {
+ public:
+  Points(const Options& options, uint64_t capacity);
+
+  bool full() const;
+  uint64_t capacity() const { return capacity_; }
+
+  /** Writer. `vector` is ready to store (normalised for cosine). Returns the new offset. `levels` 0 draws one. */
+  int32_t append(const float* vector, std::string_view id, int64_t version, int levels = 0);
+  void kill(int32_t offset);
+  void publishLink(int32_t offset);
+  /** Copies points with their links into an empty object; there must be room. Same offsets. */
+  void copyFrom(const Points& other);
+  /** Takes vectors and graph from an index that was read from a file; its arrays were checked. */
+  void adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::string_view>& ids,
+             const std::vector<int64_t>& versions, int32_t linked);
+  /** The FAISS index, its entry point brought up to date. Valid until the next append. */
+  const faiss::IndexHNSWFlat& faissIndex();
+
+  int32_t count() const { return __atomic_load_n(&count_, __ATOMIC_ACQUIRE); }
+  int32_t linked() const { return __atomic_load_n(&linked_, __ATOMIC_ACQUIRE); }
+  int32_t dead() const { return __atomic_load_n(&dead_, __ATOMIC_RELAXED); }
+  Entry entry() const;
+  size_t bytes() const;
+
+  const float* vector(int32_t i) const { return vectors_ + static_cast<size_t>(i) * dimension_; }
+  const uint8_t* code(int32_t i) const { return codes_ + static_cast<size_t>(i) * shape.stride; }
+  bool isDead(int32_t i) const {
+    return (__atomic_load_n(&tombstones_[i >> 6], __ATOMIC_RELAXED) >> (i & 63)) & 1;
+  }
+  std::string_view id(int32_t i) const { return ids_[i]; }
+  int64_t version(int32_t i) const { return versions_[i]; }
+  /** The highest level the point is on. */
+  int32_t level(int32_t i) const { return levels_[i] - 1; }
+  int32_t* list(int32_t i, int32_t level) const {
+    return lists_ + offsets_[i] + (level == 0 ? 0 : levelStart_[level]);
+  }
+  /** Slots of a list on this level. */
+  int32_t slots(int32_t level) const { return level == 0 ? 2 * m_ : m_; }
+
+  const CodeShape shape;
+
+ private:
+  void bind();
+  void note(int32_t offset, std::string_view id, int64_t version);
+
+  struct Unmap {
+    size_t length;
+    void operator()(uint8_t* p) const;
+  };
+  using Mapped = std::unique_ptr<uint8_t, Unmap>;
+  Mapped map(size_t length);
+
+  const uint32_t dimension_;
+  const int32_t m_;
+  const uint64_t capacity_;
+  faiss::IndexHNSWFlat index_;
+  faiss::IndexFlat* flat_;
+  Mapped codeMemory_;
+  std::vector<std::string_view> idMemory_;
+  std::vector<int64_t> versionMemory_;
+  std::vector<uint64_t> tombstoneMemory_;
+
+  const float* vectors_ = nullptr;
+  uint8_t* codes_ = nullptr;
+  int32_t* lists_ = nullptr;
+  const size_t* offsets_ = nullptr;
+  const int* levels_ = nullptr;
+  std::string_view* ids_ = nullptr;
+  int64_t* versions_ = nullptr;
+  uint64_t* tombstones_ = nullptr;
+  int32_t levelStart_[64] = {};
+
+  int32_t count_ = 0;
+  int32_t linked_ = 0;
+  int32_t dead_ = 0;
+  /** Entry in one word: level above, point below. */
+  int64_t entry_ = -1;
+};
+
+}  // namespace vectron

@@ -1,0 +1,106 @@
+#pragma once
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "linker.h"
+#include "options.h"
+#include "points.h"
+#include "read_write_lock.h"
+
+namespace vectron {
+
+class Top;
+
+struct Hits {
+  std::vector<std::string> ids;
+  std::vector<float> scores;
+  bool graph = false;
+  uint64_t distances = 0;
+};
+
+struct Stats {
+  double live, unlinked, tombstones, bytes;
+};
+
+/**
+ * One replica's vectors, their ids and their graph. Any thread may call anything.
+ *
+ *  1. Changes (put, remove, link, save, destroy) go one at a time: `writing_`. A search never waits for one, except
+ *     while the memory is swapped for a larger or smaller copy: a pointer's assignment under `swapping_`.
+ *  2. An id's newest version wins, whatever the order of arrival; a removal is remembered with its version.
+ *  3. search() returns min(k, live) hits at least: what the walk and the tail lack, a scan finds.
+ *  4. Every argument is checked before FAISS or a kernel sees it. Everything thrown is a Failure or std::bad_alloc.
+ *
+ * Order of locks: writing_ before swapping_.
+ */
+class ShardIndex {
+ public:
+  explicit ShardIndex(const Options& options);
+
+  const Options& options() const { return options_; }
+
+  void put(std::string_view id, int64_t version, const float* vector, size_t length);
+  void remove(std::string_view id, int64_t version);
+  /** -1 when the id was never seen. */
+  int64_t versionOf(std::string_view id);
+  /** Links for about this long, one point at least; returns how many are left to do. */
+  uint64_t link(uint64_t budgetMicros);
+  Hits search(const float* query, size_t length, uint32_t k, uint32_t ef);
+  Hits exact(const float* query, size_t length, uint32_t k);
+  void save(const std::string& path);
+  /** Fills a new index, before anybody else has it. Throws NOT_FOUND or CORRUPT and leaves it empty. */
+  void load(const std::string& path);
+  void destroy();
+
+  Stats stats();
+  double appliedIndex() const { return appliedIndex_.load(); }
+  void setAppliedIndex(double value);
+
+ private:
+  friend class GraphFile;
+  /** `offset` -1: removed. */
+  struct Held {
+    int64_t version;
+    int32_t offset;
+  };
+
+  /** The entry of an id, made if need be: version -1, no offset. Its key lives as long as the index. */
+  std::pair<const std::string_view, Held>& entryOf(std::string_view id);
+  /** The points, or FAILED_PRECONDITION once destroyed. Under either lock. */
+  Points& live() const;
+  void prepare(const char* field, const float* vector, size_t length, std::vector<float>& out) const;
+  void makeRoom();
+  void swap(std::unique_ptr<Points> next);
+  std::unique_ptr<Points> compacted(uint64_t capacity);
+  bool wantsGraph(const Points& points) const;
+  bool usesGraph(const Points& points) const;
+  uint64_t unlinked(const Points& points) const;
+  Hits answerFully(const std::vector<float>& query, uint32_t k, uint32_t ef);
+  void answer(const Points& points, const std::vector<float>& query, uint32_t k, uint32_t ef, Hits& hits);
+  void dropOlder(const Points& points, std::vector<Candidate>& found) const;
+  void walk(const Points& points, const std::vector<float>& query, uint32_t k, uint32_t ef, Top& top, Hits& hits);
+  void scan(const Points& points, const std::vector<float>& query, int32_t from, int32_t to, Top& top, Hits& hits) const;
+  float exactDistance(const Points& points, const std::vector<float>& query, int32_t point) const;
+
+  const Options options_;
+  const Kernels& kernels_;
+  std::mutex writing_;
+  ReadWriteLock swapping_;
+  /** Written under both locks; read under either. Null once destroyed. */
+  std::unique_ptr<Points> points_;
+  Linker linker_;
+  std::deque<std::string> idTexts_;
+  std::unordered_map<std::string_view, Held> held_;
+  std::atomic<int64_t> liveCount_{0};
+  /** Odd while a point changes, so that a search can tell whether one did while it ran. */
+  std::atomic<uint64_t> changes_{0};
+  std::atomic<double> appliedIndex_{0};
+};
+
+}  // namespace vectron

@@ -1,0 +1,97 @@
+#include "walk.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace vectron {
+
+void Pool::reset(size_t capacity) {
+  capacity_ = capacity;
+  size_ = next_ = 0;
+  if (items_.size() < capacity + 1) items_.resize(capacity + 1);
+}
+
+void Pool::insert(float distance, int32_t point) {
+  Candidate* const begin = items_.data();
+  Candidate* const at = std::upper_bound(begin, begin + size_, distance,
+                                         [](float d, const Candidate& c) { return d < c.distance; });
+  // One slot more than the capacity exists, so the worst falls off without a branch.
+  std::memmove(at + 1, at, static_cast<size_t>(begin + size_ - at) * sizeof(Candidate));
+  *at = {distance, point};
+  if (size_ < capacity_) size_++;
+  next_ = std::min(next_, static_cast<size_t>(at - begin));
+}
+
+int32_t Pool::take() {
+  while (next_ < size_ && (items_[next_].point & taken) != 0) next_++;
+  if (next_ == size_) return -1;
+  const int32_t point = items_[next_].point;
+  items_[next_++].point |= taken;
+  return point;
+}
+
+void Visited::reset(size_t points) {
+  if (tags_.size() < points) tags_.resize(points * 5 / 4 + 64, 0);
+  if (++tag_ != 0) return;
+  std::fill(tags_.begin(), tags_.end(), uint16_t{0});
+  tag_ = 1;
+}
+
+void Walk::prefetch(int32_t point) const {
+  const uint8_t* const row = points_.code(point);
+  const size_t length = points_.shape.stride;
+  for (size_t at = 0; at < length; at += 64) __builtin_prefetch(row + at);
+}
+
+Candidate Walk::descend(const CodeQuery& query, Candidate start, int32_t from, int32_t to, int32_t limit) {
+  Candidate best = start;
+  for (int32_t level = from; level > to; level--) {
+    for (bool moved = true; moved;) {
+      moved = false;
+      const int32_t* const list = points_.list(best.point, level);
+      const int32_t slots = points_.slots(level);
+      for (int32_t j = 0; j < slots; j++) {
+        const int32_t point = loadRelaxed(list + j);
+        if (point < 0) break;
+        if (point >= limit) continue;
+        const float d = distance(query, point);
+        if (d < best.distance) {
+          best = {d, point};
+          moved = true;
+        }
+      }
+    }
+  }
+  return best;
+}
+
+void Walk::expand(const CodeQuery& query, const std::vector<Candidate>& starts, int32_t level, size_t ef,
+                  int32_t limit) {
+  Pool& pool = scratch_.pool;
+  Visited& visited = scratch_.visited;
+  const int32_t slots = points_.slots(level);
+  scratch_.fresh.resize(static_cast<size_t>(slots));
+  int32_t* const fresh = scratch_.fresh.data();
+  pool.reset(ef);
+  visited.reset(static_cast<size_t>(limit));
+  for (const Candidate& start : starts)
+    if (visited.mark(start.point) && pool.admits(start.distance)) pool.insert(start.distance, start.point);
+  for (int32_t current = pool.take(); current >= 0; current = pool.take()) {
+    const int32_t* const list = points_.list(current, level);
+    int32_t count = 0;
+    for (int32_t j = 0; j < slots; j++) {
+      const int32_t point = loadRelaxed(list + j);
+      if (point < 0) break;
+      if (point >= limit || !visited.mark(point)) continue;
+      fresh[count++] = point;
+      if (count <= 4) prefetch(point);
+    }
+    for (int32_t j = 0; j < count; j++) {
+      if (j + 4 < count) prefetch(fresh[j + 4]);
+      const float d = distance(query, fresh[j]);
+      if (pool.admits(d)) pool.insert(d, fresh[j]);
+    }
+  }
+}
+
+}  // namespace vectron

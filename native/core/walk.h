@@ -1,0 +1,89 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+#include "points.h"
+
+namespace vectron {
+
+struct Candidate {
+  float distance;
+  int32_t point;
+};
+
+/**
+ * The best `capacity` candidates seen, nearest first, each marked once its neighbours were looked at. An array kept
+ * sorted: for the sizes a search uses, shifting a few cache lines is cheaper than two heaps.
+ */
+class Pool {
+ public:
+  void reset(size_t capacity);
+  bool admits(float distance) const { return size_ < capacity_ || distance < items_[size_ - 1].distance; }
+  void insert(float distance, int32_t point);
+  /** The nearest candidate not yet taken, or -1. */
+  int32_t take();
+  size_t size() const { return size_; }
+  Candidate at(size_t i) const { return {items_[i].distance, items_[i].point & ~taken}; }
+
+ private:
+  static constexpr int32_t taken = INT32_MIN;
+  std::vector<Candidate> items_;
+  size_t capacity_ = 0, size_ = 0, next_ = 0;
+};
+
+/** Marks without clearing: a mark counts only with the tag of its walk. */
+class Visited {
+ public:
+  void reset(size_t points);
+  /** True the first time. */
+  bool mark(int32_t point) {
+    uint16_t& slot = tags_[static_cast<size_t>(point)];
+    if (slot == tag_) return false;
+    slot = tag_;
+    return true;
+  }
+
+ private:
+  std::vector<uint16_t> tags_;
+  uint16_t tag_ = 0;
+};
+
+/** What one thread needs to walk; reused, so that a walk allocates nothing. */
+struct Scratch {
+  Pool pool;
+  Visited visited;
+  std::vector<int32_t> fresh;
+};
+
+/**
+ * The search of Malkov and Yashunin (2016), algorithms 2 and 5, by our own loop over FAISS's arrays. `query` gives
+ * distances from 8-bit codes. The pool then holds the nearest `ef` points found on `level`, tombstones included, all
+ * below `limit`.
+ */
+class Walk {
+ public:
+  Walk(const Points& points, const Kernels& kernels, Form form, Scratch& scratch)
+      : points_(points), kernels_(kernels), form_(form), scratch_(scratch) {}
+
+  /** Greedy from `start` on level `from` down to above level `to`. */
+  Candidate descend(const CodeQuery& query, Candidate start, int32_t from, int32_t to, int32_t limit);
+  /** Fills the scratch's pool from the candidates in `starts`. */
+  void expand(const CodeQuery& query, const std::vector<Candidate>& starts, int32_t level, size_t ef, int32_t limit);
+  float distance(const CodeQuery& query, int32_t point) {
+    distances++;
+    return query.distance(kernels_, form_, points_.code(point));
+  }
+
+  uint64_t distances = 0;
+
+ private:
+  void prefetch(int32_t point) const;
+
+  const Points& points_;
+  const Kernels& kernels_;
+  const Form form_;
+  Scratch& scratch_;
+};
+
+}  // namespace vectron

@@ -1,0 +1,301 @@
+#define NAPI_VERSION 8
+#include <node_api.h>
+
+#include <cmath>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "../core/failure.h"
+#include "../core/graph_file.h"
+#include "../core/registry.h"
+
+/**
+ * Glue between JavaScript and the core, in plain Node-API. Every status is checked: in a thread that is being terminated
+ * any call may fail, and then the only right answer is to return. Failures become errors whose `code` is ours.
+ */
+namespace {
+
+using vectron::Failure;
+using vectron::Options;
+using vectron::Registry;
+using vectron::ShardIndex;
+
+/** A Node-API call failed: an exception is pending, or the thread is going down. */
+struct NapiFailed {};
+
+void check(napi_status status) {
+  if (status != napi_ok) throw NapiFailed();
+}
+
+struct Handle {
+  std::string key;
+  std::shared_ptr<ShardIndex> index;
+};
+
+template <size_t Count>
+struct Arguments {
+  Arguments(napi_env env, napi_callback_info info) : env(env) {
+    size_t count = Count;
+    check(napi_get_cb_info(env, info, &count, values, nullptr, nullptr));
+    if (count != Count) throw vectron::invalid("arguments", "wrong number");
+  }
+
+  void expect(napi_status status, const char* field, const char* what) const {
+    if (status == napi_ok) return;
+    if (status == napi_pending_exception || status == napi_generic_failure) throw NapiFailed();
+    throw vectron::invalid(field, what);
+  }
+  double number(size_t i, const char* field) const {
+    double value = 0;
+    expect(napi_get_value_double(env, values[i], &value), field, "not a number");
+    return value;
+  }
+  /** A whole number within [0, most]. */
+  uint64_t whole(size_t i, const char* field, double most) const {
+    const double value = number(i, field);
+    if (!(value >= 0 && value <= most) || value != std::floor(value)) throw vectron::invalid(field, "out of range");
+    return static_cast<uint64_t>(value);
+  }
+  std::string text(size_t i, const char* field) const {
+    char small[520];
+    size_t length = 0;
+    expect(napi_get_value_string_utf8(env, values[i], nullptr, 0, &length), field, "not a string");
+    if (length < sizeof small) {
+      expect(napi_get_value_string_utf8(env, values[i], small, sizeof small, &length), field, "not a string");
+      return std::string(small, length);
+    }
+    std::string long_(length + 1, '\0');
+    expect(napi_get_value_string_utf8(env, values[i], long_.data(), long_.size(), &length), field, "not a string");
+    long_.resize(length);
+    return long_;
+  }
+  /** The elements of a Float32Array or Float64Array. */
+  template <typename T>
+  T* array(size_t i, const char* field, size_t& length) const {
+    napi_typedarray_type type;
+    void* data = nullptr;
+    expect(napi_get_typedarray_info(env, values[i], &type, &length, &data, nullptr, nullptr), field, "not a typed array");
+    if (type != (sizeof(T) == 4 ? napi_float32_array : napi_float64_array))
+      throw vectron::invalid(field, "an array of another type");
+    return static_cast<T*>(data);
+  }
+  Handle& handle() const {
+    void* data = nullptr;
+    expect(napi_get_value_external(env, values[0], &data), "index", "not a handle");
+    return *static_cast<Handle*>(data);
+  }
+
+  napi_env env;
+  napi_value values[Count];
+};
+
+/** Runs a call's body and turns whatever it throws into a JavaScript exception. */
+template <typename Body>
+napi_value guarded(napi_env env, Body body) {
+  try {
+    return body();
+  } catch (const NapiFailed&) {
+    bool pending = false;
+    if (napi_is_exception_pending(env, &pending) == napi_ok && !pending)
+      (void)napi_throw_error(env, "INTERNAL", "a Node-API call failed");
+  } catch (const Failure& failure) {
+    (void)napi_throw_error(env, failure.code, failure.what());
+  } catch (const std::bad_alloc&) {
+    (void)napi_throw_error(env, "RESOURCE_EXHAUSTED", "no memory for the index");
+  } catch (const std::exception& error) {
+    (void)napi_throw_error(env, "INTERNAL", error.what());
+  }
+  return nullptr;
+}
+
+napi_value numberOf(napi_env env, double value) {
+  napi_value result = nullptr;
+  check(napi_create_double(env, value, &result));
+  return result;
+}
+
+napi_value stringOf(napi_env env, const std::string& value) {
+  napi_value result = nullptr;
+  check(napi_create_string_utf8(env, value.data(), value.size(), &result));
+  return result;
+}
+
+constexpr double safeInteger = 9007199254740991.0;
+
+/** (key, dimension, metric, m, efConstruction, capacity, threshold, path) to [handle, refusal]. Threshold 0: ours. */
+napi_value open(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<8> args(env, info);
+    Options options;
+    options.dimension = static_cast<uint32_t>(args.whole(1, "dimension", vectron::dimensionMax));
+    options.metric = static_cast<vectron::Metric>(args.whole(2, "metric", 2));
+    options.m = static_cast<uint32_t>(args.whole(3, "m", vectron::mMax));
+    options.efConstruction = static_cast<uint32_t>(args.whole(4, "efConstruction", vectron::efConstructionMax));
+    options.capacity = args.whole(5, "capacity", INT32_MAX);
+    options.threshold = args.whole(6, "threshold", INT32_MAX);
+    vectron::checkOptions(options);
+    if (options.threshold == 0) options.threshold = vectron::graphThreshold(options.dimension);
+    const std::string key = args.text(0, "key");
+    vectron::Opened opened = Registry::instance().open(key, options, args.text(7, "path"));
+    auto handle = std::make_unique<Handle>(Handle{key, std::move(opened.index)});
+    napi_value result, external;
+    check(napi_create_array_with_length(env, 2, &result));
+    check(napi_create_external(
+        env, handle.get(), [](napi_env, void* data, void*) { delete static_cast<Handle*>(data); }, nullptr, &external));
+    (void)handle.release();
+    check(napi_set_element(env, result, 0, external));
+    check(napi_set_element(env, result, 1, stringOf(env, opened.refused)));
+    return result;
+  });
+}
+
+/** (index, id, version, vector) */
+napi_value put(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<4> args(env, info);
+    size_t length = 0;
+    const float* const vector = args.array<float>(3, "vector", length);
+    args.handle().index->put(args.text(1, "id"), static_cast<int64_t>(args.whole(2, "version", safeInteger)), vector,
+                             length);
+    return nullptr;
+  });
+}
+
+/** (index, id, version) */
+napi_value remove(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<3> args(env, info);
+    args.handle().index->remove(args.text(1, "id"), static_cast<int64_t>(args.whole(2, "version", safeInteger)));
+    return nullptr;
+  });
+}
+
+/** (index, id) to the version or -1. */
+napi_value versionOf(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<2> args(env, info);
+    return numberOf(env, static_cast<double>(args.handle().index->versionOf(args.text(1, "id"))));
+  });
+}
+
+/** (index, budgetMicros) to what is left. */
+napi_value link(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<2> args(env, info);
+    return numberOf(env, static_cast<double>(args.handle().index->link(args.whole(1, "budgetMicros", safeInteger))));
+  });
+}
+
+/** (index, query, k, ef, scores, stats) to ids. ef -1: exact. Fills scores; stats gets [graph, distances]. */
+napi_value search(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<6> args(env, info);
+    size_t length = 0, scoresLength = 0, statsLength = 0;
+    const float* const query = args.array<float>(1, "query", length);
+    const auto k = static_cast<uint32_t>(args.whole(2, "k", vectron::kMax));
+    const bool exact = args.number(3, "ef") == -1;
+    const auto ef = exact ? 0 : static_cast<uint32_t>(args.whole(3, "ef", vectron::efMax));
+    float* const scores = args.array<float>(4, "scores", scoresLength);
+    double* const stats = args.array<double>(5, "stats", statsLength);
+    if (scoresLength < k || statsLength < 2) throw vectron::invalid("scores", "too short");
+    ShardIndex& index = *args.handle().index;
+    const vectron::Hits hits = exact ? index.exact(query, length, k) : index.search(query, length, k, ef);
+    napi_value ids;
+    check(napi_create_array_with_length(env, hits.ids.size(), &ids));
+    for (size_t i = 0; i < hits.ids.size(); i++) {
+      check(napi_set_element(env, ids, static_cast<uint32_t>(i), stringOf(env, hits.ids[i])));
+      scores[i] = hits.scores[i];
+    }
+    stats[0] = hits.graph ? 1 : 0;
+    stats[1] = static_cast<double>(hits.distances);
+    return ids;
+  });
+}
+
+/** (index, out): out gets [live, unlinked, tombstones, bytes, appliedIndex]. */
+napi_value stats(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<2> args(env, info);
+    size_t length = 0;
+    double* const out = args.array<double>(1, "out", length);
+    if (length < 5) throw vectron::invalid("out", "too short");
+    ShardIndex& index = *args.handle().index;
+    const vectron::Stats stats = index.stats();
+    out[0] = stats.live;
+    out[1] = stats.unlinked;
+    out[2] = stats.tombstones;
+    out[3] = stats.bytes;
+    out[4] = index.appliedIndex();
+    return nullptr;
+  });
+}
+
+/** (index, appliedIndex) */
+napi_value setAppliedIndex(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<2> args(env, info);
+    args.handle().index->setAppliedIndex(static_cast<double>(args.whole(1, "appliedIndex", safeInteger)));
+    return nullptr;
+  });
+}
+
+/** (index, path) */
+napi_value save(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<2> args(env, info);
+    args.handle().index->save(args.text(1, "path"));
+    return nullptr;
+  });
+}
+
+/** (index) */
+napi_value destroy(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<1> args(env, info);
+    const Handle& handle = args.handle();
+    Registry::instance().destroy(handle.key, handle.index);
+    return nullptr;
+  });
+}
+
+/** (key) */
+napi_value drop(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<1> args(env, info);
+    Registry::instance().drop(args.text(0, "key"));
+    return nullptr;
+  });
+}
+
+/** (path, target): copies the FAISS part of a graph file. */
+napi_value extractFaiss(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<2> args(env, info);
+    vectron::GraphFile::extractFaiss(args.text(0, "path"), args.text(1, "target"));
+    return nullptr;
+  });
+}
+
+napi_value init(napi_env env, napi_value exports) {
+  return guarded(env, [&] {
+    const struct {
+      const char* name;
+      napi_callback call;
+    } functions[] = {{"open", open},       {"put", put},   {"remove", remove},
+                     {"versionOf", versionOf}, {"link", link}, {"search", search},
+                     {"stats", stats},     {"setAppliedIndex", setAppliedIndex}, {"save", save},
+                     {"destroy", destroy}, {"drop", drop}, {"extractFaiss", extractFaiss}};
+    for (const auto& function : functions) {
+      napi_value value;
+      check(napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.call, nullptr, &value));
+      check(napi_set_named_property(env, exports, function.name, value));
+    }
+    check(napi_set_named_property(env, exports, "kernel", stringOf(env, vectron::kernels().name)));
+    return exports;
+  });
+}
+
+}  // namespace
+
+NAPI_MODULE(vectron_native, init)

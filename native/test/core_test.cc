@@ -1,0 +1,354 @@
+#include <faiss/IndexHNSW.h>
+#include <faiss/index_io.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "../core/checksum.h"
+#include "../core/failure.h"
+#include "../core/graph_file.h"
+#include "../core/registry.h"
+
+/** The core's own tests: no framework, so that sanitizers see nothing else. */
+using namespace vectron;
+
+namespace {
+
+int failures = 0;
+
+#define EXPECT(condition)                                                         \
+  do {                                                                            \
+    if (!(condition)) {                                                           \
+      std::printf("%s:%d: expected %s\n", __FILE__, __LINE__, #condition);        \
+      failures++;                                                                 \
+    }                                                                             \
+  } while (false)
+
+template <typename Body>
+std::string codeOf(Body body) {
+  try {
+    body();
+  } catch (const Failure& failure) {
+    return failure.code;
+  }
+  return "";
+}
+
+using Vector = std::vector<float>;
+
+/** Vectors around a few centres: what graphs find hardest is clusters. */
+struct Data {
+  explicit Data(uint32_t seed, size_t dimension) : random(seed), dimension(dimension) {
+    for (int i = 0; i < 12; i++) centres.push_back(gaussian(1));
+  }
+  Vector gaussian(float width) {
+    std::normal_distribution<float> normal(0, width);
+    Vector v(dimension);
+    for (float& x : v) x = normal(random);
+    return v;
+  }
+  Vector next() {
+    Vector v = gaussian(0.3f);
+    const Vector& centre = centres[random() % centres.size()];
+    for (size_t i = 0; i < dimension; i++) v[i] += centre[i];
+    return v;
+  }
+  std::mt19937 random;
+  size_t dimension;
+  std::vector<Vector> centres;
+};
+
+Options optionsOf(uint32_t dimension, Metric metric, uint64_t threshold, uint64_t capacity) {
+  Options options;
+  options.dimension = dimension;
+  options.metric = metric;
+  options.m = 8;
+  options.efConstruction = 60;
+  options.capacity = capacity;
+  options.threshold = threshold;
+  return options;
+}
+
+std::string fileOf(const char* name) {
+  const char* folder = std::getenv("TMPDIR");
+  return std::string(folder == nullptr ? "/tmp" : folder) + "/vectron-core-" + std::to_string(getpid()) + name;
+}
+
+void testChecksum() {
+  const auto of = [](const std::string& text, size_t piece) {
+    Checksum checksum;
+    for (size_t at = 0; at < text.size(); at += piece)
+      checksum.feed(text.data() + at, std::min(piece, text.size() - at));
+    return checksum.value();
+  };
+  // Published values of XXH64 with seed 0.
+  EXPECT(of("", 1) == 0xef46db3751d8e999ull);
+  EXPECT(of("a", 1) == 0xd24ec4f1a98c6e5bull);
+  EXPECT(of("abc", 1) == 0x44bc2cf5ad770999ull);
+  const std::string longer(1000, 'x');
+  for (const size_t piece : {1u, 7u, 31u, 32u, 33u, 1000u}) EXPECT(of(longer, piece) == of(longer, 1000));
+}
+
+void testKernels() {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (const char* name : {"portable", "avx2", "avx512"}) {
+    const Kernels* set = kernelsNamed(name);
+    if (set == nullptr) continue;
+    for (size_t n = 1; n <= 300; n++) {
+      Vector a(n), b(n);
+      double dot = 0, l2 = 0, size = 0;
+      for (size_t i = 0; i < n; i++) {
+        a[i] = normal(random);
+        b[i] = normal(random);
+        dot += static_cast<double>(a[i]) * b[i];
+        l2 += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
+        size += std::fabs(static_cast<double>(a[i]) * b[i]);
+      }
+      EXPECT(std::fabs(set->dot(a.data(), b.data(), n) - dot) <= 1e-6 * size);
+      EXPECT(std::fabs(set->squaredL2(a.data(), b.data(), n) - l2) <= 1e-6 * l2);
+    }
+    for (const size_t n : {64u, 128u, 192u, 832u, 65536u}) {
+      std::vector<uint8_t> u(n);
+      std::vector<int8_t> c(n);
+      // The largest products there are, and random ones.
+      for (const bool extreme : {true, false}) {
+        int64_t sum = 0;
+        for (size_t i = 0; i < n; i++) {
+          u[i] = extreme ? 255 : static_cast<uint8_t>(random());
+          c[i] = extreme ? -128 : static_cast<int8_t>(random());
+          sum += static_cast<int64_t>(u[i]) * c[i];
+        }
+        EXPECT(set->dotCodes(u.data(), c.data(), n) == sum);
+      }
+    }
+  }
+}
+
+/** 8-bit distances are near the true ones, also far from the origin. */
+void testCodes() {
+  for (const size_t dimension : {1u, 2u, 47u, 48u, 49u, 784u}) {
+    Data data(7, dimension);
+    const CodeShape shape(dimension);
+    for (const float offset : {0.0f, 50.0f}) {
+      for (int round = 0; round < 50; round++) {
+        Vector a = data.next(), b = data.next();
+        for (size_t i = 0; i < dimension; i++) {
+          a[i] += offset;
+          b[i] += offset;
+        }
+        std::vector<uint8_t> row(shape.stride);
+        encodeRow(shape, b.data(), row.data());
+        CodeQuery query;
+        query.fromVector(shape, a.data());
+        const float exact = portableKernels.squaredL2(a.data(), b.data(), dimension);
+        const float coarse = query.distance(portableKernels, Form::squaredL2, row.data());
+        EXPECT(std::fabs(coarse - exact) <= 0.03f * exact + 0.01f * static_cast<float>(dimension) * (1 + offset / 50));
+        const float dot = portableKernels.dot(a.data(), b.data(), dimension);
+        const float coarseDot = -query.distance(portableKernels, Form::innerProduct, row.data());
+        const float lengths = std::sqrt(portableKernels.dot(a.data(), a.data(), dimension) *
+                                        portableKernels.dot(b.data(), b.data(), dimension));
+        EXPECT(std::fabs(coarseDot - dot) <= 0.01f * lengths + 1e-4f);
+      }
+    }
+  }
+}
+
+double recallOf(ShardIndex& index, Data& data, uint32_t k, uint32_t ef, bool& graph) {
+  size_t found = 0, wanted = 0;
+  for (int i = 0; i < 50; i++) {
+    const Vector query = data.next();
+    const Hits exact = index.exact(query.data(), query.size(), k);
+    const Hits hits = index.search(query.data(), query.size(), k, ef);
+    graph = hits.graph;
+    EXPECT(hits.ids.size() == exact.ids.size());
+    const std::set<std::string> truth(exact.ids.begin(), exact.ids.end());
+    for (const std::string& id : hits.ids) found += truth.count(id);
+    wanted += truth.size();
+  }
+  return static_cast<double>(found) / static_cast<double>(wanted);
+}
+
+void fillIndex(ShardIndex& index, Data& data, int from, int to, int64_t version) {
+  for (int i = from; i < to; i++) {
+    const Vector v = data.next();
+    index.put("p" + std::to_string(i), version, v.data(), v.size());
+  }
+}
+
+void testGraph(Metric metric) {
+  Data data(11, 32);
+  // The capacity is too small on purpose: it grows, with and without a graph.
+  ShardIndex index(optionsOf(32, metric, 200, 100));
+  fillIndex(index, data, 0, 1500, 1);
+  EXPECT(index.stats().unlinked == 1500);
+  while (index.link(1000) > 0) {
+  }
+  fillIndex(index, data, 1500, 3000, 1);
+  bool graph = false;
+  EXPECT(recallOf(index, data, 10, 64, graph) >= 0.95);
+  EXPECT(graph);
+  while (index.link(1000) > 0) {
+  }
+  EXPECT(recallOf(index, data, 10, 64, graph) >= 0.95);
+  for (int i = 0; i < 3000; i += 3) index.remove("p" + std::to_string(i), 2);
+  fillIndex(index, data, 0, 300, 1);
+  EXPECT(index.stats().live == 2000);
+  EXPECT(recallOf(index, data, 10, 64, graph) >= 0.95);
+  EXPECT(graph);
+  // All but a few removed: still never fewer than there are.
+  for (int i = 0; i < 2995; i++) index.remove("p" + std::to_string(i), 3);
+  const Vector query = data.next();
+  EXPECT(index.search(query.data(), query.size(), 10, 16).ids.size() == static_cast<size_t>(index.stats().live));
+}
+
+void testCompaction() {
+  Data data(3, 8);
+  ShardIndex index(optionsOf(8, Metric::euclidean, 1000, 64));
+  for (int round = 0; round < 200; round++) fillIndex(index, data, 0, 50, round);
+  EXPECT(index.stats().live == 50);
+  EXPECT(index.stats().tombstones <= 257);
+  EXPECT(index.versionOf("p7") == 199);
+  const Vector query = data.next();
+  EXPECT(index.exact(query.data(), 8, 50).ids.size() == 50);
+}
+
+/** The FAISS part of our file is a FAISS file: FAISS itself reads it and finds the neighbours. */
+void testFaissReadsOurFile(Metric metric) {
+  Data data(5, 24);
+  ShardIndex index(optionsOf(24, metric, 100, 2000));
+  fillIndex(index, data, 0, 2000, 1);
+  while (index.link(10000) > 0) {
+  }
+  index.setAppliedIndex(77);
+  const std::string path = fileOf(".graph"), extracted = fileOf(".faiss");
+  index.save(path);
+  GraphFile::extractFaiss(path, extracted);
+  const std::unique_ptr<faiss::Index> read(faiss::read_index(extracted.c_str()));
+  auto* const hnsw = dynamic_cast<faiss::IndexHNSWFlat*>(read.get());
+  EXPECT(hnsw != nullptr && hnsw->ntotal == 2000);
+  hnsw->hnsw.efSearch = 100;
+  ShardIndex loaded(optionsOf(24, metric, 100, 0));
+  loaded.load(path);
+  EXPECT(loaded.appliedIndex() == 77);
+  EXPECT(loaded.stats().live == 2000 && loaded.stats().unlinked == 0);
+  size_t same = 0;
+  for (int i = 0; i < 50; i++) {
+    Vector query = data.next();
+    const Hits ours = index.search(query.data(), 24, 10, 100);
+    const Hits again = loaded.search(query.data(), 24, 10, 100);
+    EXPECT(ours.ids == again.ids && again.graph);
+    std::vector<float> distances(10);
+    std::vector<faiss::Index::idx_t> labels(10);
+    hnsw->search(1, query.data(), 10, distances.data(), labels.data());
+    const std::set<std::string> found(ours.ids.begin(), ours.ids.end());
+    for (const auto label : labels) same += found.count("p" + std::to_string(label));
+  }
+  EXPECT(same >= 490);
+  unlink(path.c_str());
+  unlink(extracted.c_str());
+}
+
+void testArguments() {
+  ShardIndex index(optionsOf(2, Metric::dot, 100, 10));
+  const Vector good = {1, 2}, nan = {1, NAN}, infinite = {INFINITY, 1}, absurd = {3e30f, 1}, wide = {1, 2, 3};
+  EXPECT(codeOf([&] { index.put("a", 1, nan.data(), 2); }) == "INVALID_ARGUMENT");
+  EXPECT(codeOf([&] { index.put("a", 1, infinite.data(), 2); }) == "INVALID_ARGUMENT");
+  EXPECT(codeOf([&] { index.put("a", 1, absurd.data(), 2); }) == "INVALID_ARGUMENT");
+  EXPECT(codeOf([&] { index.put("a", 1, wide.data(), 3); }) == "INVALID_ARGUMENT");
+  EXPECT(codeOf([&] { index.put("a", -1, good.data(), 2); }) == "INVALID_ARGUMENT");
+  EXPECT(codeOf([&] { index.search(good.data(), 2, 0, 10); }) == "INVALID_ARGUMENT");
+  EXPECT(codeOf([&] { index.search(good.data(), 2, 1, 1u << 30); }) == "INVALID_ARGUMENT");
+  EXPECT(codeOf([&] { ShardIndex(optionsOf(0, Metric::dot, 1, 1)); }) == "INVALID_ARGUMENT");
+  EXPECT(index.search(good.data(), 2, 5, 10).ids.empty());
+  index.destroy();
+  EXPECT(codeOf([&] { index.search(good.data(), 2, 5, 10); }) == "FAILED_PRECONDITION");
+}
+
+/** Readers beside one writer that puts, updates, removes, links, grows and saves. For the thread sanitizer. */
+void testReadersBesideWriter() {
+  const auto index = Registry::instance().open("race", optionsOf(16, Metric::euclidean, 150, 64), "").index;
+  std::atomic<bool> done{false};
+  Data data(1, 16);
+  fillIndex(*index, data, 0, 100, 1);
+  std::vector<std::thread> readers;
+  for (uint32_t r = 0; r < 3; r++)
+    readers.emplace_back([&, r] {
+      Data mine(100 + r, 16);
+      while (!done) {
+        const Vector query = mine.next();
+        const Hits hits = index->search(query.data(), query.size(), 10, 20);
+        EXPECT(hits.ids.size() == 10);
+        EXPECT(std::set<std::string>(hits.ids.begin(), hits.ids.end()).size() == 10);
+      }
+    });
+  const std::string path = fileOf(".race");
+  for (int round = 0; round < 12; round++) {
+    fillIndex(*index, data, 40, 100 * (round + 2), round + 2);
+    index->link(20000);
+    for (int i = 100; i < 100 * round; i += 7) index->remove("p" + std::to_string(i), round + 2);
+    index->link(20000);
+    if (round % 4 == 0) index->save(path);
+  }
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  unlink(path.c_str());
+  Registry::instance().drop("race");
+}
+
+void testDamagedFiles() {
+  Data data(9, 6);
+  const Options options = optionsOf(6, Metric::cosine, 20, 0);
+  ShardIndex index(options);
+  fillIndex(index, data, 0, 60, 1);
+  index.link(1000000);
+  const std::string path = fileOf(".damaged");
+  index.save(path);
+  FILE* file = std::fopen(path.c_str(), "rb");
+  std::vector<uint8_t> bytes(1 << 20);
+  bytes.resize(std::fread(bytes.data(), 1, bytes.size(), file));
+  std::fclose(file);
+  const auto refuses = [&](const std::vector<uint8_t>& content) {
+    FILE* out = std::fopen(path.c_str(), "wb");
+    std::fwrite(content.data(), 1, content.size(), out);
+    std::fclose(out);
+    ShardIndex fresh(options);
+    return codeOf([&] { fresh.load(path); }) == "CORRUPT" && fresh.stats().live == 0;
+  };
+  EXPECT(!refuses(bytes));
+  for (size_t at = 0; at < bytes.size(); at += 1 + at / 64) {
+    std::vector<uint8_t> damaged = bytes;
+    damaged[at] ^= static_cast<uint8_t>(1u << (at % 8));
+    EXPECT(refuses(damaged));
+  }
+  for (const size_t length : {size_t{0}, size_t{50}, size_t{88}, bytes.size() / 2, bytes.size() - 1})
+    EXPECT(refuses(std::vector<uint8_t>(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(length))));
+  bytes.push_back(0);
+  EXPECT(refuses(bytes));
+  unlink(path.c_str());
+}
+
+}  // namespace
+
+int main() {
+  testChecksum();
+  testKernels();
+  testCodes();
+  for (const Metric metric : {Metric::cosine, Metric::euclidean, Metric::dot}) testGraph(metric);
+  testCompaction();
+  testFaissReadsOurFile(Metric::euclidean);
+  testFaissReadsOurFile(Metric::dot);
+  testArguments();
+  testDamagedFiles();
+  testReadersBesideWriter();
+  std::printf(failures == 0 ? "core: all tests passed\n" : "core: %d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}

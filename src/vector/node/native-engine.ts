@@ -1,0 +1,214 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { asVectronError, type ErrorCode, errorCatalogue, VectronError } from '../../base/errors';
+import { efMax, searchKMax } from '../../base/limits';
+import { checkIndexOptions } from '../flat-index';
+import { checkWhole } from '../metrics';
+import type { IndexOptions, SearchResult, VectorEngine, VectorIndex } from '../ports';
+
+/** A reference to an index of the process-wide registry; freed with the thread, while the index stays. */
+interface Handle {
+  readonly native: unique symbol;
+}
+
+/** What native/napi/addon.cc exports; each call is described there. */
+interface Addon {
+  readonly kernel: 'portable' | 'avx2' | 'avx512';
+  open(
+    key: string,
+    dimension: number,
+    metric: number,
+    m: number,
+    efConstruction: number,
+    capacity: number,
+    threshold: number,
+    path: string,
+  ): readonly [Handle, string];
+  put(index: Handle, id: string, version: number, vector: Float32Array): void;
+  remove(index: Handle, id: string, version: number): void;
+  versionOf(index: Handle, id: string): number;
+  link(index: Handle, budgetMicros: number): number;
+  search(
+    index: Handle,
+    query: Float32Array,
+    k: number,
+    ef: number,
+    scores: Float32Array,
+    stats: Float64Array,
+  ): readonly string[];
+  stats(index: Handle, out: Float64Array): void;
+  setAppliedIndex(index: Handle, appliedIndex: number): void;
+  save(index: Handle, path: string): void;
+  destroy(index: Handle): void;
+  drop(key: string): void;
+  extractFaiss(path: string, target: string): void;
+}
+
+export interface NativeEngineOptions {
+  /** Live points from which an index has a graph; by default a function of the dimension (native/core/options.h). */
+  readonly graphThreshold?: number;
+  /** Told why a file that exists was not used: the index then starts empty with appliedIndex 0. */
+  readonly onRefusedFile?: (key: string, path: string, why: string) => void;
+}
+
+const metricNumber = { cosine: 0, euclidean: 1, dot: 2 } as const;
+const exactEf = -1;
+let loaded: Addon | undefined;
+
+/** The nearest native/build/Release above this file: compiled code runs at different depths. */
+function addonPath(): string {
+  for (let folder = __dirname; ; folder = dirname(folder)) {
+    const path = join(folder, 'native', 'build', 'Release', 'vectron_native.node');
+    if (existsSync(path)) return path;
+    if (folder === dirname(folder)) break;
+  }
+  throw new VectronError('FAILED_PRECONDITION', 'the native addon is not built: node scripts/build-native.mjs');
+}
+
+/**
+ * Loads the addon. To be called in the main thread before any other thread does: a library first loaded by a thread
+ * that is terminated would be unloaded under the others.
+ */
+export function loadAddon(): { readonly kernel: string } {
+  if (loaded !== undefined) return loaded;
+  const addon = require(addonPath()) as Addon;
+  const forced = process.env['VECTRON_KERNEL'];
+  if (forced !== undefined && forced !== addon.kernel) {
+    throw new VectronError('FAILED_PRECONDITION', `VECTRON_KERNEL=${forced}: this processor offers ${addon.kernel}`);
+  }
+  loaded = addon;
+  return addon;
+}
+
+function addon(): Addon {
+  loadAddon();
+  return loaded as Addon;
+}
+
+/** An error of the addon as one of the catalogue; the field, if any, stands before the colon of its message. */
+function translated(thrown: unknown): VectronError {
+  if (!(thrown instanceof Error)) return asVectronError(thrown);
+  const code = (thrown as { code?: unknown }).code;
+  if (typeof code !== 'string' || !(code in errorCatalogue)) return asVectronError(thrown);
+  const field = code === 'INVALID_ARGUMENT' ? { field: thrown.message.split(':')[0] as string } : {};
+  return new VectronError(code as ErrorCode, thrown.message, { ...field, cause: thrown });
+}
+
+function calling<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (thrown) {
+    throw translated(thrown);
+  }
+}
+
+class NativeIndex implements VectorIndex {
+  private readonly figures = new Float64Array(5);
+  private readonly searchFigures = new Float64Array(2);
+
+  constructor(
+    private readonly native: Addon,
+    private readonly handle: Handle,
+    readonly dimension: number,
+  ) {}
+
+  get size(): number {
+    return this.figure(0);
+  }
+  get unlinked(): number {
+    return this.figure(1);
+  }
+  get tombstones(): number {
+    return this.figure(2);
+  }
+  get bytes(): number {
+    return this.figure(3);
+  }
+  get appliedIndex(): number {
+    return this.figure(4);
+  }
+  set appliedIndex(value: number) {
+    calling(() => this.native.setAppliedIndex(this.handle, value));
+  }
+
+  put(id: string, version: number, vector: Float32Array): void {
+    calling(() => this.native.put(this.handle, id, version, vector));
+  }
+
+  remove(id: string, version: number): void {
+    calling(() => this.native.remove(this.handle, id, version));
+  }
+
+  versionOf(id: string): number {
+    return calling(() => this.native.versionOf(this.handle, id));
+  }
+
+  link(budgetMicros: number): number {
+    return calling(() => this.native.link(this.handle, budgetMicros));
+  }
+
+  search(query: Float32Array, k: number, ef: number): SearchResult {
+    checkWhole(ef, 0, efMax, 'ef');
+    return this.find(query, k, ef);
+  }
+
+  exact(query: Float32Array, k: number): SearchResult {
+    return this.find(query, k, exactEf);
+  }
+
+  save(path: string): void {
+    calling(() => this.native.save(this.handle, path));
+  }
+
+  destroy(): void {
+    calling(() => this.native.destroy(this.handle));
+  }
+
+  private find(query: Float32Array, k: number, ef: number): SearchResult {
+    checkWhole(k, 1, searchKMax, 'k');
+    const scores = new Float32Array(k);
+    const ids = calling(() => this.native.search(this.handle, query, k, ef, scores, this.searchFigures));
+    return {
+      ids,
+      scores: ids.length === k ? scores : scores.slice(0, ids.length),
+      strategy: this.searchFigures[0] === 1 ? 'graph' : 'scan',
+      distances: this.searchFigures[1] as number,
+    };
+  }
+
+  private figure(at: number): number {
+    calling(() => this.native.stats(this.handle, this.figures));
+    return this.figures[at] as number;
+  }
+}
+
+/** Indexes of the addon. All engines of a process share its registry. */
+export function createNativeEngine(options: NativeEngineOptions = {}): VectorEngine {
+  const native = addon();
+  return {
+    open(index: IndexOptions, path: string | null): VectorIndex {
+      checkIndexOptions(index);
+      const { key, dimension, metric, m, efConstruction, capacity } = index;
+      const [handle, refusal] = calling(() =>
+        native.open(
+          key,
+          dimension,
+          metricNumber[metric],
+          m,
+          efConstruction,
+          capacity,
+          options.graphThreshold ?? 0,
+          path ?? '',
+        ),
+      );
+      if (refusal !== '' && path !== null) options.onRefusedFile?.(key, path, refusal);
+      return new NativeIndex(native, handle, dimension);
+    },
+    drop: (key) => calling(() => native.drop(key)),
+  };
+}
+
+/** Copies the part of a graph file that is a FAISS file of its own: readable by FAISS in any language. */
+export function extractFaissFile(path: string, target: string): void {
+  calling(() => addon().extractFaiss(path, target));
+}
