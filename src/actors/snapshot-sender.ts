@@ -62,7 +62,7 @@ export class SnapshotSender {
     this.drop(to);
     const source = this.port.machine.openSnapshot();
     const meta = { index: source.index, term: source.term, configuration: this.port.configuration() };
-    const fresh = {
+    const fresh: Stream = {
       to,
       id: this.streamNext++,
       source,

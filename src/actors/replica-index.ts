@@ -1,0 +1,91 @@
+import type { MonotonicMs } from '../base/time';
+import type { ActorContext, Signal } from '../runtime/actor';
+import type { ShardMachine } from '../shard/shard-machine';
+import type { VectorIndex } from '../vector/ports';
+import type { ReplicaOptions } from './replica-options';
+
+export const upkeepKey = 'replica.upkeep';
+
+/**
+ * Background work of one replica, in slices behind whatever waits: the index catches up with the store, points are
+ * linked, replaced spaces are deleted, and now and then the graph file is written.
+ */
+export class ReplicaUpkeep {
+  private scheduled = false;
+  private requestsSeen = 0;
+  private requestsAtSlice = 0;
+  private changesUnsaved = 0;
+  private changedAt: MonotonicMs | null = null;
+  private savedAt: MonotonicMs | null = null;
+
+  constructor(
+    private readonly machine: ShardMachine,
+    private readonly index: VectorIndex,
+    private readonly path: string | null,
+    private readonly options: ReplicaOptions,
+    private readonly indexReady: (context: ActorContext) => void,
+  ) {
+    // Unsaved work of an earlier run is as good as that of this one.
+    this.changesUnsaved = machine.indexReady ? 0 : machine.points;
+  }
+
+  requested(): void {
+    this.requestsSeen++;
+  }
+
+  changed(count: number, context: ActorContext): void {
+    this.changesUnsaved += count;
+    this.changedAt = context.now;
+    this.schedule(context);
+  }
+
+  schedule(context: ActorContext): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    context.later({ signal: 'work', key: upkeepKey });
+  }
+
+  /** True if the signal was its own. */
+  signalled(signal: Signal, context: ActorContext): boolean {
+    if (signal.signal !== 'work' || signal.key !== upkeepKey) return false;
+    this.scheduled = false;
+    if (this.slice(context)) this.schedule(context);
+    return true;
+  }
+
+  /** Writes the graph file if it is worth it. Long work: only when the shard is quiet, and not more often than told. */
+  saveIfDue(context: ActorContext): void {
+    if (this.path === null || !this.worthSaving() || !this.isQuiet(context.now)) return;
+    this.index.save(this.path);
+    this.changesUnsaved = 0;
+    this.savedAt = context.now;
+  }
+
+  /** One piece of the most urgent work; true if more is left. */
+  private slice(context: ActorContext): boolean {
+    if (!this.machine.indexReady) {
+      if (this.machine.catchUpIndex()) this.indexReady(context);
+      return true;
+    }
+    if (this.index.unlinked > 0) return this.index.link(this.linkBudget()) > 0 || !this.machine.collectGarbage();
+    return !this.machine.collectGarbage();
+  }
+
+  private linkBudget(): number {
+    const idle = this.requestsSeen === this.requestsAtSlice;
+    this.requestsAtSlice = this.requestsSeen;
+    return idle ? this.options.linkIdleBudgetMicros : this.options.linkBudgetMicros;
+  }
+
+  private worthSaving(): boolean {
+    const { saveChangesMin, saveChangesShare } = this.options;
+    const wanted = Math.max(saveChangesMin, this.index.size * saveChangesShare);
+    return this.changesUnsaved >= wanted && this.machine.indexReady && this.index.unlinked === 0;
+  }
+
+  private isQuiet(now: MonotonicMs): boolean {
+    const { saveIntervalMs, saveQuietMs } = this.options;
+    const since = (at: MonotonicMs | null): number => (at === null ? Number.POSITIVE_INFINITY : now - at);
+    return since(this.savedAt) >= saveIntervalMs && since(this.changedAt) >= saveQuietMs;
+  }
+}

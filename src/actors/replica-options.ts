@@ -1,0 +1,70 @@
+import type { NodeName, ReplicaId } from '../base/ids';
+import { unlinkedPointsMax } from '../base/limits';
+import type { Address } from '../protocol/envelope';
+import type { KeyHash } from '../protocol/key-hash';
+import type { ReplicaSpec } from '../protocol/records';
+import type { RaftCore, RaftOptions } from '../raft/types';
+import { destroyReplicaState } from '../shard/shard-machine';
+import type { KeyValueStore } from '../storage/ports';
+import type { VectorEngine } from '../vector/ports';
+import { type RaftMemberTuning, raftMemberTuning } from './raft-member-options';
+
+export interface ReplicaOptions {
+  readonly raft: RaftMemberTuning;
+  readonly reportMs: number;
+  readonly unlinkedPointsMax: number;
+  /** What one slice of linking takes while requests come in, and while none do. */
+  readonly linkBudgetMicros: number;
+  readonly linkIdleBudgetMicros: number;
+  /** Points to reserve memory for at first. */
+  readonly indexCapacity: number;
+  /** The graph file is written when this many changes, and this share of the points, are not in it yet. */
+  readonly saveChangesMin: number;
+  readonly saveChangesShare: number;
+  /** At most so often, and only after so long without a write. */
+  readonly saveIntervalMs: number;
+  readonly saveQuietMs: number;
+}
+
+export const replicaOptions: ReplicaOptions = {
+  raft: raftMemberTuning,
+  reportMs: 1_000,
+  unlinkedPointsMax,
+  linkBudgetMicros: 2_000,
+  linkIdleBudgetMicros: 5_000,
+  indexCapacity: 4_096,
+  saveChangesMin: 1_000,
+  saveChangesShare: 0.1,
+  saveIntervalMs: 15_000,
+  saveQuietMs: 2_000,
+};
+
+/** What a replica finds on its machine. */
+export interface ReplicaEnvironment {
+  /** The machine's state store, shared with all its replicas. */
+  readonly state: KeyValueStore;
+  readonly engine: VectorEngine;
+  readonly keyHash: KeyHash;
+  readonly logWriter: Address;
+  readonly supervisor: Address;
+  /** Where graph files go; null: they are not written. */
+  readonly indexDirectory: string | null;
+  readonly createCore: (options: RaftOptions) => RaftCore;
+  readonly options: ReplicaOptions;
+}
+
+/** Machines may share a process, and clusters a machine: all three name the graph in memory. */
+export const replicaIndexKey = (spec: ReplicaSpec, node: NodeName): string => `${spec.cluster}/${node}/${spec.replica}`;
+
+export const replicaIndexPath = (directory: string | null, replica: ReplicaId): string | null =>
+  directory === null ? null : `${directory}/replica-${replica}.graph`;
+
+/** Deletes a replica's points and its graph in memory. Its actor must have ended; its log and graph file stay. */
+export function destroyReplica(
+  spec: ReplicaSpec,
+  node: NodeName,
+  machine: Pick<ReplicaEnvironment, 'state' | 'engine'>,
+): void {
+  machine.engine.drop(replicaIndexKey(spec, node));
+  destroyReplicaState(machine.state, spec.replica);
+}

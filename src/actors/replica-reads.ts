@@ -1,0 +1,134 @@
+import { invalid, VectronError } from '../base/errors';
+import { batchPointsMax, efMax, requestBytesMax, searchKMax } from '../base/limits';
+import type { Failure } from '../protocol/data-messages';
+import { sameEpoch } from '../protocol/ids';
+import type { Message, MessageOf } from '../protocol/messages';
+import type { ReplicaSpec } from '../protocol/records';
+import type { ActorContext } from '../runtime/actor';
+import { vectorFault } from '../shard/shard-apply';
+import type { ShardMachine } from '../shard/shard-machine';
+import { checkWhole } from '../vector/metrics';
+import type { RaftMember } from './raft-member';
+import { failureOf, type OpenRequest, OpenRequests } from './replica-requests';
+
+type ReadMessage = MessageOf<'data.search' | 'data.get' | 'data.scan'>;
+type LevelledMessage = MessageOf<'data.search' | 'data.get'>;
+type ReadRequest = OpenRequest<ReadMessage>;
+
+export interface ReadPort {
+  readonly spec: ReplicaSpec;
+  readonly member: RaftMember;
+  readonly machine: ShardMachine;
+  notLeader(): Failure;
+  stale(why: string): Failure;
+  /** A record is not what was written: this replica can no longer be trusted. */
+  corrupt(thrown: VectronError, context: ActorContext): void;
+}
+
+const waitingMax = 1_024;
+const scanCountMax = 1_000;
+
+/**
+ * Reads of one replica, by level (DESIGN D12): `eventual` as the state is; `leader` if this replica leads and a quorum
+ * heard it lately; `linearizable` once a read index is applied here. A search also waits for the index to be level with
+ * the store. Epoch and leadership are checked when the read is served, not when it comes in.
+ */
+export class ReplicaReads {
+  /** Searches that wait for the index. */
+  private readonly held = new OpenRequests<ReadMessage>(waitingMax);
+  private readonly confirming = new OpenRequests<ReadMessage>(waitingMax);
+
+  constructor(private readonly port: ReadPort) {}
+
+  accept(request: ReadRequest, context: ActorContext): void {
+    const { message } = request;
+    if (message.kind === 'data.scan' || message.level !== 'linearizable') this.serve(request, context);
+    else if (!this.confirming.add(request)) this.tooMany(request, context);
+    else this.port.member.readIndex((ok, later) => this.confirmed(request, ok, later), context);
+  }
+
+  /** The index may have become level with the store. */
+  release(context: ActorContext): void {
+    if (!this.port.machine.indexReady) return;
+    for (const request of this.held.takeAll()) this.serve(request, context);
+  }
+
+  sweep(context: ActorContext): void {
+    this.held.sweep(context);
+    this.confirming.sweep(context);
+  }
+
+  failAll(failed: Failure, context: ActorContext): void {
+    for (const request of [...this.held.takeAll(), ...this.confirming.takeAll()]) request.fail(failed, context);
+  }
+
+  private confirmed(request: ReadRequest, ok: boolean, context: ActorContext): void {
+    if (request.answered) return;
+    if (ok) this.serve(request, context);
+    else request.fail(this.port.notLeader(), context);
+  }
+
+  private serve(request: ReadRequest, context: ActorContext): void {
+    if (request.answered || request.expire(context)) return;
+    const { message } = request;
+    const failed = message.kind === 'data.scan' ? null : this.refusal(message);
+    if (failed !== null) request.fail(failed, context);
+    else if (message.kind !== 'data.search' || this.port.machine.indexReady) this.answer(request, context);
+    else if (!this.held.add(request)) this.tooMany(request, context);
+  }
+
+  private refusal(message: LevelledMessage): Failure | null {
+    const { machine, member } = this.port;
+    if (!sameEpoch(message.epoch, machine.epoch)) return this.port.stale('the request has another epoch');
+    return message.level === 'leader' && !member.leaderIsReady ? this.port.notLeader() : null;
+  }
+
+  private answer(request: ReadRequest, context: ActorContext): void {
+    try {
+      request.reply(this.read(request.message), context);
+    } catch (thrown) {
+      if (!(thrown instanceof VectronError)) throw thrown;
+      request.fail(failureOf(thrown), context);
+      if (thrown.code === 'CORRUPT') this.port.corrupt(thrown, context);
+    }
+  }
+
+  private read(message: ReadMessage): Message {
+    const { appliedIndex } = this.port.machine;
+    const header = { request: message.request, shard: message.shard, failure: null, appliedIndex };
+    if (message.kind === 'data.search') return { kind: 'data.found', ...header, ...this.search(message) };
+    if (message.kind === 'data.get') return { kind: 'data.got', ...header, points: this.get(message) };
+    const countMax = Math.min(Math.max(message.countMax, 1), scanCountMax);
+    return { kind: 'data.scanned', ...header, ...this.port.machine.scan(message.afterId, countMax) };
+  }
+
+  private search(message: MessageOf<'data.search'>): ReturnType<ShardMachine['search']> {
+    const { dimension } = this.port.spec.collection;
+    const fault = vectorFault(message.vector, dimension, 'vector');
+    if (fault !== null) throw fault;
+    checkWhole(message.k, 1, searchKMax, 'k');
+    checkWhole(message.ef, 0, efMax, 'ef');
+    const found = this.port.machine.search(message);
+    checkSize(found.hits);
+    return found;
+  }
+
+  private get({ ids }: MessageOf<'data.get'>): ReturnType<ShardMachine['get']> {
+    if (ids.length > batchPointsMax) throw invalid('ids', `${ids.length} ids, at most ${batchPointsMax} are allowed`);
+    const points = this.port.machine.get(ids);
+    checkSize(points);
+    return points;
+  }
+
+  private tooMany(request: ReadRequest, context: ActorContext): void {
+    request.refuse('RESOURCE_EXHAUSTED', 'too many reads wait here', context, 50);
+  }
+}
+
+/** No answer may outgrow what a link carries. */
+function checkSize(points: readonly { readonly payload: Uint8Array; readonly vector: Uint8Array }[]): void {
+  let bytes = 0;
+  for (const { payload, vector } of points) bytes += payload.length + vector.length;
+  if (bytes <= requestBytesMax) return;
+  throw new VectronError('RESOURCE_EXHAUSTED', `the answer has ${bytes} bytes, at most ${requestBytesMax} are allowed`);
+}

@@ -1,0 +1,258 @@
+import { assert } from '../base/assert';
+import { VectronError } from '../base/errors';
+import { nodeName, type ReplicaId } from '../base/ids';
+import { encode } from '../protocol/codec';
+import type { Failure } from '../protocol/data-messages';
+import { type Address, at, lanes, replicaActor } from '../protocol/envelope';
+import type { Message, MessageOf } from '../protocol/messages';
+import type { Configuration } from '../protocol/raft-messages';
+import { type ReplicaSpec, replicaSpecCodec } from '../protocol/records';
+import type { Actor, ActorContext, Signal } from '../runtime/actor';
+import { failure } from '../runtime/refusal';
+import { ShardMachine } from '../shard/shard-machine';
+import type { VectorIndex } from '../vector/ports';
+import { RaftMember } from './raft-member';
+import type { MemberEnd } from './raft-member-options';
+import { ReplicaUpkeep } from './replica-index';
+import { type ReplicaEnvironment, replicaIndexKey, replicaIndexPath } from './replica-options';
+import { ReplicaReads } from './replica-reads';
+import { type DataRequest, OpenRequest } from './replica-requests';
+import { ReplicaWrites } from './replica-writes';
+
+interface Parts {
+  readonly machine: ShardMachine;
+  readonly index: VectorIndex;
+  readonly member: RaftMember;
+  readonly writes: ReplicaWrites;
+  readonly reads: ReplicaReads;
+  readonly upkeep: ReplicaUpkeep;
+}
+
+const reportKey = 'replica.report';
+const retryAfterMs = 100;
+
+/**
+ * One replica of one shard: a Raft member that drives the shard's points, and answers gateways. Hosted by a shard thread;
+ * started by the supervisor, and again on another thread when its own has ended (DESIGN D2).
+ *
+ *  1. Every request is answered once, at its deadline at the latest.
+ *  2. A replica whose log, descriptor or records are not what was written falls silent: it neither votes nor leads nor
+ *     reports, and answers UNAVAILABLE with the reason until it is replaced.
+ *  3. The points and the graph outlive the actor; it gives nothing back when it ends.
+ */
+export class ReplicaActor implements Actor {
+  /** Why this replica serves no more; null while it does. */
+  failure: string | null = null;
+  private parts: Parts | null = null;
+  private node = nodeName('');
+
+  constructor(
+    private readonly spec: ReplicaSpec,
+    private readonly environment: ReplicaEnvironment,
+  ) {}
+
+  started(context: ActorContext): void {
+    this.node = context.self.node;
+    this.guarded(context, () => {
+      this.parts = this.open();
+      this.parts.member.start(context);
+      this.parts.upkeep.schedule(context);
+      this.report(context);
+    });
+  }
+
+  receive(message: Message, from: Address, context: ActorContext): void {
+    this.guarded(context, () => {
+      if (isDataRequest(message)) this.request(message, from, context);
+      else this.parts?.member.handle(message, context);
+    });
+  }
+
+  signalled(signal: Signal, context: ActorContext): void {
+    this.guarded(context, () => {
+      const { parts } = this;
+      if (parts === null || parts.upkeep.signalled(signal, context)) return;
+      if (signal.signal === 'timer' && signal.key === reportKey) this.report(context);
+      else if (parts.member.signalled(signal, context) && signal.signal === 'timer') this.sweep(parts, context);
+    });
+  }
+
+  stopped(): void {
+    this.parts = null;
+  }
+
+  // Parts
+
+  private open(): Parts {
+    const { spec, environment } = this;
+    const index = this.openIndex();
+    const machine = this.openMachine(index);
+    const member = this.newMember(machine);
+    const { keyHash, options, indexDirectory } = environment;
+    const { unlinkedPointsMax } = options;
+    const answers = {
+      notLeader: () => this.notLeader(),
+      stale: (why: string) => ({ ...failure('STALE_SHARD', why), epoch: machine.epoch }),
+      corrupt: (thrown: VectronError, context: ActorContext) => member.fail(thrown.message, context),
+    };
+    const reads = new ReplicaReads({ spec, member, machine, ...answers });
+    const writes = new ReplicaWrites({ spec, member, machine, index, keyHash, unlinkedPointsMax, ...answers });
+    const path = replicaIndexPath(indexDirectory, spec.replica);
+    const upkeep = new ReplicaUpkeep(machine, index, path, options, (context) => reads.release(context));
+    return { machine, index, member, writes, reads, upkeep };
+  }
+
+  private openIndex(): VectorIndex {
+    const { engine, indexDirectory, options } = this.environment;
+    const { collection, replica } = this.spec;
+    const { dimension, metric, hnsw } = collection;
+    const key = replicaIndexKey(this.spec, this.node);
+    const capacity = options.indexCapacity;
+    const { m, efConstruction } = hnsw;
+    return engine.open(
+      { key, dimension, metric, m, efConstruction, capacity },
+      replicaIndexPath(indexDirectory, replica),
+    );
+  }
+
+  private openMachine(index: VectorIndex): ShardMachine {
+    const { state, keyHash } = this.environment;
+    const { collection, replica, shard } = this.spec;
+    const { dimension } = collection;
+    const { epoch, range } = shard;
+    return new ShardMachine({
+      replica,
+      dimension,
+      range,
+      epoch,
+      keyHash,
+      state,
+      index,
+      configuration: firstConfiguration(this.spec),
+    });
+  }
+
+  private newMember(machine: ShardMachine): RaftMember {
+    const { spec, environment } = this;
+    return new RaftMember({
+      cluster: spec.cluster,
+      shard: spec.shard.id,
+      self: spec.replica,
+      epoch: () => machine.epoch,
+      configuration: () => machine.configuration,
+      addressOf: (replica) => this.addressOf(replica),
+      logWriter: environment.logWriter,
+      descriptor: encode(replicaSpecCodec, spec),
+      machine,
+      syncState: () => environment.state.sync(),
+      createCore: environment.createCore,
+      tuning: environment.options.raft,
+      events: {
+        changed: (context) => this.report(context),
+        applied: (entries, context) => this.parts?.upkeep.changed(entries.length, context),
+        ended: (end, reason, context) => this.ended(end, reason, context),
+      },
+    });
+  }
+
+  private addressOf(replica: ReplicaId): Address | null {
+    const member = this.spec.shard.members.find((one) => one.replica === replica);
+    return member === undefined ? null : at(member.node, replicaActor(replica));
+  }
+
+  // Requests
+
+  private request(message: DataRequest, from: Address, context: ActorContext): void {
+    const request = new OpenRequest(message, from, context);
+    const { parts } = this;
+    parts?.upkeep.requested();
+    if (request.expire(context)) return;
+    if (message.shard !== this.spec.shard.id) {
+      request.refuse('STALE_SHARD', `this is a replica of shard ${this.spec.shard.id}`, context);
+    } else if (parts === null || this.failure !== null || parts.member.state !== 'running') {
+      request.refuse('UNAVAILABLE', this.failure ?? 'the replica is starting', context, retryAfterMs);
+    } else this.dispatch(parts, request, context);
+  }
+
+  private dispatch(parts: Parts, request: OpenRequest, context: ActorContext): void {
+    if (isOf(request, 'data.write')) parts.writes.accept(request, context);
+    else if (isOf(request, 'data.status')) request.reply(this.status(parts, request.message), context);
+    else if (isOf(request, 'data.search') || isOf(request, 'data.get') || isOf(request, 'data.scan')) {
+      parts.reads.accept(request, context);
+    }
+  }
+
+  private status(parts: Parts, { request, shard }: MessageOf<'data.status'>): Message {
+    const { machine, member, index } = parts;
+    const { role, term, leader, commitIndex } = member;
+    const { appliedIndex, points, digest } = machine;
+    const { replica } = this.spec;
+    const where = { request, shard, failure: null, replica, node: this.node };
+    const raft = { role, term, leader, appliedIndex, commitIndex };
+    return { kind: 'data.statusReply', ...where, ...raft, points, unlinked: index.unlinked, digest };
+  }
+
+  private notLeader(): Failure {
+    const leader = this.parts?.member.leader;
+    const member = this.spec.shard.members.find((one) => one.replica === leader);
+    const hint = member === undefined || member.replica === this.spec.replica ? '' : member.node;
+    return { ...failure('NOT_LEADER', 'this replica does not lead its shard'), leader: hint };
+  }
+
+  // Time, reports, ends
+
+  private sweep(parts: Parts, context: ActorContext): void {
+    parts.writes.sweep(context);
+    parts.reads.sweep(context);
+  }
+
+  private report(context: ActorContext): void {
+    const { parts, spec } = this;
+    if (parts === null || this.failure !== null) return;
+    const { machine, member } = parts;
+    const { term, leader } = member;
+    const { epoch, appliedIndex, points } = machine;
+    const { replica } = spec;
+    const report = { shard: spec.shard.id, replica, epoch, term, leader, appliedIndex, points };
+    context.send(this.environment.supervisor, { kind: 'replica.report', report }, lanes.completion);
+    context.setTimer(reportKey, this.environment.options.reportMs, { signal: 'timer', key: reportKey });
+    parts.upkeep.saveIfDue(context);
+  }
+
+  private ended(end: MemberEnd, reason: string, context: ActorContext): void {
+    this.failure = reason;
+    this.parts?.reads.failAll(failure('UNAVAILABLE', reason, retryAfterMs), context);
+    if (end === 'removed') context.stop();
+  }
+
+  /** What is corrupt silences the replica; anything else that is thrown is a bug, and supervision's to answer. */
+  private guarded(context: ActorContext, handler: () => void): void {
+    try {
+      handler();
+    } catch (thrown) {
+      if (!(thrown instanceof VectronError) || thrown.code !== 'CORRUPT') throw thrown;
+      if (this.parts === null) this.failure = thrown.message;
+      else this.parts.member.fail(thrown.message, context);
+    }
+  }
+}
+
+/** A group's first members know each other from the shard's record; one that joins later learns of them by snapshot. */
+function firstConfiguration({ bootstrap, shard }: ReplicaSpec): Configuration {
+  assert(!bootstrap || shard.members.length > 0, 'replica: a first member of a group without members');
+  const voters = bootstrap ? shard.members.map((member) => member.replica) : [];
+  return { voters, votersOutgoing: [], learners: [] };
+}
+
+const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
+  'data.write',
+  'data.search',
+  'data.get',
+  'data.scan',
+  'data.status',
+]);
+const isDataRequest = (message: Message): message is DataRequest => dataKinds.has(message.kind);
+
+function isOf<K extends DataRequest['kind']>(request: OpenRequest, kind: K): request is OpenRequest<MessageOf<K>> {
+  return request.message.kind === kind;
+}
