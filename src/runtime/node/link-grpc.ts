@@ -1,0 +1,259 @@
+import { performance } from 'node:perf_hooks';
+import * as grpc from '@grpc/grpc-js';
+import { assert } from '../../base/assert';
+import { asVectronError, VectronError } from '../../base/errors';
+import type { ClusterId, NodeName } from '../../base/ids';
+import { frameBytesMax } from '../../base/limits';
+import { Prng } from '../../base/prng';
+import { Backoff } from '../backoff';
+import type { Batch } from '../frames';
+import { acceptHello, encodeHello, type Link, type LinkConnection, type LinkTransport } from '../link';
+import { randomSeed } from './random-seed';
+
+export interface GrpcLinkOptions {
+  readonly node: NodeName;
+  readonly cluster: ClusterId;
+  readonly link: Link;
+  /** An idle stream carries an empty message this often; one that hears nothing for three of them is dead. */
+  readonly heartbeatMs: number;
+  readonly serverCredentials?: grpc.ServerCredentials;
+  readonly channelCredentials?: grpc.ChannelCredentials;
+}
+
+const passBytes = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const viewOf = (buffer: Buffer): Uint8Array => new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+
+/** One bidirectional stream of opaque byte strings: a hello, then batches of frames; an empty one is a heartbeat. */
+const service = {
+  exchange: {
+    path: '/vectron.link.v1.Link/Exchange',
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: passBytes,
+    requestDeserialize: viewOf,
+    responseSerialize: passBytes,
+    responseDeserialize: viewOf,
+  },
+} as const satisfies grpc.ServiceDefinition;
+
+const options = {
+  'grpc.max_receive_message_length': 2 * frameBytesMax,
+  'grpc.max_send_message_length': -1,
+  // Retries are the link's own; a channel that waits on its own schedule would only delay them.
+  'grpc.initial_reconnect_backoff_ms': 50,
+  'grpc.max_reconnect_backoff_ms': 1_000,
+};
+
+type Stream = grpc.ServerDuplexStream<Uint8Array, Uint8Array> | grpc.ClientDuplexStream<Uint8Array, Uint8Array>;
+
+/** A stream after its hello, in either direction. */
+class GrpcConnection implements LinkConnection {
+  private readonly beat: NodeJS.Timeout;
+  private heardMs = performance.now();
+  private closed = false;
+
+  constructor(
+    readonly peer: NodeName,
+    private readonly stream: Stream,
+    private readonly options: GrpcLinkOptions,
+    private readonly onClosed: (reason: string) => void,
+    private readonly endStream: () => void,
+  ) {
+    this.beat = setInterval(() => this.keepAlive(), options.heartbeatMs);
+    stream.on('drain', () => this.options.link.drained(this));
+    options.link.attached(this);
+  }
+
+  send(batch: Batch): boolean {
+    return this.closed || this.stream.write(batch.bytes);
+  }
+
+  received(bytes: Uint8Array): void {
+    this.heardMs = performance.now();
+    if (bytes.length > 0 && !this.closed) this.options.link.received(this, bytes);
+  }
+
+  close(reason: string): void {
+    if (this.closed) return;
+    this.closed = true;
+    clearInterval(this.beat);
+    this.options.link.detached(this);
+    this.endStream();
+    this.onClosed(reason);
+  }
+
+  private keepAlive(): void {
+    if (performance.now() - this.heardMs > 3 * this.options.heartbeatMs) this.close('nothing heard for 3 heartbeats');
+    else this.stream.write(new Uint8Array(0));
+  }
+}
+
+/** Keeps one stream to one address alive: dials, and dials again with back-off, until it is closed. */
+class Dialer {
+  private readonly backoff: Backoff;
+  private client: grpc.Client | null = null;
+  private retry: NodeJS.Timeout | null = null;
+  private connection: GrpcConnection | null = null;
+  private closed = false;
+
+  constructor(
+    private readonly peer: NodeName,
+    readonly address: string,
+    private readonly options: GrpcLinkOptions,
+    private readonly onFailure: (peer: NodeName, error: VectronError) => void,
+  ) {
+    this.backoff = new Backoff({ firstMs: 50, delayMsMax: 2_000, jitter: 0.5 }, new Prng(randomSeed()));
+    this.dial();
+  }
+
+  close(): void {
+    this.closed = true;
+    if (this.retry !== null) clearTimeout(this.retry);
+    this.connection?.close('link closed');
+    this.client?.close();
+  }
+
+  private dial(): void {
+    this.retry = null;
+    const credentials = this.options.channelCredentials ?? grpc.credentials.createInsecure();
+    const client = new grpc.Client(this.address, credentials, options);
+    this.client = client;
+    const { path, requestSerialize, responseDeserialize } = service.exchange;
+    const stream = client.makeBidiStreamRequest<Uint8Array, Uint8Array>(path, requestSerialize, responseDeserialize);
+    let isOver = false;
+    const over = (error: VectronError): void => {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(silence);
+      stream.cancel();
+      client.close();
+      const connection = this.connection;
+      this.connection = null;
+      connection?.close(error.message);
+      this.failed(error);
+    };
+    const silence = setTimeout(
+      () => over(new VectronError('UNAVAILABLE', 'no hello for 3 heartbeats')),
+      3 * this.options.heartbeatMs,
+    );
+    stream.on('data', (bytes: Uint8Array) => {
+      if (isOver) return;
+      if (this.connection !== null) {
+        this.connection.received(bytes);
+        return;
+      }
+      clearTimeout(silence);
+      try {
+        this.connection = this.greeted(stream, bytes, over);
+      } catch (error) {
+        over(asVectronError(error));
+      }
+    });
+    stream.on('error', (error) => over(new VectronError('UNAVAILABLE', error.message, { cause: error })));
+    stream.on('end', () => over(new VectronError('UNAVAILABLE', 'stream ended')));
+    stream.write(encodeHello(this.options.node, this.options.cluster));
+  }
+
+  private greeted(stream: Stream, bytes: Uint8Array, over: (error: VectronError) => void): GrpcConnection {
+    const peer = acceptHello(bytes, this.options.cluster);
+    if (peer !== this.peer) {
+      throw new VectronError('FAILED_PRECONDITION', `${this.address} is ${peer}, not ${this.peer}`);
+    }
+    this.backoff.reset();
+    const closed = (reason: string): void => over(new VectronError('UNAVAILABLE', reason));
+    return new GrpcConnection(peer, stream, this.options, closed, () => undefined);
+  }
+
+  private failed(error: VectronError): void {
+    if (this.closed) return;
+    this.onFailure(this.peer, error);
+    this.retry = setTimeout(() => this.dial(), this.backoff.nextDelayMs());
+  }
+}
+
+/**
+ * Joins nodes of separate processes: each dials the peers it knows an address of, and accepts streams from any node of
+ * its cluster; what one of two nodes has to say travels over whichever stream is alive.
+ */
+export class GrpcLinkTransport implements LinkTransport {
+  /** The last failure of each peer that cannot be reached, for people. */
+  readonly failures = new Map<NodeName, VectronError>();
+  private readonly dialers = new Map<NodeName, Dialer>();
+  private readonly accepted = new Set<GrpcConnection>();
+  private server: grpc.Server | null = null;
+
+  constructor(private readonly options: GrpcLinkOptions) {}
+
+  /** Accepts streams at `host:port`; resolves to the address with the port it got. */
+  async listen(address: string): Promise<string> {
+    assert(this.server === null, 'the link listens already');
+    const server = new grpc.Server(options);
+    this.server = server;
+    server.addService(service, {
+      exchange: (stream: grpc.ServerDuplexStream<Uint8Array, Uint8Array>) => this.serve(stream),
+    });
+    const credentials = this.options.serverCredentials ?? grpc.ServerCredentials.createInsecure();
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(address, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
+    });
+    return `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
+  }
+
+  open(peer: NodeName, address: string): void {
+    this.dialers.get(peer)?.close();
+    const failed = (node: NodeName, error: VectronError): void => {
+      this.failures.set(node, error);
+      this.options.link.unreachable(node);
+    };
+    this.dialers.set(peer, new Dialer(peer, address, this.options, failed));
+  }
+
+  close(): void {
+    for (const dialer of this.dialers.values()) dialer.close();
+    this.dialers.clear();
+    for (const connection of [...this.accepted]) connection.close('link closed');
+    this.server?.forceShutdown();
+    this.server = null;
+  }
+
+  private serve(stream: grpc.ServerDuplexStream<Uint8Array, Uint8Array>): void {
+    let connection: GrpcConnection | null = null;
+    const silence = setTimeout(() => stream.end(), 3 * this.options.heartbeatMs);
+    const over = (reason: string): void => {
+      clearTimeout(silence);
+      connection?.close(reason);
+    };
+    stream.on('data', (bytes: Uint8Array) => {
+      if (connection !== null) {
+        connection.received(bytes);
+        return;
+      }
+      clearTimeout(silence);
+      connection = this.greeted(stream, bytes);
+    });
+    stream.on('error', (error) => over(error.message));
+    stream.on('cancelled', () => over('cancelled by peer'));
+    stream.on('end', () => {
+      over('ended by peer');
+      stream.end();
+    });
+  }
+
+  /** Answers a hello; null: refused, and the stream is told why. */
+  private greeted(stream: grpc.ServerDuplexStream<Uint8Array, Uint8Array>, bytes: Uint8Array): GrpcConnection | null {
+    try {
+      const peer = acceptHello(bytes, this.options.cluster);
+      stream.write(encodeHello(this.options.node, this.options.cluster));
+      const closed = (): void => {
+        this.accepted.delete(connection);
+      };
+      const connection = new GrpcConnection(peer, stream, this.options, closed, () => stream.end());
+      this.accepted.add(connection);
+      return connection;
+    } catch (error) {
+      const refused = asVectronError(error);
+      stream.emit('error', { code: grpc.status.FAILED_PRECONDITION, details: refused.message });
+      return null;
+    }
+  }
+}

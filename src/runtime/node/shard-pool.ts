@@ -1,0 +1,363 @@
+import { MessageChannel, type Worker } from 'node:worker_threads';
+import Piscina from 'piscina';
+import { assert } from '../../base/assert';
+import type { NodeName } from '../../base/ids';
+import { Prng } from '../../base/prng';
+import { Backoff, type BackoffOptions } from '../backoff';
+import type { ThreadNumber } from '../directory';
+import { systemClock } from './clock';
+import { HeartbeatReader, heartbeatIntervalMs, heartbeatWords } from './heartbeat';
+import { randomSeed } from './random-seed';
+import type { Switchboard } from './switchboard';
+import { ThreadClient, type ThreadStats } from './thread-control';
+import type { GroupTask, PoolThreadData } from './thread-entry';
+import type { ThreadHub } from './thread-hub';
+
+export interface ShardPoolOptions {
+  readonly node: NodeName;
+  /** The compiled file whose default export is groupTask(setup). */
+  readonly entryFile: string;
+  readonly threads: number;
+  readonly groupsPerThread?: number;
+  /** Handed to the setup on every thread. Structured-cloned; shared memory and ports stay shared. */
+  readonly workerData: unknown;
+  /** A thread whose event loop has not turned for this long is terminated. Default: an election timeout. */
+  readonly silentMsMax?: number;
+  readonly backoff?: BackoffOptions;
+  readonly hub: ThreadHub;
+  readonly switchboard: Switchboard;
+  /** An actor started here has ended; if its thread died, after the thread's exit event. */
+  readonly onActorEnded: (name: string, reason: string) => void;
+  readonly onProblem: (what: string, error: unknown) => void;
+}
+
+interface Hosted {
+  readonly name: string;
+  readonly descriptor: Uint8Array;
+}
+
+interface Group {
+  readonly index: number;
+  readonly backoff: Backoff;
+  readonly actors: Map<string, Hosted>;
+  state: 'starting' | 'running' | 'down';
+  client: ThreadClient | null;
+  thread: ThreadNumber | null;
+  runningSinceMs: number;
+}
+
+interface PoolThread {
+  readonly worker: Worker;
+  reason: string;
+}
+
+const steadyMs = 2_000;
+const defaultBackoff: BackoffOptions = { firstMs: 20, delayMsMax: 1_000, jitter: 0.5 };
+
+/**
+ * A machine's shard threads (DESIGN D2): a Piscina pool in which each group of actors is one long task. Lives on the main
+ * thread; its owner starts actors by name and hears of every end.
+ *
+ *  1. An actor is hosted at most once: it can be started again only after its end was reported, and the end of an actor
+ *     whose thread died is reported only after that thread's exit and after its peers were told to hear it no more.
+ *  2. There are exactly as many task slots as groups, so the groups of a dead thread wait for the fresh one.
+ *  3. A thread that falls silent is terminated like one that failed.
+ *  4. A new actor goes to the group with the fewest that is not down.
+ */
+export class ShardPool {
+  readonly heartbeats: SharedArrayBuffer;
+  private readonly pool: Piscina<GroupTask, void>;
+  private readonly groups: Group[];
+  private readonly hosted = new Map<string, Group>();
+  private readonly threads = new Map<ThreadNumber, PoolThread>();
+  private readonly retries = new Set<NodeJS.Timeout>();
+  private readonly reader: HeartbeatReader;
+  private readonly monitor: NodeJS.Timeout;
+  private isNudging = false;
+  private closed = false;
+
+  constructor(private readonly options: ShardPoolOptions) {
+    const groupsPerThread = options.groupsPerThread ?? 2;
+    const groupCount = options.threads * groupsPerThread;
+    this.heartbeats = heartbeatWords(groupCount);
+    this.reader = new HeartbeatReader(this.heartbeats, systemClock);
+    this.pool = makePool(options, groupsPerThread, this.heartbeats);
+    this.pool.on('error', (error) => options.onProblem('shard thread', error));
+    this.groups = Array.from({ length: groupCount }, (_, index) => newGroup(index, options.backoff ?? defaultBackoff));
+    options.hub.events.on('gone', this.onGone);
+    for (const group of this.groups) this.runGroup(group);
+    this.monitor = setInterval(() => this.watchOver(), heartbeatIntervalMs);
+  }
+
+  /** Starts an actor on some live thread, as soon as there is one. The name must not be hosted. */
+  startActor(name: string, descriptor: Uint8Array): void {
+    assert(!this.hosted.has(name), `actor ${name} is hosted already`);
+    assert(!this.closed, 'the pool is closed');
+    this.place({ name, descriptor });
+  }
+
+  /** Asks the actor to end; its end is reported. Without effect if it is not hosted. */
+  stopActor(name: string, reason: string): void {
+    const group = this.hosted.get(name);
+    if (group === undefined) return;
+    if (group.state === 'running') {
+      group.client?.tell(`stop ${name}`, (remote) => remote.stopActor(name, reason));
+    } else {
+      this.ended(name, reason);
+    }
+  }
+
+  isHosted(name: string): boolean {
+    return this.hosted.has(name);
+  }
+
+  /** The thread that hosts the actor; null: none, or not yet. */
+  threadOf(name: string): ThreadNumber | null {
+    return this.hosted.get(name)?.thread ?? null;
+  }
+
+  /** For tests and examples: ends the actor as if it had failed. */
+  killActor(name: string): void {
+    this.stopActor(name, 'killed');
+  }
+
+  /** For tests and examples: ends the thread that hosts the actor. False: it has none. */
+  async killThreadOf(name: string): Promise<boolean> {
+    const thread = this.threadOf(name);
+    const worker = this.pool.threads.find(({ threadId }) => threadId === thread);
+    if (thread === null || worker === undefined) return false;
+    await worker.terminate();
+    return true;
+  }
+
+  /** Whether the group's thread has not turned its event loop for longer than `forMs`. */
+  isSilent(group: number, forMs: number): boolean {
+    return this.reader.isSilent(group, forMs);
+  }
+
+  /** The group that hosts the actor, as heartbeats number it; null: none. */
+  groupOf(name: string): number | null {
+    return this.hosted.get(name)?.index ?? null;
+  }
+
+  /** Of every thread that answers. */
+  async stats(): Promise<readonly ThreadStats[]> {
+    const byThread = new Map(this.groups.map((group) => [group.thread, group.client]));
+    const running = [...byThread].filter(([thread]) => thread !== null);
+    const results = await Promise.allSettled(running.map(([, client]) => client?.call((remote) => remote.stats())));
+    return results.flatMap((result) => (result.status === 'fulfilled' && result.value ? [result.value] : []));
+  }
+
+  /** Resolves when every group runs. */
+  async ready(deadlineMs = 30_000): Promise<void> {
+    const until = systemClock.now() + deadlineMs;
+    while (!this.groups.every(({ state }) => state === 'running')) {
+      assert(systemClock.now() < until, `shard threads are not up after ${deadlineMs} ms`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  /** Ends all actors in order, then the threads. */
+  async stop(): Promise<void> {
+    this.close();
+    const finishing = this.groups.map(({ client }) => client?.call((remote) => remote.finish()));
+    for (const result of await Promise.allSettled(finishing)) {
+      if (result.status === 'rejected') this.options.onProblem('finish shard thread', result.reason);
+    }
+    await this.pool.destroy();
+  }
+
+  /** Terminates all threads as they are. */
+  async kill(): Promise<void> {
+    this.close();
+    await this.pool.destroy();
+  }
+
+  private close(): void {
+    this.closed = true;
+    clearInterval(this.monitor);
+    for (const retry of this.retries) clearTimeout(retry);
+    this.options.hub.events.off('gone', this.onGone);
+  }
+
+  private runGroup(group: Group): void {
+    const { port1, port2 } = new MessageChannel();
+    const client = new ThreadClient(port1, this.options.onProblem);
+    group.state = 'starting';
+    group.client = client;
+    const task = this.pool.run({ group: group.index, control: port2 }, { transferList: [port2] });
+    task.then(
+      () => this.taskEnded(group, client, 'finished'),
+      (error: unknown) => this.taskEnded(group, client, reasonOf(error)),
+    );
+    client
+      .call((remote) => remote.hello())
+      .then(
+        (thread) => this.groupUp(group, client, thread),
+        // The task's own end says the same, and is always heard.
+        (error: unknown) => this.taskEnded(group, client, reasonOf(error)),
+      );
+  }
+
+  private groupUp(group: Group, client: ThreadClient, thread: ThreadNumber): void {
+    if (group.client !== client || this.closed) return;
+    const worker = this.pool.threads.find(({ threadId }) => threadId === thread);
+    // Dead already: the end of the task follows.
+    if (worker === undefined) return;
+    if (!this.threads.has(thread)) this.joinThread(thread, worker, client);
+    group.thread = thread;
+    group.state = 'running';
+    group.runningSinceMs = systemClock.now();
+    this.reader.restarted(group.index);
+    for (const hosted of group.actors.values()) this.startOn(group, hosted);
+  }
+
+  private joinThread(thread: ThreadNumber, worker: Worker, client: ThreadClient): void {
+    const entry: PoolThread = { worker, reason: '' };
+    this.threads.set(thread, entry);
+    worker.once('error', (error) => {
+      entry.reason = reasonOf(error);
+    });
+    worker.once('exit', (code) => this.threadExited(thread, entry.reason || `thread exited with code ${code}`));
+    this.options.switchboard.join(thread, client);
+  }
+
+  /** Before the thread's exit nothing is concluded from the end of its tasks. */
+  private taskEnded(group: Group, client: ThreadClient, reason: string): void {
+    if (group.client !== client) return;
+    if (group.thread === null || !this.threads.has(group.thread)) this.groupDown(group, reason);
+  }
+
+  private threadExited(thread: ThreadNumber, reason: string): void {
+    this.threads.delete(thread);
+    // Tells the peers and this thread's hub, which reports the actors that had been announced.
+    this.options.switchboard.leave(thread, reason);
+    for (const group of this.groups) if (group.thread === thread) this.groupDown(group, reason);
+  }
+
+  private groupDown(group: Group, reason: string): void {
+    const wasRunning = group.state === 'running';
+    const actors = [...group.actors.values()];
+    const { client } = group;
+    group.state = 'down';
+    group.client = null;
+    group.thread = null;
+    client?.exited(reason);
+    if (this.closed) return;
+    if (wasRunning && systemClock.now() - group.runningSinceMs > steadyMs) group.backoff.reset();
+    this.later(group.backoff.nextDelayMs(), () => this.runGroup(group));
+    for (const hosted of actors) {
+      if (wasRunning) this.ended(hosted.name, reason);
+      else this.moveElsewhere(group, hosted);
+    }
+  }
+
+  /** It never started, so nobody needs to hear of it. */
+  private moveElsewhere(group: Group, hosted: Hosted): void {
+    group.actors.delete(hosted.name);
+    this.hosted.delete(hosted.name);
+    this.place(hosted);
+  }
+
+  private place(hosted: Hosted): void {
+    const up = this.groups.filter(({ state }) => state !== 'down');
+    const candidates = up.length > 0 ? up : this.groups;
+    const group = candidates.reduce((best, next) => (next.actors.size < best.actors.size ? next : best));
+    group.actors.set(hosted.name, hosted);
+    this.hosted.set(hosted.name, group);
+    if (group.state === 'running') this.startOn(group, hosted);
+  }
+
+  private startOn(group: Group, hosted: Hosted): void {
+    const { client } = group;
+    assert(client !== null, 'a running group has a client');
+    client
+      .call((remote) => remote.startActor(hosted.name, hosted.descriptor))
+      .catch((error: unknown) => {
+        // If the thread has died, its exit reports the actor, if it has not done so already.
+        const isCurrent = group.client === client && group.actors.get(hosted.name) === hosted;
+        if (isCurrent) this.ended(hosted.name, `could not start: ${reasonOf(error)}`);
+      });
+  }
+
+  private readonly onGone = (name: string, thread: ThreadNumber, reason: string): void => {
+    if (this.hosted.get(name)?.thread === thread) this.ended(name, reason);
+  };
+
+  private ended(name: string, reason: string): void {
+    const group = this.hosted.get(name);
+    if (group === undefined) return;
+    group.actors.delete(name);
+    this.hosted.delete(name);
+    if (!this.closed) this.options.onActorEnded(name, reason);
+  }
+
+  private watchOver(): void {
+    this.reader.observe();
+    const silentMsMax = this.options.silentMsMax ?? 1_500;
+    for (const group of this.groups) {
+      if (group.state === 'running' && this.reader.isSilent(group.index, silentMsMax)) this.terminate(group);
+    }
+    this.nudge();
+  }
+
+  private terminate(group: Group): void {
+    const entry = group.thread === null ? undefined : this.threads.get(group.thread);
+    if (entry === undefined || entry.reason !== '') return;
+    entry.reason = 'thread fell silent';
+    entry.worker.terminate().catch((error: unknown) => this.options.onProblem('terminate a silent thread', error));
+  }
+
+  /** Piscina gives up refilling once a thread has died while loading its code; a task in need of a thread makes one. */
+  private nudge(): void {
+    if (this.isNudging || this.pool.threads.length >= this.options.threads) return;
+    this.isNudging = true;
+    this.pool
+      .run({ group: null, control: null })
+      .catch((error: unknown) => this.options.onProblem('replace a shard thread', error))
+      .finally(() => {
+        this.isNudging = false;
+      });
+  }
+
+  private later(delayMs: number, action: () => void): void {
+    const timer = setTimeout(() => {
+      this.retries.delete(timer);
+      action();
+    }, delayMs);
+    this.retries.add(timer);
+  }
+}
+
+function makePool(
+  options: ShardPoolOptions,
+  groupsPerThread: number,
+  heartbeats: SharedArrayBuffer,
+): Piscina<GroupTask, void> {
+  const workerData: PoolThreadData = { node: options.node, heartbeats, workerData: options.workerData };
+  return new Piscina({
+    filename: options.entryFile,
+    minThreads: options.threads,
+    maxThreads: options.threads,
+    idleTimeout: Number.POSITIVE_INFINITY,
+    concurrentTasksPerWorker: groupsPerThread,
+    // With atomics Piscina parks a thread without tasks in Atomics.wait, and its event loop with it.
+    atomics: 'disabled',
+    recordTiming: false,
+    workerData,
+  });
+}
+
+function newGroup(index: number, backoff: BackoffOptions): Group {
+  return {
+    index,
+    backoff: new Backoff(backoff, new Prng(randomSeed())),
+    actors: new Map(),
+    state: 'down',
+    client: null,
+    thread: null,
+    runningSinceMs: 0,
+  };
+}
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
