@@ -1,16 +1,16 @@
 import { assert } from '../base/assert';
-import { ByteReader, ByteWriter } from '../base/bytes';
-import { crc32c } from '../base/crc32c';
+import { ByteWriter, utf8 } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import { type ClusterId, type LogIndex, logIndex, type ReplicaId, type Space, type Term, term } from '../base/ids';
 import { snapshotChunkBytesMax } from '../base/limits';
 import { PlacementMachine, type PlacementOutcome } from '../placement/machine';
 import { keyOf, kindByte, type Row, type RowKey, rowCodec } from '../placement/records';
-import { bytes, type Codec, decode, encode, struct, varint } from '../protocol/codec';
+import { bytes, type Codec, decode, struct, varint } from '../protocol/codec';
 import { logIndexCodec, termCodec } from '../protocol/ids';
 import type { Entry, SnapshotMeta } from '../protocol/raft-messages';
 import { orderedBytes, recordKey, recordRange, replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
+import { seal, unseal } from '../storage/sealed';
 import type { SnapshotSink, SnapshotSource, StateMachine } from './state-machine';
 
 /** Durable. `generation` names the key space that holds the rows: a snapshot is installed beside and switched to. */
@@ -19,6 +19,7 @@ const appliedCodec = struct({ index: logIndexCodec, term: termCodec });
 /** wire */
 const snapshotCodec = struct({ format: varint, state: bytes });
 const format = 1;
+const snapshotKey = utf8('placement snapshot');
 /** Bytes of rows in one batch while a snapshot is installed. */
 const batchBytesMax = 1024 * 1024;
 const rowsReadMax = 1_024;
@@ -79,13 +80,13 @@ export class PlacementStore implements StateMachine {
     const batch = new WriteBatch();
     for (const { key, row } of this.machineNow.drainWrites()) {
       if (row === null) batch.delete(this.storeKey(key));
-      else batch.put(this.storeKey(key), sealed(encode(rowCodec, row)));
+      else put(batch, this.storeKey(key), rowCodec, row);
     }
     this.options.store.write(this.putApplied(batch), { sync: false });
   }
 
   openSnapshot(): SnapshotSource {
-    const image = sealed(encode(snapshotCodec, { format, state: this.machineNow.serialise() }));
+    const image = sealed(snapshotKey, snapshotCodec, { format, state: this.machineNow.serialise() });
     return {
       index: this.appliedIndex,
       term: this.appliedTerm,
@@ -107,7 +108,7 @@ export class PlacementStore implements StateMachine {
   }
 
   private install(meta: SnapshotMeta, image: Uint8Array): void {
-    const content = decode(snapshotCodec, unsealed(image));
+    const content = unsealed(snapshotKey, snapshotCodec, image);
     if (content.format !== format) throw corrupt(`snapshot format ${content.format} is unknown`);
     const machine = PlacementMachine.restore(content.state);
     if (machine.cluster !== this.options.cluster) throw corrupt(`a snapshot of cluster ${machine.cluster}`);
@@ -118,8 +119,8 @@ export class PlacementStore implements StateMachine {
     this.machineNow = machine;
     this.appliedIndex = meta.index;
     this.appliedTerm = meta.term;
-    const descriptor = sealed(encode(descriptorCodec, { format, generation: this.generation }));
-    const batch = new WriteBatch().put(replicaStateKey(this.options.replica, 'descriptor'), descriptor);
+    const key = replicaStateKey(this.options.replica, 'descriptor');
+    const batch = put(new WriteBatch(), key, descriptorCodec, { format, generation: this.generation });
     this.options.store.write(this.putApplied(batch), { sync: true });
     this.clear(previous);
   }
@@ -127,7 +128,7 @@ export class PlacementStore implements StateMachine {
   private writeRows(rows: readonly Row[]): void {
     let batch = new WriteBatch();
     for (const row of rows) {
-      batch.put(this.storeKey(keyOf(row)), sealed(encode(rowCodec, row)));
+      put(batch, this.storeKey(keyOf(row)), rowCodec, row);
       if (batch.bytes < batchBytesMax) continue;
       this.options.store.write(batch, { sync: false });
       batch = new WriteBatch();
@@ -140,7 +141,7 @@ export class PlacementStore implements StateMachine {
     const rows: Row[] = [];
     for (let from = start; ; ) {
       const piece = this.options.store.range({ start: from, end, countMax: rowsReadMax });
-      for (const { value } of piece) rows.push(decode(rowCodec, unsealed(value)));
+      for (const { key, value } of piece) rows.push(unsealed(key, rowCodec, value));
       const last = piece.at(-1);
       if (last === undefined || piece.length < rowsReadMax) return rows;
       from = Uint8Array.of(...last.key, 0);
@@ -148,13 +149,14 @@ export class PlacementStore implements StateMachine {
   }
 
   private putApplied(batch: WriteBatch): WriteBatch {
-    const value = encode(appliedCodec, { index: this.appliedIndex, term: this.appliedTerm });
-    return batch.put(replicaStateKey(this.options.replica, 'applied'), sealed(value));
+    const key = replicaStateKey(this.options.replica, 'applied');
+    return put(batch, key, appliedCodec, { index: this.appliedIndex, term: this.appliedTerm });
   }
 
   private read<T>(field: 'descriptor' | 'applied', codec: Codec<T>): T | null {
-    const value = this.options.store.get(replicaStateKey(this.options.replica, field));
-    return value === undefined ? null : decode(codec, unsealed(value));
+    const key = replicaStateKey(this.options.replica, field);
+    const stored = this.options.store.get(key);
+    return stored === undefined ? null : unsealed(key, codec, stored);
   }
 
   private clear(generation: number): void {
@@ -171,20 +173,15 @@ export class PlacementStore implements StateMachine {
   }
 }
 
-/** A checksum before the bytes it is over. */
-function sealed(content: Uint8Array): Uint8Array {
-  const writer = new ByteWriter(content.length + 4);
-  writer.u32(crc32c(content));
-  writer.raw(content);
-  return writer.finish();
+/** What is stored under `key`: the value, with a checksum. */
+const sealed = <T>(key: Uint8Array, codec: Codec<T>, value: T): Uint8Array =>
+  seal(key, 64, (body) => codec.write(body, value));
+
+function unsealed<T>(key: Uint8Array, codec: Codec<T>, stored: Uint8Array): T {
+  return decode(codec, unseal(key, stored).rest());
 }
 
-function unsealed(value: Uint8Array): Uint8Array {
-  const reader = new ByteReader(value);
-  const checksum = reader.u32();
-  const content = reader.rest();
-  if (crc32c(content) !== checksum) throw corrupt('a checksum does not hold');
-  return content;
-}
+const put = <T>(batch: WriteBatch, key: Uint8Array, codec: Codec<T>, value: T): WriteBatch =>
+  batch.put(key, sealed(key, codec, value));
 
 const corrupt = (why: string): VectronError => new VectronError('CORRUPT', `placement state: ${why}`);

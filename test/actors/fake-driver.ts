@@ -1,0 +1,83 @@
+import { type ClusterId, type ReplicaId, replicaId, revision, term } from '../../src/base/ids';
+import type { PlacementOperation } from '../../src/placement/commands';
+import { PlacementMachine } from '../../src/placement/machine';
+import { type Address, lanes } from '../../src/protocol/envelope';
+import type { Message, MessageOf } from '../../src/protocol/messages';
+import type { Actor, ActorContext } from '../../src/runtime/actor';
+import { failure, refusalOf } from '../../src/runtime/refusal';
+import { commandOf } from '../placement/generate';
+
+/** A placement driver of one node without Raft: a machine, a term, and whatever a test wants it to get wrong. */
+export class FakeDriver implements Actor {
+  machine: PlacementMachine;
+  term = term(1);
+  leading = true;
+  readonly heartbeats: MessageOf<'pd.heartbeat'>[] = [];
+  private readonly watchers = new Map<string, { message: MessageOf<'pd.watch'>; from: Address }>();
+
+  constructor(readonly cluster: ClusterId) {
+    this.machine = PlacementMachine.fresh(cluster);
+  }
+
+  started(): void {
+    // Waits to be asked.
+  }
+  signalled(): void {
+    // Has no timers.
+  }
+  stopped(): void {
+    // Holds nothing.
+  }
+
+  apply(operation: PlacementOperation): ReturnType<PlacementMachine['apply']> {
+    return this.machine.apply(commandOf(operation));
+  }
+
+  /** As a real one does after every apply. */
+  publish(context: ActorContext): void {
+    for (const watcher of this.watchers.values()) this.event(watcher.message, watcher.from, context);
+  }
+
+  receive(message: Message, from: Address, context: ActorContext): void {
+    const refused = this.leading ? null : refusalOf(message, failure('NOT_LEADER', 'follows'));
+    const answer = refused ?? this.answer(message, from, context);
+    if (answer !== null) context.send(from, answer, lanes.completion);
+  }
+
+  private answer(message: Message, from: Address, context: ActorContext): Message | null {
+    const at = this.machine.revision;
+    const head = { failure: null, term: this.term, revision: at };
+    switch (message.kind) {
+      case 'pd.status':
+        return { kind: 'pd.statusReply', request: message.request, ...head, leader: replicaId(1), digest: '' };
+      case 'pd.registerWorker': {
+        const { address, zone, rack, storeIncarnation, request } = message;
+        const outcome = this.apply({ kind: 'registerWorker', node: from.node, address, zone, rack, storeIncarnation });
+        if (outcome.kind !== 'workerRegistered') return null;
+        const { worker } = outcome;
+        return { kind: 'pd.workerRegistered', request, failure: null, cluster: this.cluster, worker, revision: at };
+      }
+      case 'pd.heartbeat':
+        this.heartbeats.push(message);
+        this.apply({ kind: 'confirmRemovals', worker: message.worker, replicas: message.removed });
+        return { kind: 'pd.heartbeatReply', request: message.request, ...head };
+      case 'pd.watch':
+        this.watchers.set(from.node, { message, from });
+        this.event(message, from, context);
+        return null;
+      default:
+        return null;
+    }
+  }
+
+  private event(message: MessageOf<'pd.watch'>, from: Address, context: ActorContext): void {
+    const { request, worker, fromRevision } = message;
+    // Does not notice when it is behind: whoever follows it must.
+    const from0 = fromRevision > this.machine.revision ? revision(0) : fromRevision;
+    const change = { ...this.machine.changesSince(from0, worker), cluster: this.cluster };
+    const event = { kind: 'pd.watchEvent', request, failure: null, term: this.term, change, leaders: [] } as const;
+    context.send(from, event, lanes.completion);
+  }
+}
+
+export const idsOf = (replicas: Iterable<ReplicaId>): number[] => [...replicas].sort((a, b) => a - b);
