@@ -1,0 +1,105 @@
+import { floatsOf, fromUtf8 } from '../../base/bytes';
+import { asVectronError, errorCatalogue } from '../../base/errors';
+import type { Hit, StoredPoint } from '../../protocol/data-messages';
+import { type CollectionState, type SearchAnswer, type ShardState, WriteFailedError } from '../calls';
+
+/** Answers as JSON, with the field names of the .proto file. */
+export function collectionStatus({ collection, shards }: CollectionState): object {
+  return {
+    name: collection.name,
+    dimension: collection.dimension,
+    distance: collection.metric,
+    replication_factor: collection.replicationFactor,
+    hnsw: { m: collection.hnsw.m, ef_construction: collection.hnsw.efConstruction },
+    shards: shards.map(shardStatus),
+    points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
+    ready: shards.every((shard) => shard.ready),
+  };
+}
+
+function shardStatus({ shard, replicas, leader, ready }: ShardState): object {
+  return {
+    id: shard,
+    replicas: replicas.map((state) => ({
+      id: state.replica,
+      node: state.node,
+      role: state.role,
+      term: state.term,
+      applied_index: state.appliedIndex,
+      points: state.points,
+      unlinked: state.unlinked,
+    })),
+    leader: leader?.replica ?? 0,
+    ready,
+    points: leader?.points ?? 0,
+  };
+}
+
+export interface SearchShape {
+  readonly includeVector: boolean;
+  readonly includePayload: boolean;
+  readonly explain: boolean;
+}
+
+export function searchReply(answer: SearchAnswer, shape: SearchShape): object {
+  return {
+    results: answer.hits.map((hit) => hitReply(hit, shape)),
+    partial: answer.partial,
+    shards_total: answer.shardsTotal,
+    shards_answered: answer.shards.length,
+    ...(shape.explain ? { shards: answer.shards } : {}),
+  };
+}
+
+const hitReply = ({ id, score, payload, vector }: Hit, shape: SearchShape): object => ({
+  id,
+  score,
+  ...(shape.includePayload ? { payload: payloadOf(payload) } : {}),
+  ...(shape.includeVector ? { vector: numbersOf(vector) } : {}),
+});
+
+export const point = ({ id, vector, payload, version }: StoredPoint): object => ({
+  id,
+  vector: numbersOf(vector),
+  payload: payloadOf(payload),
+  version,
+});
+
+/** Null: none. */
+const payloadOf = (bytes: Uint8Array): unknown => (bytes.length === 0 ? null : JSON.parse(fromUtf8(bytes)));
+
+const numbersOf = (bytes: Uint8Array): number[] => Array.from(floatsOf(bytes), shortest);
+
+/** The shortest decimal that is the same float32: .1 reads 0.1 and not 0.10000000149011612. */
+function shortest(value: number): number {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return Number(value.toPrecision(9));
+}
+
+export interface HttpError {
+  readonly status: number;
+  readonly retryAfterMs: number | undefined;
+  readonly body: object;
+}
+
+export function httpError(thrown: unknown): HttpError {
+  const error = asVectronError(thrown);
+  const partial = error instanceof WriteFailedError ? { acknowledged: error.acknowledged, failed: error.failed } : {};
+  const { code, message, field, retryAfterMs } = error;
+  return {
+    status: errorCatalogue[code].http,
+    retryAfterMs,
+    body: {
+      error: {
+        code,
+        message,
+        ...(field === undefined ? {} : { field }),
+        ...(retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs }),
+        ...partial,
+      },
+    },
+  };
+}
