@@ -2,6 +2,7 @@ import type { ClusterId, ReplicaId, ShardId } from '../base/ids';
 import { logWindowBytesMax, uncommittedBytesMax } from '../base/limits';
 import type { Address } from '../protocol/envelope';
 import type { Epoch } from '../protocol/ids';
+import type { MessageOf } from '../protocol/messages';
 import type { Configuration, Entry } from '../protocol/raft-messages';
 import type { RaftCore, RaftOptions } from '../raft/types';
 import type { ActorContext } from '../runtime/actor';
@@ -35,6 +36,9 @@ export const raftMemberTuning: RaftMemberTuning = {
   applyBytesMax: 1024 * 1024,
   batchBytesMax: 256 * 1024,
 };
+
+/** Who a peer message is from and for. */
+export type PeerHeader = Omit<MessageOf<'peer.raft'>, 'kind' | 'message'>;
 
 /** `removed`: the store has a tombstone for this member. `failed`: it can no longer be trusted, and says why. */
 export type MemberEnd = 'removed' | 'failed';

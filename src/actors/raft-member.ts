@@ -7,7 +7,7 @@ import type { ProposeResult, RaftCore, Ready, Role } from '../raft/types';
 import type { ActorContext, Signal } from '../runtime/actor';
 import { MemberLog } from './raft-member-log';
 import { LogWindow } from './raft-member-log-window';
-import type { MemberEnd, RaftMemberOptions } from './raft-member-options';
+import type { MemberEnd, PeerHeader, RaftMemberOptions } from './raft-member-options';
 import { PendingProposals, PendingReads, type ReadDone, type Settle } from './raft-member-waiters';
 import { SnapshotReceiver } from './snapshot-receiver';
 import { SnapshotSender } from './snapshot-sender';
@@ -379,7 +379,7 @@ export class RaftMember {
     return message.from === from && message.to === to && message.term <= this.term + termLeapMax;
   }
 
-  private header(to: ReplicaId): Pick<PeerMessage, 'cluster' | 'shard' | 'epoch' | 'from' | 'to'> {
+  private header(to: ReplicaId): PeerHeader {
     const { cluster, shard, epoch, self } = this.options;
     return { cluster, shard, epoch: epoch(), from: self, to };
   }

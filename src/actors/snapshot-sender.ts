@@ -4,12 +4,10 @@ import type { LogIndex, ReplicaId } from '../base/ids';
 import type { MessageOf } from '../protocol/messages';
 import type { Configuration, SnapshotMeta } from '../protocol/raft-messages';
 import type { ActorContext } from '../runtime/actor';
+import type { PeerHeader } from './raft-member-options';
 import type { SnapshotSource, StateMachine } from './state-machine';
 
-export type SnapshotChunkBody = Omit<
-  MessageOf<'peer.snapshotChunk'>,
-  'kind' | 'cluster' | 'shard' | 'epoch' | 'from' | 'to'
->;
+export type SnapshotChunkBody = Omit<MessageOf<'peer.snapshotChunk'>, 'kind' | keyof PeerHeader>;
 
 export interface SnapshotSenderPort {
   readonly machine: StateMachine;

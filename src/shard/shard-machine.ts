@@ -21,7 +21,7 @@ import {
   searchPoints,
 } from './shard-query';
 import { ShardSnapshotSink } from './snapshot-sink';
-import { ShardSnapshotSource } from './snapshot-source';
+import { ShardSnapshotSource, type SourceLimits } from './snapshot-source';
 
 export interface ShardMachineOptions extends ShardShape {
   readonly replica: ReplicaId;
@@ -30,8 +30,7 @@ export interface ShardMachineOptions extends ShardShape {
   readonly configuration: Configuration;
   readonly state: KeyValueStore;
   readonly index: VectorIndex;
-  /** For tests; the limit otherwise. */
-  readonly snapshotChunkBytes?: number;
+  readonly snapshotLimits?: SourceLimits;
 }
 
 const garbageParts = 256;
@@ -147,8 +146,8 @@ export class ShardMachine {
     const closed = (source: ShardSnapshotSource): void => {
       this.sources.delete(source);
     };
-    const { state, replica, snapshotChunkBytes } = this.options;
-    const source = new ShardSnapshotSource(state, replica, this.descriptor, closed, snapshotChunkBytes);
+    const { state, replica, snapshotLimits } = this.options;
+    const source = new ShardSnapshotSource(state, replica, this.descriptor, closed, snapshotLimits);
     this.sources.add(source);
     return source;
   }

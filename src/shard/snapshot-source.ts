@@ -28,6 +28,13 @@ export const snapshotFormat = 1;
 export const preImageBytesMax = 64 * 1024 * 1024;
 const scanRecordsMax = 512;
 
+/** Smaller ones are for tests. */
+export interface SourceLimits {
+  readonly chunkBytes: number;
+  readonly preImageBytes: number;
+}
+const sourceLimits: SourceLimits = { chunkBytes: snapshotChunkBytesMax, preImageBytes: preImageBytesMax };
+
 /**
  * The records of a shard as of one applied index, while applies go on. The store is read in key order; what an apply is
  * about to overwrite ahead of the reader is set aside first.
@@ -57,8 +64,9 @@ export class ShardSnapshotSource {
     replica: ReplicaId,
     descriptor: Descriptor,
     private readonly closed: (source: ShardSnapshotSource) => void,
-    private readonly chunkBytes: number = snapshotChunkBytesMax,
+    private readonly limits: SourceLimits = sourceLimits,
   ) {
+    const { chunkBytes } = limits;
     assert(chunkBytes > 0 && chunkBytes <= snapshotChunkBytesMax, 'snapshot: chunkBytes is out of range');
     this.index = descriptor.appliedIndex;
     this.term = descriptor.appliedTerm;
@@ -75,7 +83,8 @@ export class ShardSnapshotSource {
     if (decodeRecord(id, before).version > this.index) return;
     this.preImages.set(id, before);
     this.preImageBytes += before.length;
-    if (this.preImageBytes > preImageBytesMax) this.fail('too many points changed while the snapshot was read');
+    if (this.preImageBytes > this.limits.preImageBytes)
+      this.fail('too many points changed while the snapshot was read');
   }
 
   fail(why: string): void {
@@ -99,16 +108,17 @@ export class ShardSnapshotSource {
   }
 
   private produce(): Uint8Array | null {
-    const writer = new ByteWriter(this.chunkBytes * 2);
+    const { chunkBytes } = this.limits;
+    const writer = new ByteWriter(chunkBytes * 2);
     writer.raw(this.pending);
-    while (!this.scanned && writer.length < this.chunkBytes) this.scanInto(writer);
+    while (!this.scanned && writer.length < chunkBytes) this.scanInto(writer);
     const bytes = writer.finish();
-    this.pending = bytes.subarray(this.chunkBytes);
-    return bytes.length === 0 ? null : bytes.subarray(0, this.chunkBytes);
+    this.pending = bytes.subarray(chunkBytes);
+    return bytes.length === 0 ? null : bytes.subarray(0, chunkBytes);
   }
 
   private scanInto(writer: ByteWriter): void {
-    const range = { start: this.cursor, end: this.end, countMax: scanRecordsMax, bytesMax: this.chunkBytes };
+    const range = { start: this.cursor, end: this.end, countMax: scanRecordsMax, bytesMax: this.limits.chunkBytes };
     const found = this.store.range(range);
     for (const { key, value } of found) {
       const id = pointIdOf(key);
