@@ -1,0 +1,151 @@
+import type { EventEmitter } from 'eventemitter3';
+import type { ReplyOf, RequestOf, UnaryMethod } from '../protocol/public-api';
+import { sendBatches } from './batches';
+import { clientError, NotFoundError } from './errors';
+import * as messages from './messages';
+import { type RetryEnvironment, type RetryPolicy, withRetries } from './retry';
+import type {
+  BatchOptions,
+  CollectionOptions,
+  CollectionStatus,
+  Consistency,
+  Point,
+  PointInput,
+  SearchOptions,
+  SearchResult,
+} from './types';
+
+export interface ConnectionEvents {
+  connected: () => void;
+  disconnected: () => void;
+}
+
+/** Carries one request and its answer. Rejects with VectronClientError. */
+export interface Transport {
+  readonly events: EventEmitter<ConnectionEvents>;
+  unary<K extends UnaryMethod>(method: K, request: RequestOf<K>, timeoutMs: number): Promise<ReplyOf<K>>;
+  /** Resolves once connected. */
+  ready(timeoutMs: number): Promise<void>;
+  close(): void;
+}
+
+export interface CallOptions {
+  /** Of each attempt. Default: the client's. */
+  readonly timeoutMs?: number;
+}
+
+export interface ReadOptions extends CallOptions {
+  /** Default linearizable. */
+  readonly consistency?: Consistency;
+}
+
+/**
+ * A connection to a gateway. Every method rejects with a subclass of VectronClientError, and repeats its request as the
+ * retry policy says; all calls are harmless to repeat.
+ */
+export class VectronClient {
+  constructor(
+    private readonly transport: Transport,
+    private readonly environment: RetryEnvironment,
+    private readonly policy: RetryPolicy,
+    private readonly timeoutMs: number,
+  ) {}
+
+  /** `connected` and `disconnected`. */
+  get events(): EventEmitter<ConnectionEvents> {
+    return this.transport.events;
+  }
+
+  ready(timeoutMs: number = this.timeoutMs): Promise<void> {
+    return this.transport.ready(timeoutMs);
+  }
+
+  close(): void {
+    this.transport.close();
+  }
+
+  /** Resolves when every shard has a leader. */
+  async createCollection(options: CollectionOptions, call: CallOptions = {}): Promise<void> {
+    await this.write('createCollection', messages.createRequest(options), call);
+  }
+
+  async deleteCollection(name: string, call: CallOptions = {}): Promise<void> {
+    await this.write('deleteCollection', { name }, call);
+  }
+
+  async listCollections(call: CallOptions = {}): Promise<readonly string[]> {
+    return (await this.read('listCollections', {}, call)).names;
+  }
+
+  async collectionStatus(name: string, call: CallOptions = {}): Promise<CollectionStatus> {
+    return messages.statusOf(await this.read('getCollectionStatus', { name }, call));
+  }
+
+  /**
+   * Writes all points or throws; then the error's `failed` has the positions that were not acknowledged. At most 4,096
+   * points, each id once; upsertBatch() takes any number.
+   */
+  async upsert(collection: string, points: readonly PointInput[], call: CallOptions = {}): Promise<number> {
+    return (await this.write('upsert', { collection, points: points.map(messages.pointInput) }, call)).count;
+  }
+
+  /** Any number of points, in several requests; see sendBatches. Resolves with how many were acknowledged. */
+  upsertBatch(
+    collection: string,
+    points: Iterable<PointInput> | AsyncIterable<PointInput>,
+    options: BatchOptions & CallOptions = {},
+  ): Promise<number> {
+    return sendBatches(points, options, (batch) => this.upsert(collection, batch, options));
+  }
+
+  async search(collection: string, options: SearchOptions): Promise<SearchResult> {
+    const reply = await this.read('search', messages.searchRequest(collection, options), options);
+    return messages.searchResult(reply);
+  }
+
+  /** The point, or NotFoundError. */
+  async get(collection: string, id: string, options: ReadOptions = {}): Promise<Point> {
+    const request = { collection, id, consistency: options.consistency ?? '' };
+    return messages.pointOf(await this.read('get', request, options));
+  }
+
+  /** The point, or null when it does not exist. A collection that does not exist is still an error. */
+  async find(collection: string, id: string, options: ReadOptions = {}): Promise<Point | null> {
+    try {
+      return await this.get(collection, id, options);
+    } catch (error) {
+      if (error instanceof NotFoundError && error.field === 'id') return null;
+      throw error;
+    }
+  }
+
+  /** Those of the points that exist, in the order of the ids: 1 to 4,096, each once. */
+  async getMany(collection: string, ids: readonly string[], options: ReadOptions = {}): Promise<readonly Point[]> {
+    const request = { collection, ids: [...ids], consistency: options.consistency ?? '' };
+    return (await this.read('getMany', request, options)).points.map(messages.pointOf);
+  }
+
+  /** How many of the points existed. Deleting what is not there succeeds. */
+  async delete(collection: string, ids: string | readonly string[], call: CallOptions = {}): Promise<number> {
+    const request = { collection, ids: typeof ids === 'string' ? [ids] : [...ids] };
+    return (await this.write('delete', request, call)).count;
+  }
+
+  private read<K extends UnaryMethod>(method: K, request: RequestOf<K>, call: CallOptions): Promise<ReplyOf<K>> {
+    return this.call(method, request, call, false);
+  }
+
+  private write<K extends UnaryMethod>(method: K, request: RequestOf<K>, call: CallOptions): Promise<ReplyOf<K>> {
+    return this.call(method, request, call, true);
+  }
+
+  private call<K extends UnaryMethod>(
+    method: K,
+    request: RequestOf<K>,
+    { timeoutMs = this.timeoutMs }: CallOptions,
+    isWrite: boolean,
+  ): Promise<ReplyOf<K>> {
+    if (!(timeoutMs > 0)) return Promise.reject(clientError('INVALID_ARGUMENT', 'timeoutMs must be positive'));
+    return withRetries(this.policy, this.environment, isWrite, () => this.transport.unary(method, request, timeoutMs));
+  }
+}

@@ -1,0 +1,99 @@
+import { type ErrorCode, errorCatalogue } from '../base/errors';
+
+export interface ClientErrorDetails {
+  /** The request's field at fault: `points[3].vector`. */
+  readonly field?: string;
+  readonly retryAfterMs?: number;
+  /** Of a failed write: how many points were acknowledged all the same. */
+  readonly acknowledged?: number;
+  /** Of a failed write: positions in the request of those that were not. */
+  readonly failed?: readonly number[];
+  /** The server said so, rather than the transport. */
+  readonly fromServer?: boolean;
+  readonly cause?: unknown;
+}
+
+/** The base of everything the client throws. `code` is stable; messages are for people. */
+export class VectronClientError extends Error {
+  override readonly name: string = 'VectronClientError';
+  readonly field: string | undefined;
+  readonly retryAfterMs: number | undefined;
+  readonly acknowledged: number;
+  readonly failed: readonly number[];
+  readonly fromServer: boolean;
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    details: ClientErrorDetails = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.field = details.field;
+    this.retryAfterMs = details.retryAfterMs;
+    this.acknowledged = details.acknowledged ?? 0;
+    this.failed = details.failed ?? [];
+    this.fromServer = details.fromServer ?? false;
+  }
+}
+
+export class NotFoundError extends VectronClientError {
+  override readonly name = 'NotFoundError';
+}
+export class InvalidArgumentError extends VectronClientError {
+  override readonly name = 'InvalidArgumentError';
+}
+export class AlreadyExistsError extends VectronClientError {
+  override readonly name = 'AlreadyExistsError';
+}
+/** No API key, one that is not known, or one that may not do this. */
+export class AuthenticationError extends VectronClientError {
+  override readonly name = 'AuthenticationError';
+}
+export class ResourceExhaustedError extends VectronClientError {
+  override readonly name = 'ResourceExhaustedError';
+}
+/** The outcome is unknown: what was asked may have been done, or may still be. */
+export class DeadlineExceededError extends VectronClientError {
+  override readonly name = 'DeadlineExceededError';
+}
+export class UnavailableError extends VectronClientError {
+  override readonly name = 'UnavailableError';
+}
+export class UnimplementedError extends VectronClientError {
+  override readonly name = 'UnimplementedError';
+}
+/** A fault of the server's own. */
+export class InternalServerError extends VectronClientError {
+  override readonly name = 'InternalServerError';
+}
+
+type ErrorClass = new (code: ErrorCode, message: string, details?: ClientErrorDetails) => VectronClientError;
+
+const classes: Readonly<Partial<Record<ErrorCode, ErrorClass>>> = {
+  NOT_FOUND: NotFoundError,
+  INVALID_ARGUMENT: InvalidArgumentError,
+  FAILED_PRECONDITION: InvalidArgumentError,
+  ALREADY_EXISTS: AlreadyExistsError,
+  UNAUTHENTICATED: AuthenticationError,
+  PERMISSION_DENIED: AuthenticationError,
+  RESOURCE_EXHAUSTED: ResourceExhaustedError,
+  DEADLINE_EXCEEDED: DeadlineExceededError,
+  UNAVAILABLE: UnavailableError,
+  NOT_LEADER: UnavailableError,
+  STALE_SHARD: UnavailableError,
+  OUTCOME_UNKNOWN: UnavailableError,
+  POISONED: UnavailableError,
+  UNIMPLEMENTED: UnimplementedError,
+  CANCELLED: VectronClientError,
+};
+
+export function clientError(code: ErrorCode, message: string, details: ClientErrorDetails = {}): VectronClientError {
+  const Class = classes[code] ?? InternalServerError;
+  return new Class(code, message, details);
+}
+
+/** The catalogue's name of a gRPC status, when the server gave none itself. Internal codes share statuses: the first wins. */
+export function codeOfGrpc(status: number): ErrorCode {
+  const codes = Object.keys(errorCatalogue) as ErrorCode[];
+  return codes.find((code) => errorCatalogue[code].grpc === status) ?? 'INTERNAL';
+}

@@ -1,0 +1,80 @@
+import { bytesOfFloats, floatsOf, fromUtf8, utf8 } from '../base/bytes';
+import type * as proto from '../protocol/generated/vectron/v1/vectron';
+import type {
+  CollectionOptions,
+  CollectionStatus,
+  Distance,
+  JsonObject,
+  Point,
+  PointInput,
+  SearchOptions,
+  SearchResult,
+} from './types';
+
+/** The client's values as messages of the public .proto, and back. */
+const none = new Uint8Array(0);
+
+export function vectorBytes(vector: Float32Array | readonly number[]): Uint8Array {
+  return bytesOfFloats(vector instanceof Float32Array ? vector : Float32Array.from(vector));
+}
+
+export const pointInput = ({ id, vector, payload }: PointInput): proto.PointInput => ({
+  id,
+  vector: vectorBytes(vector),
+  vectorBytes: none,
+  payload: payload === undefined ? none : utf8(JSON.stringify(payload)),
+});
+
+export const createRequest = (options: CollectionOptions): proto.CreateCollectionRequest => ({
+  name: options.name,
+  dimension: options.dimension,
+  distance: options.distance,
+  shardCount: options.shardCount ?? 0,
+  replicationFactor: options.replicationFactor ?? 0,
+  hnsw: { m: options.hnsw?.m ?? 0, efConstruction: options.hnsw?.efConstruction ?? 0 },
+});
+
+export const searchRequest = (collection: string, options: SearchOptions): proto.SearchRequest => ({
+  collection,
+  vector: vectorBytes(options.vector),
+  vectorBytes: none,
+  topK: options.topK,
+  ef: options.ef ?? 0,
+  exact: options.exact ?? false,
+  includeVectors: options.includeVectors,
+  includeMetadata: options.includeMetadata,
+  timeoutMs: options.timeoutMs ?? 0,
+  consistency: options.consistency ?? '',
+  allowPartial: options.allowPartial ?? false,
+  explain: options.explain ?? false,
+  query: '',
+});
+
+const payloadOf = (bytes: Uint8Array): JsonObject | null =>
+  bytes.length === 0 ? null : (JSON.parse(fromUtf8(bytes)) as JsonObject);
+
+export const pointOf = ({ id, vector, payload, version }: proto.Point): Point => ({
+  id,
+  vector: floatsOf(vector),
+  payload: payloadOf(payload),
+  version,
+});
+
+export const searchResult = (reply: proto.SearchReply): SearchResult => ({
+  results: reply.results.map(({ id, score, payload, vector }) => ({
+    id,
+    score,
+    payload: payloadOf(payload),
+    vector: vector.length === 0 ? null : floatsOf(vector),
+  })),
+  partial: reply.partial,
+  shardsTotal: reply.shardsTotal,
+  shardsAnswered: reply.shardsAnswered,
+  shards: reply.shards,
+});
+
+export const statusOf = (reply: proto.CollectionStatus): CollectionStatus => ({
+  ...reply,
+  distance: reply.distance as Distance,
+  hnsw: reply.hnsw ?? { m: 0, efConstruction: 0 },
+});
