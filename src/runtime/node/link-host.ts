@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import { assert } from '../../base/assert';
+import type { VectronError } from '../../base/errors';
 import type { ClusterId, NodeName } from '../../base/ids';
 import { Link, type PeerAddress } from '../link';
 import { GrpcLinkTransport } from './link-grpc';
@@ -42,6 +43,11 @@ export class LinkHost {
   /** Where others reach this node; empty: nowhere. */
   get address(): string {
     return this.listenAddress;
+  }
+
+  /** The last failure to reach each node. */
+  get failures(): ReadonlyMap<NodeName, VectronError> {
+    return this.transport?.failures ?? new Map<NodeName, VectronError>();
   }
 
   async start(): Promise<void> {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { present } from '../../base/assert';
+import type { VectronError } from '../../base/errors';
 import type { ClusterId, NodeName } from '../../base/ids';
 import type { Address } from '../../protocol/envelope';
 import type { ActorHost } from '../actor-host';
@@ -112,6 +113,11 @@ export class MachineRuntime {
   /** Where other processes reach this machine's link; empty: nowhere. */
   get linkAddress(): string {
     return this.listenAddress;
+  }
+
+  /** Why nodes cannot be reached, as the main thread's link last heard; empty when the link has its own thread. */
+  get linkFailures(): ReadonlyMap<NodeName, VectronError> {
+    return this.localLink?.failures ?? new Map<NodeName, VectronError>();
   }
 
   startShardActor(name: string, descriptor: Uint8Array): void {
