@@ -58,6 +58,10 @@ export class PlacementStore implements StateMachine {
     if (this.machineNow.cluster !== options.cluster) throw corrupt(`it is cluster ${this.machineNow.cluster}'s`);
   }
 
+  digest(): string {
+    return this.machineNow.digest();
+  }
+
   get machine(): PlacementMachine {
     return this.machineNow;
   }

@@ -61,7 +61,7 @@ const retryAfterMs = 100;
 export class PlacementDriverActor implements Actor {
   private readonly tuning: PlacementDriverTuning;
   private readonly store: PlacementStore;
-  private readonly member: RaftMember;
+  readonly member: RaftMember;
   private readonly watchers: Watchers;
   /** Null unless this node leads. */
   private soft: SoftState | null = null;

@@ -5,6 +5,8 @@ import type { Entry, SnapshotMeta } from '../protocol/raft-messages';
 export interface StateMachine {
   readonly appliedIndex: LogIndex;
   readonly appliedTerm: Term;
+  /** Equal for equal states at equal applied indices: how replicas prove that they are equal. */
+  digest(): string;
   /**
    * Applies entries in order, in one store batch together with the applied index. Total: a command that cannot be
    * applied changes nothing but the applied index, and its outcome says why. Only `command` entries have outcomes.

@@ -34,3 +34,6 @@ export const term = (value: number): Term => value as Term;
 export const logIndex = (value: number): LogIndex => value as LogIndex;
 export const revision = (value: number): Revision => value as Revision;
 export const keyHash64 = (value: bigint): KeyHash64 => value as KeyHash64;
+
+/** Stands for no replica where one may be unknown: nobody leads, nobody was voted for. */
+export const noReplica = replicaId(0);

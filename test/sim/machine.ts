@@ -2,11 +2,13 @@ import { LogWriter } from '../../src/actors/log-writer';
 import { PlacementDriverActor } from '../../src/actors/placement-driver';
 import type { ReplicaHosts } from '../../src/actors/ports';
 import { ReplicaActor } from '../../src/actors/replica';
+import { replicaOptions } from '../../src/actors/replica-options';
 import { SupervisorActor } from '../../src/actors/supervisor';
 import { type ClusterId, type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
 import { at, lanes, logActor, placementActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { ReplicaSpec } from '../../src/protocol/records';
+import { createRaft } from '../../src/raft/core';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import { FlatEngine } from '../../src/vector/flat-index';
@@ -97,6 +99,7 @@ export class PlacementMachine extends SimMachine {
       members: placementMembers,
       state: this.disk.state,
       logWriter: at(this.name, logActor),
+      createCore: createRaft,
     });
     this.node.addThread('pd').host.spawn(placementActor, this.actor);
   }
@@ -140,6 +143,8 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
         logWriter: at(this.name, logActor),
         supervisor: at(this.name, supervisorActor),
         indexDirectory: null,
+        createCore: createRaft,
+        options: replicaOptions,
       });
       this.replicas.set(spec.replica, { actor, spec });
       thread.host.spawn(replicaActor(spec.replica), actor);

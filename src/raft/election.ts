@@ -1,0 +1,39 @@
+import { noReplica as nobody } from '../base/ids';
+import type { RaftMessage, RaftMessageKind } from '../protocol/raft-messages';
+import type { Raft } from './raft';
+
+type MessageOf<K extends RaftMessageKind> = Extract<RaftMessage, { readonly kind: K }>;
+
+/** Would this member vote for the candidate in that term? Nothing changes by the answer (thesis, 9.6). */
+export function judgePreVote(raft: Raft, message: MessageOf<'preVoteRequest'>): void {
+  const free = message.term > raft.term || (raft.leader === nobody && mayVoteFor(raft, message.from));
+  const granted = free && !raft.inLease() && raft.log.isUpToDate(message.lastIndex, message.lastTerm);
+  const header = raft.header(message.from);
+  raft.send({ kind: 'preVoteResponse', ...header, term: granted ? message.term : raft.term, granted });
+}
+
+export function judgeVote(raft: Raft, message: MessageOf<'voteRequest'>): void {
+  const free = raft.vote === message.from || (raft.leader === nobody && mayVoteFor(raft, message.from));
+  const granted = free && raft.log.isUpToDate(message.lastIndex, message.lastTerm);
+  if (granted) {
+    raft.vote = message.from;
+    raft.electionElapsed = 0;
+  }
+  raft.sendDurably({ kind: 'voteResponse', ...raft.header(message.from), granted });
+}
+
+const mayVoteFor = (raft: Raft, candidate: number): boolean => raft.vote === nobody || raft.vote === candidate;
+
+export function countPreVote(raft: Raft, message: MessageOf<'preVoteResponse'>): void {
+  if (message.granted && message.term !== raft.term + 1) return;
+  raft.countVote(message.from, message.granted);
+}
+
+export function countVote(raft: Raft, message: MessageOf<'voteResponse'>): void {
+  raft.countVote(message.from, message.granted);
+}
+
+/** The leader hands over: no pre-vote, as it has already made sure that this member is up to date. */
+export function campaignNow(raft: Raft): void {
+  if (raft.isVoter()) raft.startElection(true);
+}

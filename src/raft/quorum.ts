@@ -1,0 +1,47 @@
+import { type LogIndex, logIndex, type ReplicaId } from '../base/ids';
+import type { Configuration } from '../protocol/raft-messages';
+
+export type VoteResult = 'won' | 'lost' | 'pending';
+
+const majority = (count: number): number => Math.floor(count / 2) + 1;
+
+/** Every member that votes, in either half of a joint configuration. */
+export function votersOf(configuration: Configuration): ReplicaId[] {
+  return [...new Set([...configuration.voters, ...configuration.votersOutgoing])];
+}
+
+/** The largest index that a majority has reached: of both halves when joint (Raft, section 6). */
+export function committedIndex(configuration: Configuration, matchOf: (replica: ReplicaId) => LogIndex): LogIndex {
+  const incoming = majorityIndex(configuration.voters, matchOf);
+  if (configuration.votersOutgoing.length === 0) return incoming;
+  return logIndex(Math.min(incoming, majorityIndex(configuration.votersOutgoing, matchOf)));
+}
+
+function majorityIndex(voters: readonly ReplicaId[], matchOf: (replica: ReplicaId) => LogIndex): LogIndex {
+  if (voters.length === 0) return logIndex(0);
+  const matches = voters.map(matchOf).sort((a, b) => b - a);
+  return matches[majority(voters.length) - 1] as LogIndex;
+}
+
+/** `votes` holds who answered and how; members that are not voters do not count. */
+export function voteResult(configuration: Configuration, votes: ReadonlyMap<ReplicaId, boolean>): VoteResult {
+  const incoming = halfResult(configuration.voters, votes);
+  if (configuration.votersOutgoing.length === 0) return incoming;
+  const outgoing = halfResult(configuration.votersOutgoing, votes);
+  if (incoming === 'lost' || outgoing === 'lost') return 'lost';
+  return incoming === 'won' && outgoing === 'won' ? 'won' : 'pending';
+}
+
+function halfResult(voters: readonly ReplicaId[], votes: ReadonlyMap<ReplicaId, boolean>): VoteResult {
+  if (voters.length === 0) return 'lost';
+  const granted = voters.filter((voter) => votes.get(voter) === true).length;
+  const refused = voters.filter((voter) => votes.get(voter) === false).length;
+  if (granted >= majority(voters.length)) return 'won';
+  return voters.length - refused < majority(voters.length) ? 'lost' : 'pending';
+}
+
+/** Whether these members, among others, are a majority (of both halves when joint). */
+export function isQuorum(configuration: Configuration, members: ReadonlySet<ReplicaId>): boolean {
+  const votes = new Map([...members].map((member) => [member, true] as const));
+  return voteResult(configuration, votes) === 'won';
+}
