@@ -1,3 +1,4 @@
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { clusterId, nodeName } from '../../src/base/ids';
 import { lanes } from '../../src/protocol/envelope';
@@ -172,4 +173,76 @@ describe('between processes, by gRPC', () => {
     await until('the mistake is noticed', () => b.runtime.linkFailures.has(nodeName('c')));
     expect(b.runtime.linkFailures.get(nodeName('c'))?.message).toContain('is a, not c');
   }, 20_000);
+
+  test('a connection that has gone silent without closing is given up within a few heartbeats', async () => {
+    const a = await machine('a', { link: grpc('127.0.0.1:0', 50) });
+    const b = await machine('b', { link: grpc(null, 50) });
+    answer(a, 1);
+    const cable = await Cable.to(a.runtime.linkAddress);
+    try {
+      b.runtime.setPeers([{ node: 'a', address: cable.address }]);
+      await b.prober.reach(a.address('echo'));
+      cable.pull();
+      let reply = await b.prober.ask(a.address('echo'), 100);
+      while (reply === null) reply = await b.prober.ask(a.address('echo'), 100);
+      expect(reply.failure?.code).toBe('UNAVAILABLE');
+      cable.plug();
+      await b.prober.reach(a.address('echo'));
+    } finally {
+      cable.close();
+    }
+  }, 20_000);
 });
+
+/** Passes bytes on to an address until it is pulled; then nothing passes and nothing closes. */
+class Cable {
+  private readonly sockets = new Set<Socket>();
+  private pulled = false;
+
+  private constructor(
+    private readonly server: Server,
+    readonly address: string,
+  ) {}
+
+  static to(target: string): Promise<Cable> {
+    return new Promise((resolve) => {
+      const server = createServer((near) => cable.join(near, connect(Number(target.split(':')[1]), '127.0.0.1')));
+      let cable: Cable;
+      server.listen(0, '127.0.0.1', () => {
+        cable = new Cable(server, `127.0.0.1:${(server.address() as AddressInfo).port}`);
+        resolve(cable);
+      });
+    });
+  }
+
+  pull(): void {
+    this.pulled = true;
+  }
+
+  plug(): void {
+    this.pulled = false;
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  close(): void {
+    this.server.close();
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  private join(near: Socket, far: Socket): void {
+    this.pass(near, far);
+    this.pass(far, near);
+  }
+
+  private pass(from: Socket, to: Socket): void {
+    this.sockets.add(from);
+    from.on('data', (bytes) => {
+      if (!this.pulled) to.write(bytes);
+    });
+    from.on('error', () => to.destroy());
+    from.on('close', () => {
+      this.sockets.delete(from);
+      if (!this.pulled) to.destroy();
+    });
+  }
+}
