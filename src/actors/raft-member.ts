@@ -11,6 +11,7 @@ import type { MemberEnd, PeerHeader, RaftMemberOptions } from './raft-member-opt
 import { PendingProposals, PendingReads, type ReadDone, type Settle } from './raft-member-waiters';
 import { SnapshotReceiver } from './snapshot-receiver';
 import { SnapshotSender } from './snapshot-sender';
+import type { StateMachine } from './state-machine';
 
 export type MemberState = 'new' | 'opening' | 'running' | MemberEnd;
 
@@ -70,6 +71,13 @@ export class RaftMember {
 
   get state(): MemberState {
     return this.current;
+  }
+  /** For tests and the simulator to look into; null unless running. */
+  get raft(): RaftCore | null {
+    return this.core;
+  }
+  get machine(): StateMachine {
+    return this.options.machine;
   }
   get role(): Role {
     return this.core?.role ?? 'follower';

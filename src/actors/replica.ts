@@ -51,6 +51,14 @@ export class ReplicaActor implements Actor {
     private readonly environment: ReplicaEnvironment,
   ) {}
 
+  /** For tests and the simulator to look into; null before it started and after it ended. */
+  get member(): RaftMember | null {
+    return this.parts?.member ?? null;
+  }
+  get machine(): ShardMachine | null {
+    return this.parts?.machine ?? null;
+  }
+
   started(context: ActorContext): void {
     this.node = context.self.node;
     this.guarded(context, () => {
@@ -185,7 +193,8 @@ export class ReplicaActor implements Actor {
   private status(parts: Parts, { request, shard }: MessageOf<'data.status'>): Message {
     const { machine, member, index } = parts;
     const { role, term, leader, commitIndex } = member;
-    const { appliedIndex, points, digest } = machine;
+    const { appliedIndex, points } = machine;
+    const digest = machine.digest();
     const { replica } = this.spec;
     const where = { request, shard, failure: null, replica, node: this.node };
     const raft = { role, term, leader, appliedIndex, commitIndex };

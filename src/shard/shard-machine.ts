@@ -86,7 +86,7 @@ export class ShardMachine {
     return this.descriptor.timeMs;
   }
   /** 16 hexadecimal digits; equal for replicas with equal records. */
-  get digest(): string {
+  digest(): string {
     return digestText(this.descriptor.digest);
   }
   get indexReady(): boolean {
