@@ -39,7 +39,9 @@ export async function sendBatches(
       try {
         const next = await batches.next();
         if (next.done === true) return;
-        count += await send(next.value);
+        // Not in one expression: that would read `count` before the other lanes have added theirs.
+        const acknowledged = await send(next.value);
+        count += acknowledged;
         options.onProgress?.(count);
       } catch (thrown) {
         failure ??= { thrown };

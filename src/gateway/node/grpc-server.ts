@@ -1,4 +1,5 @@
 import {
+  logVerbosity,
   Server,
   ServerCredentials,
   ServerInterceptingCall,
@@ -6,6 +7,7 @@ import {
   type ServerUnaryCall,
   type ServerWritableStream,
   type sendUnaryData,
+  setLogVerbosity,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { invalid, VectronError } from '../../base/errors';
@@ -40,6 +42,8 @@ const stopMs = 2_000;
 
 /** Serves the public .proto. Throws one clear line when the address cannot be bound. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<RunningServer> {
+  // The library would print what it also hands to us, and a taken port gets one line, not three.
+  setLogVerbosity(logVerbosity.NONE);
   const server = new Server({
     'grpc.max_receive_message_length': requestBytesMax,
     'grpc.max_send_message_length': -1,

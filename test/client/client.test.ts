@@ -1,0 +1,221 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { VectronError } from '../../src/base/errors';
+import {
+  AlreadyExistsError,
+  AuthenticationError,
+  connect,
+  DeadlineExceededError,
+  InternalServerError,
+  InvalidArgumentError,
+  NotFoundError,
+  type PointInput,
+  ResourceExhaustedError,
+  UnavailableError,
+  type VectronClient,
+  VectronClientError,
+} from '../../src/client/node';
+import { WriteFailedError } from '../../src/gateway/calls';
+import { type RunningGateway, startGateway } from '../../src/gateway/node/start-gateway';
+import { FakeBackend } from '../gateway/fake-backend';
+
+let backend: FakeBackend;
+let gateway: RunningGateway;
+let client: VectronClient;
+const fast = { firstMs: 1, delayMsMax: 4 };
+
+const open = (port = 0): Promise<RunningGateway> =>
+  startGateway({ backend, grpcAddress: `127.0.0.1:${port}`, httpAddress: '127.0.0.1:0', apiKeys: ['key'] });
+
+beforeEach(async () => {
+  backend = new FakeBackend();
+  gateway = await open();
+  client = connect({ url: `127.0.0.1:${gateway.grpcPort}`, apiKey: 'key', retry: fast });
+});
+afterEach(async () => {
+  client.close();
+  await gateway.stop();
+});
+
+const things = { name: 'things', dimension: 2, distance: 'dot' } as const;
+const points = (count: number): PointInput[] =>
+  Array.from({ length: count }, (_, i) => ({ id: `p${i}`, vector: [i, 1], payload: { n: i } }));
+
+describe('every call', () => {
+  test('against a gateway, start to end', async () => {
+    await client.createCollection(things);
+    expect(await client.listCollections()).toEqual(['things']);
+    expect(await client.upsert('things', points(5))).toBe(5);
+    expect(await client.collectionStatus('things')).toMatchObject({ ...things, points: 5, ready: true });
+    const found = await client.search('things', { vector: Float32Array.of(1, 0), topK: 2, includeVectors: true });
+    expect(found.results.map(({ id, score, payload }) => [id, score, payload])).toEqual([
+      ['p4', 4, { n: 4 }],
+      ['p3', 3, { n: 3 }],
+    ]);
+    expect(found.results[0]?.vector).toEqual(Float32Array.of(4, 1));
+    expect(await client.get('things', 'p3')).toEqual({
+      id: 'p3',
+      vector: Float32Array.of(3, 1),
+      payload: { n: 3 },
+      version: 1,
+    });
+    expect((await client.getMany('things', ['p1', 'none', 'p0'])).map(({ id }) => id)).toEqual(['p1', 'p0']);
+    expect(await client.delete('things', 'p3')).toBe(1);
+    expect(await client.delete('things', ['p3', 'p4'])).toBe(1);
+    expect(await client.find('things', 'p3')).toBeNull();
+    await client.deleteCollection('things');
+    await expect(client.find('things', 'p1')).rejects.toThrow(NotFoundError);
+  });
+
+  test('upsertBatch cuts by count and reports progress', async () => {
+    await client.createCollection(things);
+    const progress: number[] = [];
+    const options = { countMax: 10, concurrency: 2, onProgress: (count: number) => progress.push(count) };
+    expect(await client.upsertBatch('things', points(25), options)).toBe(25);
+    expect(progress.at(-1)).toBe(25);
+    const sizes = backend.calls
+      .map(({ call }) => (call.kind === 'upsert' ? call.points.length : 0))
+      .filter((n) => n > 0);
+    expect(sizes.sort((a, b) => a - b)).toEqual([5, 10, 10]);
+    expect(backend.collections.get('things')?.points.size).toBe(25);
+  });
+
+  test('upsertBatch cuts by bytes, reads no further than it sends, and stops at the first failure', async () => {
+    await client.createCollection(things);
+    let taken = 0;
+    async function* source(): AsyncGenerator<PointInput> {
+      for (const point of points(1_000)) {
+        taken++;
+        yield point;
+      }
+    }
+    backend.failures.push(new VectronError('INVALID_ARGUMENT', 'no', { field: 'points' }));
+    const failed = client.upsertBatch('things', source(), { bytesMax: 64, concurrency: 1 });
+    await expect(failed).rejects.toThrow(InvalidArgumentError);
+    expect(taken).toBeLessThan(10);
+  });
+});
+
+describe('typed errors', () => {
+  const cases: readonly [string, new (...rest: never[]) => VectronClientError][] = [
+    ['NOT_FOUND', NotFoundError],
+    ['INVALID_ARGUMENT', InvalidArgumentError],
+    ['ALREADY_EXISTS', AlreadyExistsError],
+    ['PERMISSION_DENIED', AuthenticationError],
+    ['INTERNAL', InternalServerError],
+    ['CORRUPT', InternalServerError],
+  ];
+  test.each(cases)('%s', async (code, Class) => {
+    backend.failures.push(new VectronError(code as 'NOT_FOUND', 'so it is', { field: 'f[1]' }));
+    const error: unknown = await client.listCollections().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(Class);
+    expect(error).toBeInstanceOf(VectronClientError);
+    expect(error).toMatchObject({ code, field: 'f[1]', message: 'so it is', fromServer: true });
+    expect(backend.calls.length).toBe(1);
+  });
+
+  test('a key that is not known', async () => {
+    const stranger = connect({ url: `grpc://127.0.0.1:${gateway.grpcPort}`, apiKey: 'other' });
+    await expect(stranger.listCollections()).rejects.toThrow(AuthenticationError);
+    stranger.close();
+  });
+
+  test('a write that failed in part', async () => {
+    backend.failures.push(new WriteFailedError(new VectronError('DEADLINE_EXCEEDED', 'late'), 3, [1, 9]));
+    const error: unknown = await client.upsert('things', points(5)).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', acknowledged: 3, failed: [1, 9] });
+  });
+
+  test('an url that is none', () => {
+    expect(() => connect({ url: 'nowhere', apiKey: 'key' })).toThrow(InvalidArgumentError);
+  });
+});
+
+describe('retries', () => {
+  const fail = (
+    code: 'UNAVAILABLE' | 'DEADLINE_EXCEEDED' | 'RESOURCE_EXHAUSTED',
+    count: number,
+    retryAfterMs?: number,
+  ): void => {
+    const details = retryAfterMs === undefined ? {} : { retryAfterMs };
+    for (let i = 0; i < count; i++) backend.failures.push(new VectronError(code, 'try again', details));
+  };
+
+  test('UNAVAILABLE twice, then an answer', async () => {
+    fail('UNAVAILABLE', 2);
+    expect(await client.listCollections()).toEqual([]);
+    expect(backend.calls.length).toBe(3);
+  });
+
+  test('three attempts are all there are', async () => {
+    fail('UNAVAILABLE', 5);
+    await expect(client.listCollections()).rejects.toThrow(UnavailableError);
+    expect(backend.calls.length).toBe(3);
+  });
+
+  test('DEADLINE_EXCEEDED: a read again, a write only when asked to', async () => {
+    fail('DEADLINE_EXCEEDED', 1);
+    await client.listCollections();
+    expect(backend.calls.length).toBe(2);
+    fail('DEADLINE_EXCEEDED', 1);
+    await expect(client.delete('things', 'a')).rejects.toThrow(DeadlineExceededError);
+    expect(backend.calls.length).toBe(3);
+    const bold = connect({
+      url: `127.0.0.1:${gateway.grpcPort}`,
+      apiKey: 'key',
+      retry: { ...fast, retryWritesOnTimeout: true },
+    });
+    fail('DEADLINE_EXCEEDED', 1);
+    await expect(bold.delete('things', 'a')).rejects.toThrow(NotFoundError);
+    expect(backend.calls.length).toBe(5);
+    bold.close();
+  });
+
+  test('RESOURCE_EXHAUSTED waits as long as the server says', async () => {
+    fail('RESOURCE_EXHAUSTED', 1, 150);
+    const before = performance.now();
+    await client.listCollections();
+    expect(performance.now() - before).toBeGreaterThanOrEqual(149);
+    expect(backend.calls.length).toBe(2);
+  });
+
+  test('a message that is too large is not sent again', async () => {
+    await client.createCollection(things);
+    const payload = { x: 'x'.repeat(1_000_000) };
+    const large = Array.from({ length: 40 }, (_, i) => ({ id: `l${i}`, vector: [0, 1], payload }));
+    await expect(client.upsert('things', large)).rejects.toThrow(ResourceExhaustedError);
+    expect(backend.calls.length).toBe(1);
+  });
+});
+
+describe('the connection', () => {
+  test('a gateway that comes back on its port is found again, and events tell of both', async () => {
+    const events: string[] = [];
+    client.events.on('connected', () => events.push('connected'));
+    const gone = new Promise((resolve) =>
+      client.events.once('disconnected', () => resolve(events.push('disconnected'))),
+    );
+    await client.ready();
+    await client.listCollections();
+    const { grpcPort } = gateway;
+    await gateway.stop();
+    await gone;
+    const refused = connect({ url: `127.0.0.1:${grpcPort}`, apiKey: 'key', retry: fast });
+    await expect(refused.listCollections()).rejects.toThrow(UnavailableError);
+    refused.close();
+    gateway = await open(grpcPort);
+    await client.ready();
+    expect(await client.listCollections()).toEqual([]);
+    expect(events).toEqual(['connected', 'disconnected', 'connected']);
+  });
+
+  test('a call that is not answered ends at its deadline', async () => {
+    const slow = new Promise<never>(() => undefined);
+    backend.call = () => slow;
+    const before = performance.now();
+    const options = { url: `127.0.0.1:${gateway.grpcPort}`, apiKey: 'key', timeoutMs: 60, retry: { attempts: 1 } };
+    const hasty = connect(options);
+    await expect(hasty.listCollections()).rejects.toThrow(DeadlineExceededError);
+    expect(performance.now() - before).toBeLessThan(5_000);
+    hasty.close();
+  });
+});

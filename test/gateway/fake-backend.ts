@@ -1,0 +1,123 @@
+import { floatsOf } from '../../src/base/bytes';
+import { VectronError } from '../../src/base/errors';
+import { collectionId, logIndex, nodeName, replicaId, shardId, term } from '../../src/base/ids';
+import type {
+  AnswerOf,
+  CallKind,
+  CallOf,
+  CollectionState,
+  GatewayBackend,
+  GatewayCall,
+  SearchAnswer,
+} from '../../src/gateway/calls';
+import { collectionNotFound } from '../../src/gateway/operations/core';
+import { vectorError } from '../../src/gateway/operations/points';
+import type { Point } from '../../src/protocol/commands';
+import type { CollectionRecord } from '../../src/protocol/records';
+
+interface Collection {
+  readonly record: CollectionRecord;
+  readonly points: Map<string, Point>;
+}
+
+/** A gateway without a cluster: one process's memory, exact search by dot product. For tests of the servers and the client. */
+export class FakeBackend implements GatewayBackend {
+  ready = true;
+  readonly collections = new Map<string, Collection>();
+  readonly calls: { readonly call: GatewayCall; readonly timeoutMs: number }[] = [];
+  /** Thrown by the next calls, first come first served. */
+  readonly failures: unknown[] = [];
+
+  async call<K extends CallKind>(call: CallOf<K>, timeoutMs: number): Promise<AnswerOf<K>> {
+    const one = call as unknown as GatewayCall;
+    this.calls.push({ call: one, timeoutMs });
+    if (this.failures.length > 0) throw this.failures.shift();
+    return this.answer(one) as AnswerOf<K>;
+  }
+
+  /** All that is stored, for showing that a refused call changed nothing. */
+  contents(): string {
+    return JSON.stringify([...this.collections].map(([name, { points }]) => [name, [...points.keys()].sort()]));
+  }
+
+  private answer(call: GatewayCall): unknown {
+    if (call.kind === 'createCollection') return this.create(call);
+    if (call.kind === 'listCollections') return { names: [...this.collections.keys()].sort() };
+    if (call.kind === 'deleteCollection') {
+      this.find(call.name);
+      this.collections.delete(call.name);
+      return null;
+    }
+    if (call.kind === 'collectionStatus') return stateOf(this.find(call.name));
+    return this.onPoints(call, this.find(call.collection));
+  }
+
+  private onPoints(
+    call: Exclude<
+      GatewayCall,
+      { kind: 'createCollection' | 'listCollections' | 'deleteCollection' | 'collectionStatus' }
+    >,
+    { record, points }: Collection,
+  ): unknown {
+    if (call.kind === 'upsert') {
+      for (const [i, point] of call.points.entries()) {
+        const error = vectorError(record, point.vector, `points[${i}].vector`);
+        if (error !== null) throw error;
+      }
+      for (const point of call.points) points.set(point.id, point);
+      return { count: call.points.length };
+    }
+    if (call.kind === 'delete') return { count: call.ids.filter((id) => points.delete(id)).length };
+    if (call.kind === 'get') {
+      const found = call.ids.map((id) => points.get(id)).filter((point) => point !== undefined);
+      return { points: found.map((point) => ({ ...point, version: 1 })) };
+    }
+    const error = vectorError(record, call.vector, 'vector');
+    if (error !== null) throw error;
+    return search(call, points);
+  }
+
+  private create(call: CallOf<'createCollection'>): CollectionRecord {
+    if (this.collections.has(call.name)) {
+      throw new VectronError('ALREADY_EXISTS', `collection ${call.name} exists`, { field: 'name' });
+    }
+    const record: CollectionRecord = { ...call, id: collectionId(this.collections.size + 1), shardIds: [shardId(1)] };
+    this.collections.set(call.name, { record, points: new Map() });
+    return record;
+  }
+
+  private find(name: string): Collection {
+    const found = this.collections.get(name);
+    if (found === undefined) throw collectionNotFound(name);
+    return found;
+  }
+}
+
+function search(call: CallOf<'search'>, points: ReadonlyMap<string, Point>): SearchAnswer {
+  const query = floatsOf(call.vector);
+  const hits = [...points.values()].map(({ id, vector, payload }) => {
+    const score = floatsOf(vector).reduce((sum, value, i) => sum + value * (query[i] ?? 0), 0);
+    return {
+      id,
+      score,
+      payload: call.includePayload ? payload : new Uint8Array(0),
+      vector: call.includeVector ? vector : new Uint8Array(0),
+    };
+  });
+  hits.sort((a, b) => b.score - a.score);
+  const stats = { shard: shardId(1), strategy: 'scan' as const, distances: points.size, points: points.size };
+  return { hits: hits.slice(0, call.k), partial: false, shardsTotal: 1, shards: [stats] };
+}
+
+function stateOf({ record, points }: Collection): CollectionState {
+  const leader = {
+    replica: replicaId(11),
+    node: nodeName('machine-1'),
+    role: 'leader' as const,
+    term: term(2),
+    appliedIndex: logIndex(9),
+    points: points.size,
+    unlinked: 0,
+  };
+  return { collection: record, shards: [{ shard: shardId(1), replicas: [leader], leader, ready: true }] };
+}

@@ -1,0 +1,230 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { VectronError } from '../../src/base/errors';
+import { WriteFailedError } from '../../src/gateway/calls';
+import { type RunningGateway, startGateway } from '../../src/gateway/node/start-gateway';
+import { badInputs } from './bad-input';
+import { FakeBackend } from './fake-backend';
+
+let backend: FakeBackend;
+let gateway: RunningGateway;
+
+beforeEach(async () => {
+  backend = new FakeBackend();
+  gateway = await startGateway({
+    backend,
+    grpcAddress: '127.0.0.1:0',
+    httpAddress: '127.0.0.1:0',
+    apiKeys: ['first-key', 'second-key'],
+    bodyBytesMax: 4 * 1024 * 1024,
+  });
+});
+afterEach(() => gateway.stop());
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Record<string, unknown> & { readonly error?: Record<string, unknown> };
+}
+
+async function request(method: string, path: string, body?: string, headers: object = {}): Promise<Answer> {
+  const response = await fetch(`http://127.0.0.1:${gateway.httpPort}${path}`, {
+    method,
+    ...(body === undefined ? {} : { body }),
+    headers: { 'x-api-key': 'second-key', ...headers },
+  });
+  return { status: response.status, headers: response.headers, body: (await response.json()) as Answer['body'] };
+}
+
+const post = (path: string, body: unknown): Promise<Answer> => request('POST', path, JSON.stringify(body));
+
+async function createThings(): Promise<void> {
+  await post('/v1/collections', { name: 'things', dimension: 3, distance: 'dot' });
+  await post('/v1/collections/things/points', {
+    points: [
+      { id: 'a', vector: [1, 0, 0], payload: { color: 'red', deep: { n: [1, null, 'x'] } } },
+      { id: 'b/ü', vector: [0.1, 0.9, 0] },
+    ],
+  });
+}
+
+describe('the JSON twin', () => {
+  test('collections are created, listed, described and deleted', async () => {
+    const created = await post('/v1/collections', { name: 'things', dimension: 3, distance: 'cosine', shard_count: 2 });
+    expect(created.status).toBe(201);
+    expect(backend.calls[0]?.call).toEqual({
+      kind: 'createCollection',
+      name: 'things',
+      dimension: 3,
+      metric: 'cosine',
+      hnsw: { m: 16, efConstruction: 200 },
+      shardCount: 2,
+      replicationFactor: 3,
+    });
+    expect((await request('GET', '/v1/collections')).body).toEqual({ collections: ['things'] });
+    const { body } = await request('GET', '/v1/collections/things/status');
+    expect(body).toMatchObject({ name: 'things', dimension: 3, distance: 'cosine', ready: true });
+    expect((await request('DELETE', '/v1/collections/things')).body).toEqual({ success: true });
+    expect((await request('GET', '/v1/collections')).body).toEqual({ collections: [] });
+  });
+
+  test('points come back as they went in, whatever characters their ids have', async () => {
+    await createThings();
+    const a = await request('GET', '/v1/collections/things/points/a');
+    expect(a.body).toEqual({
+      id: 'a',
+      vector: [1, 0, 0],
+      payload: { color: 'red', deep: { n: [1, null, 'x'] } },
+      version: 1,
+    });
+    const b = await request('GET', `/v1/collections/things/points/${encodeURIComponent('b/ü')}`);
+    expect(b.body).toEqual({ id: 'b/ü', vector: [0.1, 0.9, 0], payload: null, version: 1 });
+    const both = await post('/v1/collections/things/points/get', { ids: ['b/ü', 'none', 'a'] });
+    expect((both.body['points'] as { id: string }[]).map(({ id }) => id)).toEqual(['b/ü', 'a']);
+    expect((await request('DELETE', '/v1/collections/things/points/a')).body).toEqual({ count: 1 });
+    expect((await request('GET', '/v1/collections/things/points/a')).status).toBe(404);
+  });
+
+  test('a search shows payloads and hides vectors unless told otherwise', async () => {
+    await createThings();
+    const path = '/v1/collections/things/points/search';
+    const plain = await post(path, { vector: [1, 0, 0] });
+    expect(plain.body).toEqual({
+      results: [
+        { id: 'a', score: 1, payload: { color: 'red', deep: { n: [1, null, 'x'] } } },
+        { id: 'b/ü', score: expect.closeTo(0.1, 6), payload: null },
+      ],
+      partial: false,
+      shards_total: 1,
+      shards_answered: 1,
+    });
+    const options = { top_k: 1, include_vectors: true, include_metadata: false, explain: true };
+    const full = await post(path, { vector: [1, 0, 0], ...options });
+    expect(full.body).toMatchObject({
+      results: [{ id: 'a', score: 1, vector: [1, 0, 0] }],
+      shards: [{ shard: 1, strategy: 'scan', distances: 2, points: 2 }],
+    });
+    expect(full.body['results']).not.toHaveProperty('0.payload');
+  });
+
+  test('budgets come from the header, the body and the default, and the smallest counts', async () => {
+    await createThings();
+    const path = '/v1/collections/things/points/search';
+    await post(path, { vector: [1, 0, 0], timeout_ms: 70 });
+    await request('POST', path, '{"vector":[1,0,0],"timeout_ms":90}', { 'x-timeout-ms': '80' });
+    await post(path, { vector: [1, 0, 0] });
+    expect(backend.calls.slice(-3).map(({ timeoutMs }) => timeoutMs)).toEqual([70, 80, 10_000]);
+  });
+});
+
+describe('bad input', () => {
+  test.each(badInputs)('$what: $code naming $field', async ({ method, path, body, code, field }) => {
+    await createThings();
+    const before = backend.contents();
+    const answer = await request(method, path, body);
+    expect(answer.body.error).toMatchObject({ code, field });
+    expect(answer.status).toBe({ INVALID_ARGUMENT: 400, NOT_FOUND: 404, ALREADY_EXISTS: 409 }[code]);
+    expect(backend.contents()).toBe(before);
+  });
+
+  test('a body over the limit gets 413 RESOURCE_EXHAUSTED', async () => {
+    const answer = await request('POST', '/v1/collections', ' '.repeat(4 * 1024 * 1024 + 1));
+    expect(answer.status).toBe(413);
+    expect(answer.body.error).toMatchObject({ code: 'RESOURCE_EXHAUSTED', field: 'body' });
+  });
+
+  test('bytes that are not UTF-8 are refused, not repaired', async () => {
+    const response = await fetch(`http://127.0.0.1:${gateway.httpPort}/v1/collections`, {
+      method: 'POST',
+      headers: { 'x-api-key': 'first-key' },
+      body: new Uint8Array([0x22, 0xff, 0x22]),
+    });
+    expect(await response.json()).toMatchObject({ error: { code: 'INVALID_ARGUMENT', field: 'body' } });
+  });
+
+  test('a percent that encodes nothing, and a route that is none', async () => {
+    expect((await request('GET', '/v1/collections/things/points/%zz')).body.error).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
+    expect((await request('GET', '/v2')).body.error).toMatchObject({ code: 'NOT_FOUND' });
+  });
+});
+
+describe('keys', () => {
+  test.each([
+    ['none', {}],
+    ['a wrong one', { 'x-api-key': 'first-kez' }],
+    ['a prefix of one', { 'x-api-key': 'first-ke' }],
+    ['an empty one', { 'x-api-key': '' }],
+    ['a wrong bearer beside a right key', { authorization: 'Bearer no', 'x-api-key': 'first-key' }],
+  ])('%s: UNAUTHENTICATED before the body is read', async (_what, headers) => {
+    const response = await fetch(`http://127.0.0.1:${gateway.httpPort}/v1/collections`, {
+      method: 'POST',
+      headers: headers as Record<string, string>,
+      body: 'not even JSON',
+    });
+    expect(response.status).toBe(401);
+    expect(await response.json()).toMatchObject({ error: { code: 'UNAUTHENTICATED' } });
+    expect(backend.calls).toEqual([]);
+  });
+
+  test.each([
+    [{ authorization: 'Bearer first-key' }],
+    [{ authorization: 'bearer second-key' }],
+    [{ 'x-api-key': 'first-key' }],
+  ])('%j is let in', async (headers) => {
+    const response = await fetch(`http://127.0.0.1:${gateway.httpPort}/v1/collections`, {
+      headers: headers as Record<string, string>,
+    });
+    expect(response.status).toBe(200);
+  });
+
+  test('health is open, and readiness says the truth', async () => {
+    const status = async (path: string): Promise<number> =>
+      (await fetch(`http://127.0.0.1:${gateway.httpPort}${path}`)).status;
+    expect([await status('/healthz'), await status('/readyz')]).toEqual([200, 200]);
+    backend.ready = false;
+    expect([await status('/healthz'), await status('/readyz')]).toEqual([200, 503]);
+  });
+});
+
+describe('errors of the backend', () => {
+  test('overload says when to come back', async () => {
+    backend.failures.push(new VectronError('RESOURCE_EXHAUSTED', 'full', { retryAfterMs: 1_200 }));
+    const answer = await request('GET', '/v1/collections');
+    expect(answer.status).toBe(429);
+    expect(answer.headers.get('retry-after')).toBe('2');
+    expect(answer.body.error).toEqual({ code: 'RESOURCE_EXHAUSTED', message: 'full', retry_after_ms: 1_200 });
+  });
+
+  test('a write that failed in part says which points', async () => {
+    await createThings();
+    backend.failures.push(new WriteFailedError(new VectronError('DEADLINE_EXCEEDED', 'late'), 2, [0, 3]));
+    const answer = await post('/v1/collections/things/points', { points: [{ id: 'a', vector: [1, 2, 3] }] });
+    expect(answer.status).toBe(504);
+    expect(answer.body.error).toMatchObject({ code: 'DEADLINE_EXCEEDED', acknowledged: 2, failed: [0, 3] });
+  });
+
+  test('what was not foreseen is INTERNAL', async () => {
+    backend.failures.push(new TypeError('oops'));
+    expect(await request('GET', '/v1/collections')).toMatchObject({
+      status: 500,
+      body: { error: { code: 'INTERNAL' } },
+    });
+  });
+
+  test('what is not there yet is UNIMPLEMENTED', async () => {
+    expect(await post('/v1/feedback', {})).toMatchObject({ status: 501, body: { error: { code: 'UNIMPLEMENTED' } } });
+    expect((await request('PUT', '/v1/user/profile', '{}')).status).toBe(501);
+  });
+});
+
+test('a taken port gets one clear line, and the other port is closed again', async () => {
+  const taken = `127.0.0.1:${gateway.httpPort}`;
+  const options = { backend, apiKeys: ['k'] };
+  await expect(startGateway({ ...options, grpcAddress: '127.0.0.1:0', httpAddress: taken })).rejects.toThrow(
+    `cannot listen on ${taken} for HTTP: another program uses this port`,
+  );
+  await expect(startGateway({ ...options, grpcAddress: taken, httpAddress: '127.0.0.1:0' })).rejects.toThrow(
+    `cannot listen on ${taken} for gRPC: another program uses this port`,
+  );
+});
