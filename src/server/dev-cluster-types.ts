@@ -85,3 +85,17 @@ export interface ScannedPoint {
   /** JSON in UTF-8; empty for none. */
   readonly payload: Uint8Array;
 }
+
+/**
+ * `cluster.json` in the data directory, written when a cluster is ready and removed when it stops. Examples find the
+ * running cluster by it, and `npm run reset` refuses while its process lives.
+ */
+export interface ClusterFile {
+  readonly pid: number;
+  /** `host:port` */
+  readonly grpc: string;
+  /** `http://host:port` */
+  readonly http: string;
+  /** Path of the file with the API key on its first line, mode 600; relative to the data directory. */
+  readonly apiKeyFile: string;
+}
