@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { Prng } from '../../src/base/prng';
 import { lanes } from '../../src/protocol/envelope';
 import { chatter, describeGossip } from './support/gossip';
-import { TestMachine, until } from './support/machines';
+import { pause, TestMachine, until } from './support/machines';
 
 const machines: TestMachine[] = [];
 async function machine(...args: ConstructorParameters<typeof TestMachine>): Promise<TestMachine> {
@@ -76,6 +76,20 @@ describe('supervision', () => {
     expect(m.ends).toEqual([{ name: 'impossible', reason: 'could not start: cannot be made' }]);
     expect(m.runtime.pool.isHosted('impossible')).toBe(false);
   }, 20_000);
+
+  test('threads killed while they load are replaced as well', async () => {
+    const m = await machine('m', { threads: 2 });
+    m.want('a', loner);
+    m.want('b', loner);
+    for (let i = 0; i < 12; i++) {
+      await m.runtime.pool.killThreads();
+      await pause(i * 8);
+    }
+    for (const name of ['a', 'b']) await m.prober.reach(m.address(name), 15_000);
+    await m.runtime.pool.ready();
+    expect((await m.runtime.pool.stats()).length).toBe(2);
+    expect(m.problems).toEqual([]);
+  }, 30_000);
 
   test('killActor ends one actor', async () => {
     const m = await machine('m', { threads: 1 });

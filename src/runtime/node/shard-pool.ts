@@ -51,7 +51,10 @@ interface PoolThread {
   reason: string;
 }
 
+type LoadBalancer = NonNullable<NonNullable<ConstructorParameters<typeof Piscina>[0]>['loadBalancer']>;
+
 const steadyMs = 2_000;
+const refillDelays: BackoffOptions = { firstMs: 100, delayMsMax: 5_000, jitter: 0.2 };
 const defaultBackoff: BackoffOptions = { firstMs: 20, delayMsMax: 1_000, jitter: 0.5 };
 
 /**
@@ -73,7 +76,8 @@ export class ShardPool {
   private readonly retries = new Set<NodeJS.Timeout>();
   private readonly reader: HeartbeatReader;
   private readonly monitor: NodeJS.Timeout;
-  private isNudging = false;
+  private readonly refillBackoff = new Backoff(refillDelays, new Prng(randomSeed()));
+  private nextRefillMs = 0;
   private closed = false;
 
   constructor(private readonly options: ShardPoolOptions) {
@@ -128,6 +132,11 @@ export class ShardPool {
     if (thread === null || worker === undefined) return false;
     await worker.terminate();
     return true;
+  }
+
+  /** For tests: ends every thread, those that are still loading as well. */
+  async killThreads(): Promise<void> {
+    await Promise.all(this.pool.threads.map((worker) => worker.terminate()));
   }
 
   /** Whether the group's thread has not turned its event loop for longer than `forMs`. */
@@ -208,6 +217,7 @@ export class ShardPool {
     group.thread = thread;
     group.state = 'running';
     group.runningSinceMs = systemClock.now();
+    this.refillBackoff.reset();
     this.reader.restarted(group.index);
     for (const hosted of group.actors.values()) this.startOn(group, hosted);
   }
@@ -298,7 +308,7 @@ export class ShardPool {
     for (const group of this.groups) {
       if (group.state === 'running' && this.reader.isSilent(group.index, silentMsMax)) this.terminate(group);
     }
-    this.nudge();
+    this.refill();
   }
 
   private terminate(group: Group): void {
@@ -308,16 +318,19 @@ export class ShardPool {
     entry.worker.terminate().catch((error: unknown) => this.options.onProblem('terminate a silent thread', error));
   }
 
-  /** Piscina gives up refilling once a thread has died while loading its code; a task in need of a thread makes one. */
-  private nudge(): void {
-    if (this.isNudging || this.pool.threads.length >= this.options.threads) return;
-    this.isNudging = true;
-    this.pool
-      .run({ group: null, control: null })
-      .catch((error: unknown) => this.options.onProblem('replace a shard thread', error))
-      .finally(() => {
-        this.isNudging = false;
-      });
+  /**
+   * Piscina stops refilling for good once a thread has died while loading its code. A task that finds no thread makes
+   * it add one; the balancer places no abortable task, so this one only ever has that effect.
+   */
+  private refill(): void {
+    const isShort = this.pool.threads.length < this.options.threads;
+    if (!isShort || systemClock.now() < this.nextRefillMs) return;
+    this.nextRefillMs = systemClock.now() + this.refillBackoff.nextDelayMs();
+    const abort = new AbortController();
+    this.pool.run({ group: null, control: null }, { signal: abort.signal }).catch((error: unknown) => {
+      if (!abort.signal.aborted) this.options.onProblem('replace a shard thread', error);
+    });
+    abort.abort();
   }
 
   private later(delayMs: number, action: () => void): void {
@@ -341,11 +354,23 @@ function makePool(
     maxThreads: options.threads,
     idleTimeout: Number.POSITIVE_INFINITY,
     concurrentTasksPerWorker: groupsPerThread,
+    loadBalancer: leastBusy(groupsPerThread),
     // With atomics Piscina parks a thread without tasks in Atomics.wait, and its event loop with it.
     atomics: 'disabled',
     recordTiming: false,
     workerData,
   });
+}
+
+/** The thread with the fewest groups that has room for one more; none for tasks that may be aborted. */
+function leastBusy(groupsMax: number): LoadBalancer {
+  return (task, workers) => {
+    if (task.isAbortable) return null;
+    const open = workers.filter(({ currentUsage, destroyed }) => !destroyed && currentUsage < groupsMax);
+    const [first, ...rest] = open;
+    if (first === undefined) return null;
+    return rest.reduce((best, next) => (next.currentUsage < best.currentUsage ? next : best), first);
+  };
 }
 
 function newGroup(index: number, backoff: BackoffOptions): Group {
