@@ -117,7 +117,6 @@ export class PlacementStore implements StateMachine {
     const machine = PlacementMachine.restore(content.state);
     if (machine.cluster !== this.options.cluster) throw corrupt(`a snapshot of cluster ${machine.cluster}`);
     const previous = this.generation;
-    this.clear(previous + 1);
     this.generation = previous + 1;
     this.writeRows(machine.rows());
     this.machineNow = machine;

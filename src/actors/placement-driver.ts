@@ -9,6 +9,7 @@ import { encode } from '../protocol/codec';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, at, lanes, placementActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
+import { createRaft } from '../raft/core';
 import type { RaftCore, RaftOptions } from '../raft/types';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
 import { failure, refusalOf } from '../runtime/refusal';
@@ -34,7 +35,8 @@ export interface PlacementDriverOptions {
   readonly members: readonly { readonly replica: ReplicaId; readonly node: NodeName }[];
   readonly state: KeyValueStore;
   readonly logWriter: Address;
-  readonly createCore: (options: RaftOptions) => RaftCore;
+  /** Default: createRaft. */
+  readonly createCore?: (options: RaftOptions) => RaftCore;
   readonly options?: Partial<PlacementDriverTuning>;
 }
 
@@ -70,7 +72,7 @@ export class PlacementDriverActor implements Actor {
   failedReason: string | null = null;
 
   constructor(private readonly setup: PlacementDriverOptions) {
-    const { cluster, self, members, state, logWriter, createCore } = setup;
+    const { cluster, self, members, state, logWriter, createCore = createRaft } = setup;
     this.tuning = { ...defaults, ...setup.options };
     this.store = new PlacementStore({ cluster, replica: self, store: state });
     this.watchers = new Watchers(this.tuning.watchExpiryMs, () => this.member.term);

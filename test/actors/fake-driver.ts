@@ -1,4 +1,4 @@
-import { type ClusterId, type ReplicaId, replicaId, revision, term } from '../../src/base/ids';
+import { type ClusterId, type ReplicaId, type Revision, replicaId, revision, term } from '../../src/base/ids';
 import type { PlacementOperation } from '../../src/placement/commands';
 import { PlacementMachine } from '../../src/placement/machine';
 import { type Address, lanes } from '../../src/protocol/envelope';
@@ -7,13 +7,19 @@ import type { Actor, ActorContext } from '../../src/runtime/actor';
 import { failure, refusalOf } from '../../src/runtime/refusal';
 import { commandOf } from '../placement/generate';
 
+interface Watcher {
+  readonly message: MessageOf<'pd.watch'>;
+  readonly from: Address;
+  sent: Revision;
+}
+
 /** A placement driver of one node without Raft: a machine, a term, and whatever a test wants it to get wrong. */
 export class FakeDriver implements Actor {
   machine: PlacementMachine;
   term = term(1);
   leading = true;
   readonly heartbeats: MessageOf<'pd.heartbeat'>[] = [];
-  private readonly watchers = new Map<string, { message: MessageOf<'pd.watch'>; from: Address }>();
+  private readonly watchers = new Map<string, Watcher>();
 
   constructor(readonly cluster: ClusterId) {
     this.machine = PlacementMachine.fresh(cluster);
@@ -35,7 +41,7 @@ export class FakeDriver implements Actor {
 
   /** As a real one does after every apply. */
   publish(context: ActorContext): void {
-    for (const watcher of this.watchers.values()) this.event(watcher.message, watcher.from, context);
+    for (const watcher of this.watchers.values()) this.event(watcher, context);
   }
 
   receive(message: Message, from: Address, context: ActorContext): void {
@@ -61,22 +67,26 @@ export class FakeDriver implements Actor {
         this.heartbeats.push(message);
         this.apply({ kind: 'confirmRemovals', worker: message.worker, replicas: message.removed });
         return { kind: 'pd.heartbeatReply', request: message.request, ...head };
-      case 'pd.watch':
-        this.watchers.set(from.node, { message, from });
-        this.event(message, from, context);
+      case 'pd.watch': {
+        // Does not notice when it is behind: whoever follows it must.
+        const sent = message.fromRevision > at ? revision(0) : message.fromRevision;
+        const watcher = { message, from, sent };
+        this.watchers.set(from.node, watcher);
+        this.event(watcher, context);
         return null;
+      }
       default:
         return null;
     }
   }
 
-  private event(message: MessageOf<'pd.watch'>, from: Address, context: ActorContext): void {
-    const { request, worker, fromRevision } = message;
-    // Does not notice when it is behind: whoever follows it must.
-    const from0 = fromRevision > this.machine.revision ? revision(0) : fromRevision;
-    const change = { ...this.machine.changesSince(from0, worker), cluster: this.cluster };
+  private event(watcher: Watcher, context: ActorContext): void {
+    const { request, worker } = watcher.message;
+    const from = watcher.sent > this.machine.revision ? revision(0) : watcher.sent;
+    const change = { ...this.machine.changesSince(from, worker), cluster: this.cluster };
+    watcher.sent = change.revision;
     const event = { kind: 'pd.watchEvent', request, failure: null, term: this.term, change, leaders: [] } as const;
-    context.send(from, event, lanes.completion);
+    context.send(watcher.from, event, lanes.completion);
   }
 }
 

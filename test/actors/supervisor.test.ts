@@ -203,9 +203,9 @@ function removal(
 }
 
 /** Sends an event with one removal record as if the driver had decided it. */
-function sendRemoval(of: Machine, record: ReturnType<typeof removal>): void {
+function sendRemoval(of: Machine, record: ReturnType<typeof removal>, ofCluster: ClusterId = cluster): void {
   const { revision } = of.driver.machine;
-  const change = { ...of.driver.machine.changesSince(revision, workerId(1)), removals: [record] };
+  const change = { ...of.driver.machine.changesSince(revision, workerId(1)), removals: [record], cluster: ofCluster };
   const event = { kind: 'pd.watchEvent', request: 1_000_000, failure: null, term: of.driver.term } as const;
   const from = at(nodeName('pd-1'), placementActor);
   of.nodes.host(node).deliver(supervisorAt, from, { ...event, change, leaders: [] }, lanes.completion);
@@ -312,6 +312,7 @@ describe('SupervisorActor', () => {
     sendRemoval(machine, removal(machine, replica, { confVersion: 9, cluster: clusterId('other') }));
     sendRemoval(machine, removal(machine, replica, { confVersion: 9, shard: shardId(77) }));
     sendRemoval(machine, removal(machine, replica, { confVersion: 9, worker: workerId(2) }));
+    sendRemoval(machine, removal(machine, replica, { confVersion: 9 }), clusterId('other'));
     machine.runFor(10_000);
     expect(machine.destroyed).toEqual([]);
     sendRemoval(machine, removal(machine, replica, { confVersion: 4 }));

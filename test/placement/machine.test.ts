@@ -11,7 +11,7 @@ import type { ShardRecord } from '../../src/protocol/records';
 import { anyOperation, commandOf, creation, register, shuffled } from './generate';
 
 const cluster = clusterId('test');
-const seeds = Array.from({ length: 30 }, (_, i) => i + 1);
+const seeds = Array.from({ length: 12 }, (_, i) => i + 1);
 const apply = (machine: PlacementMachine, operation: PlacementOperation): PlacementOutcome =>
   machine.apply(commandOf(operation));
 const everything = (machine: PlacementMachine): PlacementChange => machine.changesSince(revision(0), workerId(0));
@@ -191,6 +191,11 @@ describe('PlacementMachine', () => {
       const where = members.map((member) => places[member.worker - 1] as string);
       expect(new Set(where.map((place) => place.slice(0, 2))).size).toBe(3);
       expect(new Set(where.slice(0, 5)).size).toBe(5);
+    }
+    const zoneOf = (worker: number): string => (places[worker - 1] as string).slice(0, 2);
+    apply(machine, creation('three', 6, 3));
+    for (const { members } of everything(machine).shards.slice(6)) {
+      expect(new Set(members.map((member) => zoneOf(member.worker))).size).toBe(3);
     }
     const counts = new Map<number, number>();
     apply(machine, creation('one', 80, 1));
