@@ -45,6 +45,12 @@ void CodeQuery::fromRow(const CodeShape& shape, const uint8_t* row) {
   sumShare_ = sums.sum / static_cast<float>(n) - 128;
 }
 
+void CodeQuery::onSphere(float squaredRadius) {
+  const float n = static_cast<float>(shape_.dimension);
+  squaredRadius_ = squaredRadius;
+  missing_ = std::sqrt(std::max(0.0f, squaredRadius - (n * mean_ * mean_ + norm_)));
+}
+
 void CodeQuery::fromVector(const CodeShape& shape, const float* vector) {
   row_.resize(shape.stride);
   encodeRow(shape, vector, row_.data());

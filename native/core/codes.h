@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -38,6 +40,11 @@ inline const RowSums& sumsOf(const CodeShape& shape, const uint8_t* row) {
   return *reinterpret_cast<const RowSums*>(row + shape.stride - sizeof(RowSums));
 }
 
+/** Squared, with the mean. */
+inline float lengthOf(const CodeShape& shape, const RowSums& sums) {
+  return static_cast<float>(shape.dimension) * sums.mean * sums.mean + sums.norm;
+}
+
 /** Writes one row of `shape.stride` bytes. */
 void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row);
 
@@ -45,6 +52,8 @@ void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row);
 class CodeQuery {
  public:
   void fromRow(const CodeShape& shape, const uint8_t* row);
+  /** For Form::sphere: the squared radius, at least the squared length of all vectors there are. */
+  void onSphere(float squaredRadius);
   void fromVector(const CodeShape& shape, const float* vector);
 
   /** Smaller is nearer: squared distance, or the negated inner product. */
@@ -54,17 +63,23 @@ class CodeQuery {
     const float product = x.scale * scale_ * cross;
     const float n = static_cast<float>(shape_.dimension);
     if (form == Form::innerProduct) return -(n * x.mean * mean_ + product);
+    if (form == Form::sphere) return -(n * x.mean * mean_ + product + missing_ * missing(x));
     const float apart = x.mean - mean_;
     return n * apart * apart + (x.norm + norm_ - 2 * product);
   }
 
  private:
+  float missing(const RowSums& x) const { return std::sqrt(std::max(0.0f, squaredRadius_ - lengthOf(shape_, x))); }
+
   CodeShape shape_{1};
   std::vector<int8_t> codes_;
   std::vector<uint8_t> row_;
   float mean_ = 0, scale_ = 0, norm_ = 0;
   /** The sum of the codes divided by the dimension. */
   float sumShare_ = 0;
+  float squaredRadius_ = 0;
+  /** The component that the sphere adds. */
+  float missing_ = 0;
 };
 
 }  // namespace vectron

@@ -13,14 +13,23 @@ void Linker::linkNext(Points& points) {
   points.publishLink(point);
 }
 
+void Linker::aim(CodeQuery& query, const Points& points, int32_t point) {
+  query.fromRow(points.shape, points.code(point));
+  query.onSphere(points.longest());
+}
+
+float Linker::distance(const CodeQuery& query, const Points& points, int32_t point) const {
+  return query.distance(kernels_, options_.linkForm(), points.code(point));
+}
+
 void Linker::plan(const Points& points, int32_t point) {
   edits_.clear();
   editIds_.clear();
   const Entry entry = points.entry();
   if (entry.level < 0) return;
   const int32_t top = std::min(points.level(point), entry.level);
-  Walk walk(points, kernels_, options_.form(), scratch_);
-  query_.fromRow(points.shape, points.code(point));
+  Walk walk(points, kernels_, options_.linkForm(), scratch_);
+  aim(query_, points, point);
   starts_.assign(1, walk.descend(query_, {walk.distance(query_, entry.point), entry.point}, entry.level, top, point));
   for (int32_t level = top; level >= 0; level--) {
     walk.expand(query_, starts_, level, options_.efConstruction, point);
@@ -32,7 +41,7 @@ void Linker::plan(const Points& points, int32_t point) {
 }
 
 void Linker::planLevel(const Points& points, int32_t point, int32_t level, const std::vector<Candidate>& near) {
-  select(points, near, static_cast<int32_t>(options_.m));
+  select(points, near, distance(query_, points, point), static_cast<int32_t>(options_.m));
   addEdit(points.list(point, level), selected_, points.slots(level));
   const std::vector<Candidate> neighbours = selected_;
   for (const Candidate& neighbour : neighbours) planBackLink(points, neighbour, point, level);
@@ -48,24 +57,27 @@ void Linker::planBackLink(const Points& points, Candidate neighbour, int32_t poi
     addEdit(list + used, selected_, 1);
     return;
   }
-  other_.fromRow(points.shape, points.code(neighbour.point));
+  aim(other_, points, neighbour.point);
+  const float self = distance(other_, points, neighbour.point);
   crowded_.assign(1, {neighbour.distance, point});
   for (int32_t j = 0; j < used; j++) {
     const int32_t id = loadRelaxed(list + j);
-    crowded_.push_back({other_.distance(kernels_, options_.form(), points.code(id)), id});
+    crowded_.push_back({distance(other_, points, id), id});
   }
   std::sort(crowded_.begin(), crowded_.end(), [](auto& a, auto& b) { return a.distance < b.distance; });
-  select(points, crowded_, slots);
+  select(points, crowded_, self, slots);
   addEdit(list, selected_, slots);
 }
 
-void Linker::select(const Points& points, const std::vector<Candidate>& candidates, int32_t most) {
+void Linker::select(const Points& points, const std::vector<Candidate>& candidates, float self, int32_t most) {
   selected_.clear();
+  int32_t equals = 0;
   for (const Candidate& candidate : candidates) {
     if (static_cast<int32_t>(selected_.size()) == most) return;
-    other_.fromRow(points.shape, points.code(candidate.point));
+    if (candidate.distance <= self && ++equals > most / 2) continue;
+    aim(other_, points, candidate.point);
     const bool kept = std::all_of(selected_.begin(), selected_.end(), [&](const Candidate& before) {
-      return other_.distance(kernels_, options_.form(), points.code(before.point)) >= candidate.distance;
+      return distance(other_, points, before.point) >= candidate.distance;
     });
     if (kept) selected_.push_back(candidate);
   }

@@ -31,8 +31,13 @@ class Linker {
   void planLevel(const Points& points, int32_t point, int32_t level, const std::vector<Candidate>& near);
   void planBackLink(const Points& points, Candidate neighbour, int32_t point, int32_t level);
   void commit();
-  /** Keeps of `candidates` (nearest first) up to `most`, each nearer to the base than to any kept before it. */
-  void select(const Points& points, const std::vector<Candidate>& candidates, int32_t most);
+  /**
+   * Keeps of `candidates` (nearest first) up to `most`, each nearer to the base than to any kept before it. Of those equal
+   * to the base, `self` away, at most half as many: a crowd of equal vectors must not be all that its members know.
+   */
+  void select(const Points& points, const std::vector<Candidate>& candidates, float self, int32_t most);
+  void aim(CodeQuery& query, const Points& points, int32_t point);
+  float distance(const CodeQuery& query, const Points& points, int32_t point) const;
   void addEdit(int32_t* at, const std::vector<Candidate>& list, int32_t slots);
 
   const Options& options_;

@@ -6,8 +6,14 @@ namespace vectron {
 
 enum class Metric : uint32_t { cosine = 0, euclidean = 1, dot = 2 };
 
-/** What a distance computes: cosine is the inner product of vectors normalised when they were put. */
-enum class Form { squaredL2, innerProduct };
+/**
+ * What a distance computes. Cosine is the inner product of vectors normalised when they were put. `sphere` is what links
+ * are made by when the metric is the inner product, which alone is no distance (long vectors are near to everything, and
+ * a vector may be farther from itself than from another): each vector gets one more component that makes all of them
+ * equally long, which a query lacks. Order for queries stays, and neighbours are neighbours (Bachrach et al. 2014,
+ * "Speeding up the Xbox recommender system", section 3).
+ */
+enum class Form { squaredL2, innerProduct, sphere };
 
 /** The limits of src/base/limits.ts that matter here, checked again beside every call. */
 constexpr uint32_t dimensionMax = 65536;
@@ -27,6 +33,9 @@ struct Options {
   /** Live points below which there is no graph: see graphThreshold(). */
   uint64_t threshold = 0;
 
+  /** How links are measured. */
+  Form linkForm() const { return metric == Metric::dot ? Form::sphere : form(); }
+  /** How queries are. */
   Form form() const { return metric == Metric::euclidean ? Form::squaredL2 : Form::innerProduct; }
 };
 

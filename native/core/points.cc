@@ -86,13 +86,15 @@ int32_t Points::append(const float* vector, std::string_view id, int64_t version
   hnsw.offsets.push_back(hnsw.offsets.back() + static_cast<size_t>(hnsw.cum_nb_neighbors(hnsw.levels.back())));
   hnsw.neighbors.resize(hnsw.offsets.back(), -1);
   flat_->ntotal = index_.ntotal = offset + 1;
-  encodeRow(shape, vector, codes_ + static_cast<size_t>(offset) * shape.stride);
   note(offset, id, version);
   __atomic_store_n(&count_, offset + 1, __ATOMIC_RELEASE);
   return offset;
 }
 
 void Points::note(int32_t offset, std::string_view id, int64_t version) {
+  uint8_t* const row = codes_ + static_cast<size_t>(offset) * shape.stride;
+  encodeRow(shape, vector(offset), row);
+  longest_ = std::max(longest_, lengthOf(shape, sumsOf(shape, row)));
   ids_[offset] = id;
   versions_[offset] = version;
 }
@@ -137,7 +139,6 @@ void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::st
   bind();
   const auto count = static_cast<int32_t>(loaded.ntotal);
   for (int32_t i = 0; i < count; i++) {
-    encodeRow(shape, vector(i), codes_ + static_cast<size_t>(i) * shape.stride);
     note(i, ids[static_cast<size_t>(i)], versions[static_cast<size_t>(i)]);
   }
   if (from.entry_point >= 0 && linked > 0)

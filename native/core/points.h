@@ -66,6 +66,8 @@ class Points {
   }
   std::string_view id(int32_t i) const { return ids_[i]; }
   int64_t version(int32_t i) const { return versions_[i]; }
+  /** The largest squared length of all vectors. Writer. */
+  float longest() const { return longest_; }
   /** The highest level the point is on. */
   int32_t level(int32_t i) const { return levels_[i] - 1; }
   int32_t* list(int32_t i, int32_t level) const {
@@ -78,6 +80,7 @@ class Points {
 
  private:
   void bind();
+  /** Code, id and version of a point whose vector is in place. */
   void note(int32_t offset, std::string_view id, int64_t version);
 
   struct Unmap {
@@ -107,6 +110,7 @@ class Points {
   uint64_t* tombstones_ = nullptr;
   int32_t levelStart_[64] = {};
 
+  float longest_ = 0;
   int32_t count_ = 0;
   int32_t linked_ = 0;
   int32_t dead_ = 0;

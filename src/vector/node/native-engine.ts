@@ -85,13 +85,16 @@ function addon(): Addon {
   return loaded as Addon;
 }
 
-/** An error of the addon as one of the catalogue; the field, if any, stands before the colon of its message. */
+/**
+ * An error of the addon as one of the catalogue; the field, if any, stands before the colon of its message. Told by its
+ * shape: the addon's errors may come from another realm than ours, where `instanceof` does not hold.
+ */
 function translated(thrown: unknown): VectronError {
-  if (!(thrown instanceof Error)) return asVectronError(thrown);
-  const code = (thrown as { code?: unknown }).code;
-  if (typeof code !== 'string' || !(code in errorCatalogue)) return asVectronError(thrown);
-  const field = code === 'INVALID_ARGUMENT' ? { field: thrown.message.split(':')[0] as string } : {};
-  return new VectronError(code as ErrorCode, thrown.message, { ...field, cause: thrown });
+  const { code, message } = thrown as { code?: unknown; message?: unknown };
+  if (typeof code !== 'string' || !Object.hasOwn(errorCatalogue, code)) return asVectronError(thrown);
+  const text = String(message);
+  const field = code === 'INVALID_ARGUMENT' ? { field: text.split(':')[0] as string } : {};
+  return new VectronError(code as ErrorCode, text, { ...field, cause: thrown });
 }
 
 function calling<T>(call: () => T): T {
