@@ -43,13 +43,16 @@ export class MemoryDisk {
   constructor(durableHistoryMax = 0) {
     this.log = new MemoryStore(durableHistoryMax);
     this.state = new MemoryStore(durableHistoryMax);
+    this.start();
   }
 
   /** A new process: opens the stores as they are, unpoisoned. */
   start(): void {
     this.fence = new MemoryFence();
-    this.log.reopen();
-    this.state.reopen();
+    for (const store of [this.log, this.state]) {
+      store.fence = this.fence;
+      store.reopen();
+    }
   }
 
   openLog(): FencedLogEngine {

@@ -1,6 +1,14 @@
 import { assert } from '../base/assert';
+import { VectronError } from '../base/errors';
 import type { Prng } from '../base/prng';
-import { type KeyValue, type RangeOptions, type SequencedStore, WriteBatch, type WriteOperation } from './ports';
+import {
+  type Fence,
+  type KeyValue,
+  type RangeOptions,
+  type SequencedStore,
+  WriteBatch,
+  type WriteOperation,
+} from './ports';
 import { SortedMap } from './sorted-map';
 
 /**
@@ -28,6 +36,8 @@ const deletePieceCount = 1_024;
  */
 export class MemoryStore implements SequencedStore {
   hook: FaultHook | null = null;
+  /** Shared with the machine's other store: once poisoned nothing is written, and what the hook throws poisons it. */
+  fence: Fence | null = null;
   readonly counts = { writes: 0, syncs: 0 };
   private readonly map = new SortedMap();
   /** How to take batches back, oldest first; the first `durableCount` of them are on disk. */
@@ -61,8 +71,8 @@ export class MemoryStore implements SequencedStore {
   }
 
   write(batch: WriteBatch, options: { readonly sync: boolean }): void {
-    this.expectOpen();
-    this.hook?.('write', batch);
+    this.expectWritable();
+    this.mayFail('write', batch);
     this.counts.writes++;
     this.history.push(batch.operations.map((operation) => this.apply(operation)));
     this.sequence += batch.operations.length;
@@ -70,9 +80,9 @@ export class MemoryStore implements SequencedStore {
   }
 
   sync(): void {
-    this.expectOpen();
+    this.expectWritable();
     try {
-      this.hook?.('sync', null);
+      this.mayFail('sync', null);
     } catch (error) {
       this.syncFailed = true;
       throw error;
@@ -146,6 +156,20 @@ export class MemoryStore implements SequencedStore {
 
   private expectOpen(): void {
     assert(!this.closed, 'MemoryStore: used after close');
+  }
+
+  private expectWritable(): void {
+    this.expectOpen();
+    if (this.fence?.poisoned === true) throw new VectronError('POISONED', 'an earlier write to these stores failed');
+  }
+
+  private mayFail(operation: 'write' | 'sync', batch: WriteBatch | null): void {
+    try {
+      this.hook?.(operation, batch);
+    } catch (error) {
+      this.fence?.poison();
+      throw error;
+    }
   }
 
   private apply(operation: WriteOperation): Undo {

@@ -175,6 +175,17 @@ describe('log writer', () => {
     expect(machine.entryCount(1)).toBe(1);
   });
 
+  test('a write of an older incarnation is ignored even when its number is the next one', () => {
+    const machine = new Machine();
+    const old = machine.open(1).incarnation;
+    const { incarnation } = machine.open(1);
+    machine.append(1, old, 1, [entry(1, 9)], hard(0, 9));
+    machine.append(1, incarnation, 1, [entry(1)]);
+    machine.turn();
+    expect(machine.take('log.appended')).toMatchObject([{ incarnation, write: 1 }]);
+    expect(machine.open(1).entries).toMatchObject([{ index: 1, term: 1 }]);
+  });
+
   test('incarnations grow across restarts of the writer and of the machine', () => {
     const machine = new Machine();
     const seen = [machine.open(1).incarnation];

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { clusterId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
+import { FenceFile } from '../../src/storage/node/fence-file';
 import {
   attachLog,
   attachStateStore,
@@ -190,6 +191,25 @@ describe('machine stores', () => {
       const torn = imageOf(image);
       flipBit(path.join(torn, 'log.fence'), position, 3);
       expect((await open(torn)).corruption).toBeNull();
+    }
+  });
+
+  test('a fence file with a torn slot lags by one write at most', () => {
+    for (const position of [8, 4_096 + 8]) {
+      const file = path.join(scratch(), 'fence');
+      FenceFile.create(file);
+      for (let sequence = 1; sequence <= 10; sequence++) {
+        const fence = FenceFile.open(file, () => undefined);
+        fence.write(sequence * 2 - 1);
+        fence.write(sequence * 2);
+        fence.close();
+        const torn = path.join(scratch(), 'fence');
+        fs.copyFileSync(file, torn);
+        expect(FenceFile.open(torn, () => undefined).read()).toBe(sequence * 2);
+        flipBit(torn, position, 3);
+        const read = FenceFile.open(torn, () => undefined).read();
+        expect([sequence * 2 - 1, sequence * 2]).toContain(read);
+      }
     }
   });
 
