@@ -111,7 +111,12 @@ export class ByteWriter {
     this.lengthPrefixed(encoder.encode(value));
   }
 
-  /** What was written, without a copy. The writer must not be used afterwards. */
+  /** Forgets what was written and keeps the buffer for the next use: views of it are overwritten from then on. */
+  clear(): void {
+    this.position = 0;
+  }
+
+  /** What was written, without a copy. The writer must not be used afterwards, or only after clear(). */
   finish(): Uint8Array {
     return this.buffer.subarray(0, this.position);
   }

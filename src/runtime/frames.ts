@@ -1,7 +1,7 @@
 import { ByteReader, ByteWriter } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import { frameBytesMax } from '../base/limits';
-import { decode, encode } from '../protocol/codec';
+import { decode } from '../protocol/codec';
 import { type Address, type Frame, frameCodec, type Lane, lanes } from '../protocol/envelope';
 import { type Message, messageCodec } from '../protocol/messages';
 
@@ -24,14 +24,33 @@ export interface Batch {
 /** Batches are closed at this size, so that a message kept in memory pins little beside itself. */
 export const batchBytesTarget = 256 * 1024;
 
-/** Throws if the message is larger than any frame may be. */
-export function encodeFrame(to: Address, from: Address, message: Message, lane: Lane): Uint8Array {
-  const bytes = encode(frameCodec, { lane, to, from, payload: encode(messageCodec, message) });
-  if (bytes.length > frameBytesMax) {
-    throw new VectronError('RESOURCE_EXHAUSTED', `${message.kind} takes ${bytes.length} bytes, limit ${frameBytesMax}`);
+/** Encoders keep a buffer of up to this size between messages. */
+const scratchBytesMax = 1024 * 1024;
+
+/** Turns messages into frames through buffers that it keeps: one a thread, as a message allocates nothing then. */
+export class FrameEncoder {
+  private payload = new ByteWriter(4_096);
+  private frame = new ByteWriter(4_096);
+
+  /** A view that holds until the next call: copy what must last. Throws if the message is larger than a frame may be. */
+  encode(to: Address, from: Address, message: Message, lane: Lane): Uint8Array {
+    if (this.payload.length > scratchBytesMax) this.payload = new ByteWriter(4_096);
+    if (this.frame.length > scratchBytesMax) this.frame = new ByteWriter(4_096);
+    this.payload.clear();
+    messageCodec.write(this.payload, message);
+    this.frame.clear();
+    frameCodec.write(this.frame, { lane, to, from, payload: this.payload.finish() });
+    if (this.frame.length > frameBytesMax) {
+      const why = `${message.kind} takes ${this.frame.length} bytes, limit ${frameBytesMax}`;
+      throw new VectronError('RESOURCE_EXHAUSTED', why);
+    }
+    return this.frame.finish();
   }
-  return bytes;
 }
+
+/** A frame of its own. */
+export const encodeFrame = (to: Address, from: Address, message: Message, lane: Lane): Uint8Array =>
+  new FrameEncoder().encode(to, from, message, lane).slice();
 
 export type RoutedFrame = Omit<Frame, 'lane'> & { readonly lane: Lane };
 
@@ -47,6 +66,8 @@ export function openFrame(bytes: Uint8Array): RoutedFrame {
 export class Batcher {
   private writer = new ByteWriter();
   private count = 0;
+  /** As the last batch was, so will be the next. */
+  private capacityBytes = 1_024;
 
   get isEmpty(): boolean {
     return this.count === 0;
@@ -65,7 +86,8 @@ export class Batcher {
   /** What was added since the last call. Its buffer is nobody else's and may be transferred. */
   take(): Batch {
     const batch = { bytes: this.writer.finish(), count: this.count };
-    this.writer = new ByteWriter();
+    this.capacityBytes = Math.max(1_024, Math.min(batch.bytes.length, batchBytesTarget));
+    this.writer = new ByteWriter(this.capacityBytes);
     this.count = 0;
     return batch;
   }

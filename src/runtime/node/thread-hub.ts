@@ -10,7 +10,7 @@ import { type Address, addressText, type Lane, lanes } from '../../protocol/enve
 import { type Message, messageCodec } from '../../protocol/messages';
 import { ActorHost, type Clock } from '../actor-host';
 import { Directory, type ThreadNumber } from '../directory';
-import { encodeFrame, openFrame, parcelKinds, parcelsOf, type RoutedFrame } from '../frames';
+import { FrameEncoder, openFrame, parcelKinds, parcelsOf, type RoutedFrame } from '../frames';
 import type { Link } from '../link';
 import { failure, refusalOf } from '../refusal';
 import { DataPort, type Gone } from './data-port';
@@ -52,6 +52,7 @@ export class ThreadHub {
   refusedCount = 0;
   malformedCount = 0;
   private readonly ports = new Map<ThreadNumber, DataPort>();
+  private readonly encoder = new FrameEncoder();
   private link: Link | null = null;
 
   constructor(private readonly options: ThreadHubOptions) {
@@ -125,9 +126,10 @@ export class ThreadHub {
   }
 
   private outbound(to: Address, from: Address, message: Message, lane: Lane): void {
-    const bytes = encodeFrame(to, from, message, lane);
+    const bytes = this.encoder.encode(to, from, message, lane);
     if (to.node !== this.options.node && this.link !== null) {
-      this.link.send(openFrame(bytes), bytes);
+      const kept = bytes.slice();
+      this.link.send(openFrame(kept), kept);
       this.options.wake();
       return;
     }
