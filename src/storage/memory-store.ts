@@ -174,9 +174,9 @@ export class MemoryStore implements SequencedStore {
 
   private apply(operation: WriteOperation): Undo {
     const { key } = operation;
-    if (operation.type === 'delete') return { key: key.slice(), previous: this.map.delete(key) };
-    const owned = Uint8Array.from(key);
-    return { key: owned, previous: this.map.set(owned, Uint8Array.from(operation.value)) };
+    if (operation.type === 'delete') return { key: new Uint8Array(key), previous: this.map.delete(key) };
+    const owned = new Uint8Array(key);
+    return { key: owned, previous: this.map.set(owned, new Uint8Array(operation.value)) };
   }
 
   private loseBatches(count: number): void {

@@ -98,10 +98,9 @@ describe('memory store', () => {
     expect(() => corrupt.commit(put(1, 1))).toThrow(expect.objectContaining({ code: 'CORRUPT' }));
   });
 
-  test('holds 100,000 keys and ranges over them quickly', () => {
+  test('a short range costs the same among 100,000 keys', () => {
     const store = new MemoryStore();
     const random = new Prng(7);
-    const before = process.cpuUsage();
     for (let i = 0; i < 100_000; i++) {
       const key = new Uint8Array(8);
       const view = new DataView(key.buffer);
@@ -109,16 +108,16 @@ describe('memory store', () => {
       view.setUint32(4, i);
       store.write(new WriteBatch().put(key, key), { sync: true });
     }
-    const { length } = store.range(everything);
+    expect(store.range(everything)).toHaveLength(100_000);
+    // Processor time, so that other work on the machine does not decide. Going through all keys takes over 100 times as long.
+    const before = process.cpuUsage();
     let found = 0;
     for (let i = 0; i < 1_000; i++) {
       const start = Uint8Array.of(random.between(0, 254));
       found += store.range({ ...everything, start, countMax: 10, reverse: i % 2 === 0 }).length;
     }
-    // Processor time, as other work on the machine must not decide. A list that moves as a whole needs a minute.
-    const { user } = process.cpuUsage(before);
-    expect([length, found]).toEqual([100_000, 10_000]);
-    expect(user / 1_000).toBeLessThan(5_000);
+    expect(found).toBe(10_000);
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(1_000);
   });
 });
 
