@@ -246,6 +246,23 @@ describe('PlacementDriverActor', () => {
     expect(names?.map((collection) => collection.name)).toEqual(['found']);
   });
 
+  test('a leader that could not apply an entry of its own term answers nobody', () => {
+    const group = new PlacementGroup(9);
+    let cut = true;
+    group.nodes.lose = (_to, _from, message) =>
+      cut && message.kind === 'peer.raft' && message.message.kind === 'appendResponse';
+    const isLed = (): boolean => {
+      const statuses = driverNodes.map((node) =>
+        ask<'pd.statusReply'>(group, 'machine-1', node, { kind: 'pd.status', request: 1 }),
+      );
+      for (const { failure } of statuses) expect(failure).not.toBeNull();
+      return statuses.some(({ failure }) => failure?.code === 'UNAVAILABLE');
+    };
+    group.runUntil(isLed);
+    cut = false;
+    register(group);
+  });
+
   test('a worker that is silent gets no replicas', () => {
     const group = new PlacementGroup(5);
     register(group);

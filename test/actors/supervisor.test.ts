@@ -387,7 +387,8 @@ describe('SupervisorActor', () => {
     machine.runFor(20);
     losing = false;
     machine.driver.apply(creation('later', 1, 1));
-    machine.runUntil(() => machine.running.size === 6);
+    machine.publish();
+    machine.runUntil(() => machine.running.size === 6, 1_000);
   });
 
   test('a change of leader is reported at once, everything else every five seconds', () => {
