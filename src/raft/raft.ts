@@ -65,6 +65,8 @@ export class Raft implements RaftCore {
   private committedHanded: LogIndex;
   private writes: Write[] = [];
   private lastWrite = 0;
+  /** The write that makes the newest term and vote durable; 0: they are. */
+  private stateWrite = 0;
   /** The write that makes the candidate's vote for itself durable; 0: none is awaited. */
   private selfVoteWrite = 0;
   private selfVoteDue = false;
@@ -167,9 +169,17 @@ export class Raft implements RaftCore {
     if (this.reads.isWaiting && this.committedInTerm()) this.startReadRound();
     const entries = this.log.slice(logIndex(this.handedIndex + 1), this.log.lastIndex, Number.POSITIVE_INFINITY);
     const hardState = this.stateChanged() ? this.hardState() : null;
+    // Nothing leaves under a term or vote that a crash could take back.
+    if (hardState !== null || this.stateWrite > 0) {
+      this.deferred.unshift(...this.outbox);
+      this.outbox = [];
+    }
     // A promise about writes that are under way needs one behind them to wait for.
-    const promises = this.deferred.length > 0 && (entries.length > 0 || hardState !== null || this.writes.length > 0);
-    const write = entries.length > 0 || hardState !== null || this.selfVoteDue || promises ? this.startWrite() : 0;
+    const promises = this.deferred.length > 0 && this.writes.length > 0;
+    const write =
+      entries.length > 0 || hardState !== null || this.selfVoteDue || promises
+        ? this.startWrite(hardState !== null)
+        : 0;
     const committed = this.takeCommitted();
     const ready: Ready = {
       write,
@@ -194,6 +204,7 @@ export class Raft implements RaftCore {
       const done = this.writes.shift() as Write;
       this.log.madeDurable(done.lastIndex, done.lastTerm);
     }
+    if (write >= this.stateWrite) this.stateWrite = 0;
     if (this.selfVoteWrite > 0 && write >= this.selfVoteWrite) {
       this.selfVoteWrite = 0;
       if (this.role === 'candidate') this.countVote(this.self, true);
@@ -546,11 +557,12 @@ export class Raft implements RaftCore {
     return this.handed.term !== this.term || this.handed.vote !== this.vote;
   }
 
-  private startWrite(): number {
+  private startWrite(holdsNewState: boolean): number {
     const number = ++this.lastWrite;
     const { lastIndex, lastTerm } = this.log;
     this.writes.push({ number, lastIndex, lastTerm, term: this.term, vote: this.vote });
     this.handed = this.hardState();
+    if (holdsNewState) this.stateWrite = number;
     if (this.selfVoteDue) {
       this.selfVoteDue = false;
       this.selfVoteWrite = number;

@@ -26,7 +26,7 @@ interface Watermark {
  *  3. Log matching: an entry of one index and term is the same everywhere, and so is the one before it.
  *  4. State machine safety: what is committed at an index is committed there for ever, on every member.
  *  5. Leader completeness: a leader's log holds every entry known to be committed.
- *  6. Term, commit and applied never fall while a member runs; a term never falls at all.
+ *  6. Commit and applied never fall while a member runs; a term that left a member is never taken back.
  *  7. Members that have applied the same index hold equal state.
  */
 export class ConsensusChecker {
@@ -36,13 +36,16 @@ export class ConsensusChecker {
   private readonly committed: (string | undefined)[] = [];
   private readonly digests = new Map<LogIndex, string>();
   private readonly running = new Map<ReplicaId, Watermark>();
-  private readonly terms = new Map<ReplicaId, Term>();
+  /** The highest term that ever left a member: no crash may take it back. */
+  private readonly promised = new Map<ReplicaId, number>();
   private committedTo = 0 as LogIndex;
   leaderChanges = 0;
 
   constructor(private readonly group: string) {}
 
   sent(message: RaftMessage): void {
+    if (!isPreVote(message))
+      this.promised.set(message.from, Math.max(message.term, this.promised.get(message.from) ?? 0));
     if (message.kind === 'voteResponse' && message.granted) this.voted(message.from, message.term, message.to);
     if (message.kind === 'voteRequest') this.voted(message.from, message.term, message.from);
     if (message.kind === 'appendRequest') this.replicated(message.prevIndex, message.prevTerm, message.entries);
@@ -85,7 +88,6 @@ export class ConsensusChecker {
     this.checkCommitted(raft);
     if (before?.applied !== raft.appliedIndex) this.checkDigest(raft, digest());
     this.running.set(raft.self, { term: raft.term, commit: raft.commitIndex, applied: raft.appliedIndex });
-    this.terms.set(raft.self, raft.term);
   }
 
   private checkLeader(raft: RaftCore): void {
@@ -110,10 +112,8 @@ export class ConsensusChecker {
   }
 
   private checkMonotonic(raft: RaftCore, before: Watermark | undefined): void {
-    const term = this.terms.get(raft.self);
-    must(term === undefined || raft.term >= term, () =>
-      this.say(`${raft.self}: term fell from ${term} to ${raft.term}`),
-    );
+    const promised = this.promised.get(raft.self) ?? 0;
+    must(raft.term >= promised, () => this.say(`${raft.self}: term fell to ${raft.term}, it had sent ${promised}`));
     must(raft.appliedIndex <= raft.commitIndex, () =>
       this.say(`${raft.self}: applied ${raft.appliedIndex} beyond commit ${raft.commitIndex}`),
     );
@@ -150,6 +150,10 @@ export class ConsensusChecker {
     return `${this.group}: ${what}`;
   }
 }
+
+/** A pre-vote speaks of a term that nobody has entered yet. */
+const isPreVote = (message: RaftMessage): boolean =>
+  message.kind === 'preVoteRequest' || message.kind === 'preVoteResponse';
 
 /** FNV-1a, 32 bits (Fowler, Noll and Vo): to tell contents apart, not to protect them. */
 export function hashOf(data: Uint8Array): number {

@@ -72,6 +72,11 @@ abstract class SimMachine {
     else this.crash();
   }
 
+  /** A crash that has not come yet will not come. */
+  disarm(): void {
+    this.armed = false;
+  }
+
   private maybeDie(): void {
     if (!this.armed) return;
     this.armed = false;

@@ -38,7 +38,10 @@ export class Nemesis {
   stop(): void {
     this.active = false;
     this.cluster.world.network.becomeReliable();
-    for (const machine of this.cluster.machines()) if (!machine.up) machine.restart();
+    for (const machine of this.cluster.machines()) {
+      machine.disarm();
+      if (!machine.up) machine.restart();
+    }
   }
 
   private after(meanMs: number, label: string, run: () => void): void {

@@ -24,6 +24,9 @@ export interface SimReport {
   readonly telling: boolean;
 }
 
+/** A run that has not told enough by the end of its fault phase goes on for at most this many times as long. */
+const faultPhaseFactorMax = 4;
+const acknowledgedMin = 100;
 const setUpMsMax = 60_000;
 const convergeMsMax = 60_000;
 
@@ -39,7 +42,10 @@ export function runSeed(seed: number, keyHash: KeyHash, trace: ((line: string) =
     const leadersBefore = cluster.leaderChanges;
     workload.start();
     nemesis.start();
-    cluster.world.runUntil(cluster.world.now + options.faultPhaseMs);
+    const { world } = cluster;
+    const enough = (): boolean => isTelling(cluster, workload, nemesis, leadersBefore);
+    world.runUntil(world.now + options.faultPhaseMs);
+    world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
     converge(cluster, workload);
     return report(cluster, workload, nemesis, options, null, leadersBefore);
@@ -114,6 +120,12 @@ function readBack(cluster: SimCluster, workload: Workload): void {
     throw new Violation(`final reads: ${waiting} unanswered, ${failures[0] ?? ''}`);
 }
 
+function isTelling(cluster: SimCluster, workload: Workload, nemesis: Nemesis, leadersBefore: number): boolean {
+  const { crashes, partitions } = nemesis.counts;
+  const changes = cluster.leaderChanges - leadersBefore;
+  return crashes > 0 && partitions > 0 && changes > 0 && workload.oracle.acknowledgedCount >= acknowledgedMin;
+}
+
 function report(
   cluster: SimCluster,
   workload: Workload,
@@ -140,6 +152,6 @@ function report(
     actorKills: counts.actorKills,
     threadKills: counts.threadKills,
     droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
-    telling: counts.crashes > 0 && counts.partitions > 0 && leaderChanges > 0 && acknowledged >= 100,
+    telling: isTelling(cluster, workload, nemesis, leadersBefore),
   };
 }
