@@ -12,15 +12,17 @@ export type Reply = Extract<Message, { readonly request: number; readonly failur
 
 /** `replaced`: the group does not serve this request any more, its caller must look for who does. */
 export type GroupOutcome =
-  | { readonly kind: 'answered'; readonly reply: Reply; readonly unansweredCount: number }
+  | { readonly kind: 'answered'; readonly reply: Reply; readonly unsureCount: number }
   | { readonly kind: 'replaced' }
-  | { readonly kind: 'failed'; readonly error: VectronError; readonly unansweredCount: number };
+  | { readonly kind: 'failed'; readonly error: VectronError; readonly unsureCount: number };
+
+/** `leader`: only it can answer. `leaderFirst`: every member can, the leader soonest. `any`: every member alike. */
+export type Ask = 'leader' | 'leaderFirst' | 'any';
 
 export interface GroupCall {
   /** Names the group, for who is believed to lead it. */
   readonly group: string;
-  /** `leader`: only it can answer. `any`: every member can. */
-  readonly ask: 'leader' | 'any';
+  readonly ask: Ask;
   readonly until: MonotonicMs;
   /** How long the first member asked has for its answer. */
   readonly attemptMs: number;
@@ -33,20 +35,31 @@ export interface GroupCall {
 }
 
 interface Pending {
-  readonly request: number;
   readonly call: GroupCall;
   /** Members asked in this round. */
   readonly asked: Set<string>;
   /** Members that once left this call unanswered. */
   readonly silent: Set<string>;
-  current: Address | null;
+  /** Attempts that nobody has answered. */
+  readonly open: Set<number>;
+  /** The attempt that is waited for. */
+  current: number;
   attemptMs: number;
   backoffMs: number;
-  /** Attempts that nobody has answered: what was asked may have been done. */
-  unansweredCount: number;
+  /** Attempts whose answer was that their outcome is unknown. */
+  unknownCount: number;
   lastFailure: VectronError | null;
   timer: Timer | null;
+  finished: boolean;
 }
+
+interface Attempt {
+  readonly entry: Pending;
+  readonly member: Address;
+}
+
+/** Attempts of which nobody knows whether they were or will be executed. */
+const unsureCount = (entry: Pending): number => entry.open.size + entry.unknownCount;
 
 const attemptMsMax = 4_000;
 /** Who was silent before is asked in passing: its late answer counts, and meanwhile another may have been elected. */
@@ -70,7 +83,8 @@ const retried: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  * pauses between rounds, all before the call's deadline. Owned by the gateway's actor.
  *
  *  1. done() is called exactly once for every call that was not cancelled, at the latest at `until`.
- *  2. All attempts of a call have one request number, so a late answer to an early attempt still counts.
+ *  2. Every attempt has its own request number and is remembered until the call ends, so a late answer still counts, and
+ *     one that comes twice counts once.
  *  3. A call succeeds only by an answer to one of its own attempts.
  *  4. It fails with a code whose class is `safe` only if every attempt was answered by a refusal.
  *
@@ -80,7 +94,7 @@ const retried: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  * arrive at a leader that was deposed and elected again. Idempotency keys (DESIGN D13) close it.
  */
 export class GroupCalls {
-  private readonly pending = new Map<number, Pending>();
+  private readonly attempts = new Map<number, Attempt>();
   private lastRequest = 0;
 
   constructor(
@@ -88,50 +102,43 @@ export class GroupCalls {
     readonly leaders: Leaders,
   ) {}
 
-  get size(): number {
-    return this.pending.size;
-  }
-
   nextRequest(): number {
     return ++this.lastRequest;
   }
 
-  start(call: GroupCall): number {
+  /** Returns how to cancel it: then nobody waits for its outcome any more. */
+  start(call: GroupCall): () => void {
     const entry: Pending = {
-      request: this.nextRequest(),
       call,
       asked: new Set(),
       silent: new Set(),
-      current: null,
+      open: new Set(),
+      current: 0,
       attemptMs: call.attemptMs,
       backoffMs: backoffFirstMs,
-      unansweredCount: 0,
+      unknownCount: 0,
       lastFailure: null,
       timer: null,
+      finished: false,
     };
-    this.pending.set(entry.request, entry);
     this.attempt(entry);
-    return entry.request;
+    return () => this.end(entry);
   }
 
-  /** Nobody waits for the outcome any more. */
-  cancel(request: number): void {
-    const entry = this.pending.get(request);
-    if (entry !== undefined) this.remove(entry);
-  }
-
-  /** False: nobody waits for this answer. */
-  receive(reply: Reply, from: Address): boolean {
+  /** Answers that nobody waits for are ignored. */
+  receive(reply: Reply, from: Address): void {
     this.leaders.heard(from);
-    const entry = this.pending.get(reply.request);
-    if (entry === undefined) return false;
-    if (reply.failure === null) {
-      if (entry.call.ask === 'leader') this.leaders.hint(entry.call.group, from);
-      this.finish(entry, { kind: 'answered', reply, unansweredCount: entry.unansweredCount });
-    } else if (entry.current !== null && addressText(entry.current) === addressText(from)) {
-      this.refused(entry, from, reply.failure);
+    const attempt = this.attempts.get(reply.request);
+    if (attempt === undefined) return;
+    const { entry, member } = attempt;
+    if (reply.failure !== null) {
+      this.attempts.delete(reply.request);
+      entry.open.delete(reply.request);
+      this.refused(entry, member, reply.failure, reply.request === entry.current);
+      return;
     }
-    return true;
+    if (entry.call.ask === 'leader') this.leaders.hint(entry.call.group, member);
+    this.finish(entry, { kind: 'answered', reply, unsureCount: unsureCount(entry) - 1 });
   }
 
   private attempt(entry: Pending): void {
@@ -151,10 +158,12 @@ export class GroupCalls {
       this.pause(entry, entry.backoffMs);
       return;
     }
-    entry.current = target;
+    const request = this.nextRequest();
+    entry.current = request;
     entry.asked.add(addressText(target));
-    entry.unansweredCount++;
-    this.scope.send(target, call.message(entry.request, Math.ceil(call.until - now)));
+    entry.open.add(request);
+    this.attempts.set(request, { entry, member: target });
+    this.scope.send(target, call.message(request, Math.ceil(call.until - now)));
     const silent = entry.silent.has(addressText(target));
     this.wait(entry, silent ? silentAttemptMs : entry.attemptMs, () => this.unanswered(entry, target));
   }
@@ -163,7 +172,7 @@ export class GroupCalls {
   private choose(entry: Pending, members: readonly Address[]): Address | null {
     const { now, random } = this.scope;
     const fresh = members.filter((member) => !entry.asked.has(addressText(member)));
-    if (entry.call.ask === 'leader') {
+    if (entry.call.ask !== 'any') {
       const leader = this.leaders.of(entry.call.group, now);
       const believed =
         leader === null ? undefined : fresh.find((member) => addressText(member) === addressText(leader));
@@ -178,41 +187,41 @@ export class GroupCalls {
   private unanswered(entry: Pending, member: Address): void {
     this.leaders.suspect(member, this.scope.now);
     entry.silent.add(addressText(member));
-    entry.current = null;
     entry.attemptMs = Math.min(entry.attemptMs * 1.5, attemptMsMax);
     this.attempt(entry);
   }
 
-  private refused(entry: Pending, from: Address, failure: Failure): void {
-    entry.unansweredCount--;
-    entry.current = null;
+  /** Only the attempt that is waited for decides what is done next. */
+  private refused(entry: Pending, from: Address, failure: Failure, isCurrent: boolean): void {
     const error = errorOf(failure);
+    if (isUnsure(error.code)) entry.unknownCount++;
+    if (!isCurrent) return;
     entry.lastFailure = error;
-    if (error.code === 'OUTCOME_UNKNOWN' || error.code === 'DEADLINE_EXCEEDED') entry.unansweredCount++;
-    if (error.code === 'RESOURCE_EXHAUSTED') {
-      this.overloaded(entry, from, error);
-      return;
-    }
-    if (!retried.has(error.code)) {
-      this.finish(entry, { kind: 'failed', error, unansweredCount: entry.unansweredCount });
-      return;
-    }
-    if (error.code === 'NOT_LEADER') this.redirect(entry, from, failure.leader);
-    if (error.code === 'STALE_SHARD' && entry.call.learn(failure)) entry.asked.delete(addressText(from));
+    if (error.code === 'RESOURCE_EXHAUSTED') this.overloaded(entry, from, error);
+    else if (!retried.has(error.code)) this.finish(entry, failed(entry, error));
+    else this.elsewhere(entry, from, failure);
+  }
+
+  private elsewhere(entry: Pending, from: Address, failure: Failure): void {
+    if (failure.code === 'NOT_LEADER') this.redirect(entry, from, failure.leader);
+    const learnt = failure.code === 'STALE_SHARD' && entry.call.learn(failure);
+    if (learnt) entry.asked.delete(addressText(from));
     this.attempt(entry);
   }
 
   private redirect(entry: Pending, from: Address, hint: string): void {
     this.leaders.deny(entry.call.group, from);
-    const named = entry.call.members()?.find((member) => namedBy(hint, member));
+    const named = entry.call.members()?.find((member) => member.node === hint);
     if (named !== undefined && addressText(named) !== addressText(from)) this.leaders.hint(entry.call.group, named);
   }
 
-  /** Nothing was done: the same member again after the time it asked for, if the deadline leaves it. */
+  /** Nothing was done: the same member again after the time it asks for, if it names one and the deadline leaves it. */
   private overloaded(entry: Pending, from: Address, error: VectronError): void {
-    const delayMs = Math.max(error.retryAfterMs ?? 0, entry.backoffMs);
-    if (this.scope.now + delayMs >= entry.call.until) {
-      this.finish(entry, { kind: 'failed', error, unansweredCount: entry.unansweredCount });
+    const { retryAfterMs } = error;
+    const delayMs = Math.max(retryAfterMs ?? 0, entry.backoffMs);
+    const isHopeless = retryAfterMs === undefined || this.scope.now + delayMs >= entry.call.until;
+    if (isHopeless && unsureCount(entry) === 0) {
+      this.finish(entry, failed(entry, error));
       return;
     }
     entry.asked.delete(addressText(from));
@@ -222,7 +231,7 @@ export class GroupCalls {
   private pause(entry: Pending, delayMs: number): void {
     entry.backoffMs = Math.min(entry.backoffMs * 2, backoffMsMax);
     entry.asked.clear();
-    entry.current = null;
+    entry.current = 0;
     this.wait(entry, delayMs * (1 + 0.2 * this.scope.random.float()), () => this.attempt(entry));
   }
 
@@ -233,31 +242,39 @@ export class GroupCalls {
   }
 
   private expire(entry: Pending): void {
-    const { lastFailure, unansweredCount } = entry;
-    const error =
-      unansweredCount === 0 && lastFailure !== null
-        ? new VectronError('UNAVAILABLE', `no leader before the deadline: ${lastFailure.message}`, {
-            retryAfterMs: 100,
-          })
-        : new VectronError('DEADLINE_EXCEEDED', `${entry.call.group} did not answer before the deadline`);
-    this.finish(entry, { kind: 'failed', error, unansweredCount });
+    const { lastFailure, call } = entry;
+    if (unsureCount(entry) > 0 || lastFailure === null) {
+      const message = `${call.group} did not answer before the deadline`;
+      this.finish(entry, failed(entry, new VectronError('DEADLINE_EXCEEDED', message)));
+      return;
+    }
+    const code = lastFailure.code === 'RESOURCE_EXHAUSTED' ? lastFailure.code : 'UNAVAILABLE';
+    const message = `${call.group} could not serve before the deadline: ${lastFailure.message}`;
+    const retryAfterMs = lastFailure.retryAfterMs ?? backoffMsMax;
+    this.finish(entry, failed(entry, new VectronError(code, message, { retryAfterMs })));
   }
 
   private finish(entry: Pending, outcome: GroupOutcome): void {
-    assert(this.pending.get(entry.request) === entry, 'a call finished twice');
-    this.remove(entry);
+    assert(!entry.finished, 'a call finished twice');
+    this.end(entry);
     entry.call.done(outcome);
   }
 
-  private remove(entry: Pending): void {
+  private end(entry: Pending): void {
+    entry.finished = true;
     if (entry.timer !== null) this.scope.cancel(entry.timer);
-    this.pending.delete(entry.request);
+    for (const request of entry.open) this.attempts.delete(request);
+    entry.open.clear();
   }
 }
 
-/** A NOT_LEADER answer may name the leader by node, by actor, or by both. */
-const namedBy = (hint: string, member: Address): boolean =>
-  hint !== '' && (hint === member.node || hint === member.actor || hint === addressText(member));
+const isUnsure = (code: ErrorCode): boolean => errorCatalogue[code].retry === 'unsure';
+
+const failed = (entry: Pending, error: VectronError): GroupOutcome => ({
+  kind: 'failed',
+  error,
+  unsureCount: unsureCount(entry),
+});
 
 export function errorOf(failure: Failure): VectronError {
   const code: ErrorCode = failure.code in errorCatalogue ? (failure.code as ErrorCode) : 'INTERNAL';

@@ -1,7 +1,7 @@
 import { VectronError } from '../base/errors';
 import { type ClusterId, type NodeName, workerId } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
-import { type Address, addressText, at, placementActor } from '../protocol/envelope';
+import { type Address, at, placementActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { ShardRecord } from '../protocol/records';
 import type { GroupCalls, GroupOutcome } from './group-calls';
@@ -36,6 +36,7 @@ export class PlacementLink {
   private watchRequest = 0;
   private watchPending = false;
   private timer: Timer | null = null;
+  private lastRefusal = '';
   private sharing = new Set<Waiter>();
   private queued = new Set<Waiter>();
 
@@ -61,7 +62,8 @@ export class PlacementLink {
       timer: this.scope.after(waitMs, () => {
         this.sharing.delete(waiter);
         this.queued.delete(waiter);
-        then(new VectronError('UNAVAILABLE', 'the placement driver does not answer', { retryAfterMs: 500 }));
+        const why = `the placement driver does not answer${this.lastRefusal}`;
+        then(new VectronError('UNAVAILABLE', why, { retryAfterMs: 500 }));
       }),
     };
     this.queued.add(waiter);
@@ -85,7 +87,9 @@ export class PlacementLink {
   receive(event: MessageOf<'pd.watchEvent'>, from: Address): void {
     const answered = this.watchPending && event.request === this.watchRequest;
     if (event.failure !== null) {
-      if (answered) this.retry(event.failure.leader);
+      if (!answered) return;
+      this.lastRefusal = `: ${event.failure.message}`;
+      this.retry(event.failure.leader);
       return;
     }
     if (event.change.cluster !== this.cluster) return;
@@ -114,9 +118,7 @@ export class PlacementLink {
 
   /** The node asked does not lead, or does not answer. */
   private retry(hint: string): void {
-    const named = this.nodes.findIndex(
-      (node) => hint !== '' && (node.node === hint || node.actor === hint || addressText(node) === hint),
-    );
+    const named = this.nodes.findIndex(({ node }) => node === hint);
     const redirected = named >= 0 && named !== this.node;
     this.node = redirected ? named : (this.node + 1) % this.nodes.length;
     this.schedule(redirected ? 0 : retryMs, () => this.watch());
@@ -124,6 +126,7 @@ export class PlacementLink {
 
   private settle(): void {
     this.watchPending = false;
+    this.lastRefusal = '';
     const waiters = [...this.sharing];
     this.sharing.clear();
     this.schedule(renewMs, () => this.watch());

@@ -47,7 +47,7 @@ function isOurOwn(
   return (
     outcome.kind === 'failed' &&
     outcome.error.code === 'ALREADY_EXISTS' &&
-    outcome.unansweredCount > 0 &&
+    outcome.unsureCount > 0 &&
     collection !== undefined &&
     collection.dimension === call.dimension &&
     collection.metric === call.metric &&
@@ -70,7 +70,7 @@ export function deleteCollection(
   const message = (request: number) => ({ kind: 'pd.deleteCollection' as const, request, name });
   core.placement.ask(until, message, (outcome) =>
     awaitRevision(core, until, outcome, (error) => {
-      const gone = error?.code === 'NOT_FOUND' && outcome.kind === 'failed' && outcome.unansweredCount > 0;
+      const gone = error?.code === 'NOT_FOUND' && outcome.kind === 'failed' && outcome.unsureCount > 0;
       if (error === null || gone) done({ ok: true, answer: null });
       else done({ ok: false, error });
     }),

@@ -1,13 +1,13 @@
 import { VectronError } from '../../base/errors';
 import type { ShardId } from '../../base/ids';
 import type { MonotonicMs } from '../../base/time';
-import type { Failure } from '../../protocol/data-messages';
+import type { Failure, ReadLevel } from '../../protocol/data-messages';
 import type { Address } from '../../protocol/envelope';
 import type { Epoch } from '../../protocol/ids';
 import type { KeyHash } from '../../protocol/key-hash';
 import type { Message } from '../../protocol/messages';
 import type { CollectionRecord, ShardRecord } from '../../protocol/records';
-import type { GroupCalls, GroupOutcome } from '../group-calls';
+import type { Ask, GroupCalls, GroupOutcome } from '../group-calls';
 import { type PlacementLink, shardGroup } from '../placement-link';
 import { memberAddress, type RoutingTable } from '../routing-table';
 import type { Scope } from '../scope';
@@ -30,15 +30,15 @@ export interface RequestHeader {
 
 export interface ShardAsk {
   readonly shard: ShardRecord;
-  readonly ask: 'leader' | 'any';
+  readonly ask: Ask;
   readonly until: MonotonicMs;
   readonly attemptMs: number;
   message(header: RequestHeader): Message;
   done(outcome: GroupOutcome): void;
 }
 
-/** Asks a shard until its range or the shard itself is no longer what it was. Returns the number to cancel it by. */
-export function askShard(core: Core, ask: ShardAsk): number {
+/** Asks a shard until its range or the shard itself is no longer what it was. Returns how to cancel it. */
+export function askShard(core: Core, ask: ShardAsk): () => void {
   const { table, placement } = core;
   const { id, epoch } = ask.shard;
   const current = (): ShardRecord | null => {
@@ -66,13 +66,8 @@ const holeMs = 50;
 const ignore = (): void => undefined;
 
 /** One member and nobody else: for looking at a replica where it stands. */
-export function askMember(
-  core: Core,
-  shard: ShardRecord,
-  member: Address,
-  ask: Omit<ShardAsk, 'shard' | 'ask'>,
-): number {
-  return core.calls.start({
+export function askMember(core: Core, shard: ShardRecord, member: Address, ask: Omit<ShardAsk, 'shard' | 'ask'>): void {
+  core.calls.start({
     group: shardGroup(shard),
     ask: 'any',
     until: ask.until,
@@ -128,3 +123,7 @@ export function findShards(
   core.placement.refresh(refreshMs, ignore);
   core.scope.after(Math.min(holeMs, left), () => findShards(core, collection, until, then));
 }
+
+/** Whom a read of this level asks. */
+export const askOf = (level: ReadLevel): Ask =>
+  level === 'leader' ? 'leader' : level === 'linearizable' ? 'leaderFirst' : 'any';

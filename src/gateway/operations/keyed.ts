@@ -2,7 +2,7 @@ import { VectronError } from '../../base/errors';
 import type { MonotonicMs } from '../../base/time';
 import type { Message } from '../../protocol/messages';
 import type { CollectionRecord, ShardRecord } from '../../protocol/records';
-import type { GroupOutcome, Reply } from '../group-calls';
+import type { Ask, GroupOutcome, Reply } from '../group-calls';
 import { shardOfHash } from '../routing-table';
 import { askShard, type Core, findShards, type RequestHeader, refreshMs } from './core';
 
@@ -10,7 +10,7 @@ import { askShard, type Core, findShards, type RequestHeader, refreshMs } from '
 export interface KeyedWork {
   readonly collection: CollectionRecord;
   readonly count: number;
-  readonly ask: 'leader' | 'any';
+  readonly ask: Ask;
   readonly until: MonotonicMs;
   readonly attemptMs: number;
   idOf(position: number): string;

@@ -8,7 +8,7 @@ import type { StoredPoint } from '../../protocol/data-messages';
 import type { CollectionRecord } from '../../protocol/records';
 import { type AnswerOf, type CallOf, type Done, WriteFailedError } from '../calls';
 import type { Reply } from '../group-calls';
-import { type Core, findCollection } from './core';
+import { askOf, type Core, findCollection } from './core';
 import { type KeyedResult, runKeyed } from './keyed';
 
 const writeAttemptMs = 750;
@@ -84,7 +84,7 @@ export function get(core: Core, call: CallOf<'get'>, until: MonotonicMs, done: D
     runKeyed(core, {
       collection,
       count: call.ids.length,
-      ask: call.level === 'eventual' ? 'any' : 'leader',
+      ask: askOf(call.level),
       until,
       attemptMs: readAttemptMs,
       idOf: (i) => call.ids[i] as string,

@@ -6,7 +6,7 @@ import type { CollectionRecord, ShardRecord } from '../../protocol/records';
 import { mergeTopK } from '../../vector/top-k';
 import type { CallOf, Done, SearchAnswer, ShardSearchStats } from '../calls';
 import type { GroupOutcome } from '../group-calls';
-import { askShard, type Core, findCollection, findShards, refreshMs } from './core';
+import { askOf, askShard, type Core, findCollection, findShards, refreshMs } from './core';
 import { answerSizeError, vectorError } from './points';
 
 const attemptMs = 1_000;
@@ -25,7 +25,7 @@ export function search(core: Core, call: CallOf<'search'>, until: MonotonicMs, d
 
 class SearchOperation {
   private shards: readonly ShardRecord[] = [];
-  private requests: number[] = [];
+  private cancels: (() => void)[] = [];
   private round = 0;
   private outstanding = 0;
   private lists: (readonly Hit[])[] = [];
@@ -50,18 +50,18 @@ class SearchOperation {
       this.error = null;
       this.outstanding = shards.length;
       const round = ++this.round;
-      this.requests = [];
+      this.cancels = [];
       for (const shard of shards) {
-        if (round === this.round) this.requests.push(this.ask(shard, round));
+        if (round === this.round) this.cancels.push(this.ask(shard, round));
       }
     });
   }
 
-  private ask(shard: ShardRecord, round: number): number {
+  private ask(shard: ShardRecord, round: number): () => void {
     const { vector, k, ef, exact, level, includeVector, includePayload } = this.call;
     return askShard(this.core, {
       shard,
-      ask: level === 'eventual' ? 'any' : 'leader',
+      ask: askOf(level),
       until: this.until,
       attemptMs,
       message: (header) => ({
@@ -127,6 +127,6 @@ class SearchOperation {
   /** What is still under way counts no more. */
   private stop(): void {
     this.round++;
-    for (const request of this.requests) this.core.calls.cancel(request);
+    for (const cancel of this.cancels) cancel();
   }
 }

@@ -1,0 +1,363 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { VectronError } from '../../src/base/errors';
+import { Prng } from '../../src/base/prng';
+import { type CallOf, type Outcome, WriteFailedError } from '../../src/gateway/calls';
+import { inRange } from '../../src/protocol/key-hash';
+import { failure } from '../../src/runtime/refusal';
+import { FakeCluster, type FakeShard, pointsOf, rank, testHash, vector } from './fake-cluster';
+
+let cluster: FakeCluster;
+let shards: FakeShard[];
+const ids = Array.from({ length: 40 }, (_, i) => `id-${i}`);
+const upsert = (...names: string[]): CallOf<'upsert'> => ({
+  kind: 'upsert',
+  collection: 'things',
+  points: pointsOf(...names),
+});
+const get = (names: string[], level: CallOf<'get'>['level'] = 'linearizable'): CallOf<'get'> => ({
+  kind: 'get',
+  collection: 'things',
+  ids: names,
+  level,
+});
+const search = (fields: Partial<CallOf<'search'>> = {}): CallOf<'search'> => ({
+  kind: 'search',
+  collection: 'things',
+  vector: vector(1, 0),
+  k: 10,
+  ef: 0,
+  exact: false,
+  level: 'leader',
+  includeVector: true,
+  includePayload: true,
+  allowPartial: false,
+  ...fields,
+});
+const errorOf = (outcome: Outcome<unknown>): VectronError => {
+  if (outcome.ok) throw new Error('the call did not fail');
+  return outcome.error;
+};
+const shardOf = (id: string): FakeShard =>
+  shards.find(({ record }) => inRange(record.range, testHash(id))) as FakeShard;
+
+beforeEach(() => {
+  cluster = new FakeCluster();
+  shards = cluster.addCollection('things', 4);
+});
+
+describe('points', () => {
+  test('are written to the shard their id hashes to, read back in order, and deleted once', () => {
+    expect(cluster.answer(upsert(...ids))).toEqual({ count: 40 });
+    for (const id of ids) expect(shardOf(id).points.has(id)).toBe(true);
+    expect(shards.reduce((sum, shard) => sum + shard.points.size, 0)).toBe(40);
+    const { points } = cluster.answer(get(['id-7', 'none', 'id-3']));
+    expect(points.map(({ id }) => id)).toEqual(['id-7', 'id-3']);
+    expect(cluster.answer({ kind: 'delete', collection: 'things', ids: ['id-7', 'none'] })).toEqual({ count: 1 });
+    expect(cluster.answer(get(['id-7'])).points).toEqual([]);
+  });
+
+  test('travel in parts of about a mebibyte', () => {
+    const payload = new Uint8Array(300_000);
+    const points = pointsOf(...ids).map((point) => ({ ...point, payload }));
+    expect(cluster.answer({ kind: 'upsert', collection: 'things', points })).toEqual({ count: 40 });
+    for (const { message } of cluster.sentOf('data.write')) {
+      expect(message.operation.kind === 'upsert' && message.operation.points.length).toBeLessThanOrEqual(3);
+    }
+  });
+
+  test.each([
+    ['a wrong dimension', 'dot' as const, vector(1, 2, 3)],
+    ['no direction under cosine', 'cosine' as const, vector(0, 0)],
+  ])('%s is refused by name, and nothing is sent', (_what, metric, wrong) => {
+    cluster.addCollection('strict', 2, { metric });
+    const [first, second] = pointsOf('a', 'b');
+    const points = [first, { ...second, vector: wrong }] as CallOf<'upsert'>['points'];
+    const error = errorOf(cluster.outcome({ kind: 'upsert', collection: 'strict', points }));
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'points[1].vector' });
+    const query = errorOf(cluster.outcome(search({ collection: 'strict', vector: wrong })));
+    expect(query).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'vector' });
+    expect(cluster.sentOf('data.write').length + cluster.sentOf('data.search').length).toBe(0);
+  });
+
+  test('an answer that would not fit is refused before it is made', () => {
+    cluster.addCollection('wide', 1, { dimension: 65_536 });
+    const many = Array.from({ length: 129 }, (_, i) => `w${i}`);
+    const error = errorOf(cluster.outcome({ ...get(many), collection: 'wide' }));
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'ids' });
+  });
+});
+
+describe('search', () => {
+  test.each([1, 2, 3, 4, 5])('the global best equal those of one list (seed %i)', (seed) => {
+    const random = new Prng(seed);
+    const few = Math.floor(random.between(1, 30));
+    const points = Array.from({ length: 200 }, (_, i) => ({
+      id: `p${i}`,
+      // Coarse numbers, so that ties occur.
+      vector: vector(random.between(0, few), random.between(0, few)),
+      payload: new Uint8Array(0),
+    }));
+    cluster.answer({ kind: 'upsert', collection: 'things', points });
+    for (const k of [1, 7, 200, 500]) {
+      const query = vector(random.between(-3, 3), random.between(-3, 3));
+      const { hits, partial, shardsTotal } = cluster.answer(search({ k, vector: query }));
+      expect(hits.map(({ id, score }) => [id, score])).toEqual(
+        rank(points, query, k).map(({ id, score }) => [id, score]),
+      );
+      expect([partial, shardsTotal]).toEqual([false, 4]);
+    }
+  });
+
+  test('says what each shard did', () => {
+    cluster.answer(upsert(...ids));
+    const { shards: stats } = cluster.answer(search());
+    expect(stats.map(({ shard }) => shard).sort()).toEqual(shards.map(({ record }) => record.id).sort());
+    expect(stats.reduce((sum, { distances }) => sum + distances, 0)).toBe(40);
+  });
+
+  test('with a silent shard: DEADLINE_EXCEEDED, or a partial answer that says so', () => {
+    cluster.answer(upsert(...ids));
+    const silent = shards[2]?.record.id;
+    cluster.loses = (message) => message.kind === 'data.search' && message.shard === silent;
+    const before = cluster.nowMs;
+    expect(errorOf(cluster.outcome(search(), 700)).code).toBe('DEADLINE_EXCEEDED');
+    expect(cluster.nowMs - before).toBeCloseTo(700, 0);
+    const answer = cluster.answer(search({ allowPartial: true, k: 40 }), 700);
+    expect(answer).toMatchObject({ partial: true, shardsTotal: 4 });
+    expect(answer.shards.length).toBe(3);
+    expect(answer.hits.length).toBe(40 - (shards[2]?.points.size ?? 0));
+  });
+
+  test('a partial answer of no shard at all is an error', () => {
+    cluster.answer(upsert('a'));
+    cluster.loses = (message) => message.kind === 'data.search';
+    expect(errorOf(cluster.outcome(search({ allowPartial: true }), 300)).code).toBe('DEADLINE_EXCEEDED');
+  });
+
+  test('eventual reads need no leader, and the others wait for one', () => {
+    cluster.answer(upsert(...ids));
+    for (const shard of shards) shard.leader = null;
+    expect(cluster.answer(search({ level: 'eventual', k: 40 })).hits.length).toBe(40);
+    const error = errorOf(cluster.outcome(search({ level: 'leader' }), 1_000));
+    // Every attempt was refused, so this is known to have had no effect.
+    expect(error).toMatchObject({ code: 'UNAVAILABLE', retry: 'safe' });
+  });
+});
+
+describe('leaders', () => {
+  test('a hint is followed at once', () => {
+    for (const shard of shards) shard.leader = 2;
+    const before = cluster.nowMs;
+    cluster.answer(upsert(...ids));
+    expect(cluster.nowMs - before).toBeLessThan(20);
+    // Now they are known: one message a shard.
+    cluster.sent.length = 0;
+    cluster.answer(upsert(...ids));
+    expect(cluster.sentOf('data.write').length).toBe(4);
+  });
+
+  test('a reader that follows does not become the believed leader', () => {
+    cluster.answer(upsert(...ids));
+    for (const shard of shards) shard.leader = 1;
+    cluster.answer(get(ids));
+    cluster.sent.length = 0;
+    cluster.answer(upsert(...ids));
+    expect(cluster.sentOf('data.write').length).toBeGreaterThan(4);
+    cluster.sent.length = 0;
+    cluster.answer(get(ids));
+    cluster.answer(upsert(...ids));
+    expect(cluster.sentOf('data.write').length).toBe(4);
+  });
+
+  test('a dead leader is given up, and its successor found', () => {
+    cluster.answer(upsert(...ids));
+    cluster.down.add(shards[0]?.record.members[0]?.node as never);
+    // The followers go on naming the dead one until they elect.
+    cluster.schedule(1_800, () => {
+      for (const shard of shards) shard.leader = 1;
+    });
+    const before = cluster.nowMs;
+    expect(cluster.answer(upsert(...ids), 10_000)).toEqual({ count: 40 });
+    expect(cluster.nowMs - before).toBeLessThan(2_600);
+  });
+
+  test('a lost answer is asked for again, and the count is true', () => {
+    let lost = 0;
+    cluster.loses = (message) => message.kind === 'data.written' && lost++ < 4;
+    expect(cluster.answer(upsert(...ids))).toEqual({ count: 40 });
+    expect(lost).toBeGreaterThan(4);
+  });
+
+  test('an answer that comes after its attempt was given up still counts', () => {
+    cluster.answer(upsert('a'));
+    const delayed = { done: false };
+    cluster.loses = (message, to) => {
+      if (message.kind !== 'data.written' || delayed.done) return message.kind === 'data.write' && delayed.done;
+      delayed.done = true;
+      cluster.deliver(to, message, 1_500);
+      return true;
+    };
+    const before = cluster.nowMs;
+    expect(cluster.answer(upsert('a'))).toEqual({ count: 1 });
+    expect(cluster.nowMs - before).toBeGreaterThanOrEqual(1_500);
+    expect(cluster.nowMs - before).toBeLessThan(1_510);
+  });
+
+  test('no answer and no leader: unknown, not safe', () => {
+    cluster.answer(upsert('a'));
+    cluster.loses = (message) => message.kind === 'data.written';
+    const error = errorOf(cluster.outcome(upsert('a'), 2_000));
+    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', retry: 'unsure' });
+  });
+
+  test('a refusal delivered twice does not make an unanswered attempt look refused', () => {
+    cluster.answer(upsert('a'));
+    const shard = shardOf('a');
+    let asked = 0;
+    cluster.loses = (message, to) => {
+      // The leader's own attempt is applied and its answer lost; every refusal comes twice.
+      if (message.kind !== 'data.written') return false;
+      asked++;
+      if (message.failure === null) return true;
+      cluster.deliver(to, message, 2);
+      return false;
+    };
+    cluster.schedule(100, () => {
+      shard.leader = null;
+    });
+    expect(errorOf(cluster.outcome(upsert('a'), 3_000)).code).toBe('DEADLINE_EXCEEDED');
+    expect(asked).toBeGreaterThan(3);
+  });
+});
+
+describe('epochs', () => {
+  test('changed members are learnt from the shard that says so', () => {
+    cluster.answer(upsert(...ids));
+    for (const shard of shards) shard.record = { ...shard.record, epoch: { version: 1, confVersion: 7 } };
+    cluster.loses = (message) => message.kind === 'pd.watch';
+    const before = cluster.nowMs;
+    expect(cluster.answer(upsert(...ids))).toEqual({ count: 40 });
+    expect(cluster.nowMs - before).toBeLessThan(20);
+  });
+
+  test('a split moves a write to the children, and a search asks them', () => {
+    cluster.answer(upsert(...ids));
+    cluster.split(shards[1] as FakeShard);
+    expect(cluster.answer(upsert(...ids))).toEqual({ count: 40 });
+    const answer = cluster.answer(search({ k: 100 }));
+    expect(answer.hits.length).toBe(40);
+    expect(answer.shardsTotal).toBe(5);
+    cluster.split(shards[2] as FakeShard);
+    expect(cluster.answer(search({ k: 100 }))).toMatchObject({ shardsTotal: 6 });
+    expect(cluster.answer(get(ids)).points.length).toBe(40);
+  });
+
+  test('a collection that is deleted under a write is NOT_FOUND', () => {
+    cluster.answer(upsert(...ids));
+    for (const shard of shards) cluster.shards.delete(shard.record.id);
+    cluster.collections.delete('things');
+    cluster.revision++;
+    const error = errorOf(cluster.outcome(upsert(...ids)));
+    expect(error).toMatchObject({ code: 'NOT_FOUND', field: 'collection' });
+  });
+});
+
+describe('overload', () => {
+  test('waits as long as it is told to, then succeeds', () => {
+    cluster.answer(upsert(...ids));
+    let refusals = 2;
+    cluster.refuses = (message) =>
+      message.kind === 'data.write' && message.shard === shards[0]?.record.id && refusals-- > 0
+        ? failure('RESOURCE_EXHAUSTED', 'full', 200)
+        : null;
+    const before = cluster.nowMs;
+    expect(cluster.answer(upsert(...ids))).toEqual({ count: 40 });
+    expect(cluster.nowMs - before).toBeGreaterThanOrEqual(400);
+    expect(cluster.nowMs - before).toBeLessThan(520);
+  });
+
+  test('is passed on at once, with its hint, when the deadline leaves no time to wait', () => {
+    cluster.answer(upsert('a'));
+    cluster.refuses = (message) => (message.kind === 'data.write' ? failure('RESOURCE_EXHAUSTED', 'full', 900) : null);
+    const before = cluster.nowMs;
+    const error = errorOf(cluster.outcome(upsert('a'), 800));
+    expect(error).toMatchObject({ code: 'RESOURCE_EXHAUSTED', retryAfterMs: 900 });
+    expect(cluster.nowMs - before).toBeLessThan(10);
+  });
+
+  test('too many calls or bytes under way are refused at once', () => {
+    cluster = new FakeCluster(1, { callsMax: 2, callBytesMax: 100 });
+    cluster.addCollection('things', 1);
+    cluster.loses = (message) => message.kind === 'data.search' || message.kind === 'data.write';
+    const codes: string[] = [];
+    const note = (outcome: Outcome<unknown>): void => void codes.push(outcome.ok ? 'ok' : outcome.error.code);
+    cluster.submit(search(), 1_000, note);
+    cluster.submit(upsert(...ids), 1_000, note);
+    cluster.runUntil(10);
+    expect(codes).toEqual(['RESOURCE_EXHAUSTED']);
+    cluster.submit(search(), 1_000, note);
+    cluster.submit(search(), 1_000, note);
+    cluster.runUntil(20);
+    expect(codes).toEqual(['RESOURCE_EXHAUSTED', 'RESOURCE_EXHAUSTED']);
+    cluster.runUntil(2_000);
+    expect(codes.slice(2)).toEqual(['DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED']);
+    cluster.loses = () => false;
+    expect(cluster.answer(search()).hits).toEqual([]);
+  });
+});
+
+describe('deadlines', () => {
+  test('a write that one shard leaves unanswered says exactly which points failed', () => {
+    cluster.answer(upsert(...ids));
+    const silent = shards[3] as FakeShard;
+    cluster.loses = (message) => message.kind === 'data.write' && message.shard === silent.record.id;
+    const error = errorOf(cluster.outcome(upsert(...ids), 900));
+    expect(error).toBeInstanceOf(WriteFailedError);
+    const expected = ids.map((_, i) => i).filter((i) => shardOf(ids[i] as string) === silent);
+    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', failed: expected, acknowledged: 40 - expected.length });
+  });
+
+  test('are told to the shards as what is left', () => {
+    cluster.answer(upsert('a'), 777);
+    const [first] = cluster.sentOf('data.write');
+    expect(first?.message.timeoutMs).toBeGreaterThan(700);
+    expect(first?.message.timeoutMs).toBeLessThanOrEqual(777);
+  });
+
+  test('when the actor ends every call hears of it', () => {
+    cluster.answer(upsert('a'));
+    cluster.loses = () => true;
+    const codes: string[] = [];
+    cluster.submit(search(), 9_000, (outcome) => void codes.push(outcome.ok ? 'ok' : outcome.error.code));
+    cluster.runUntil(cluster.nowMs + 5);
+    cluster.host.stop('gateway', 'test');
+    expect(codes).toEqual(['UNAVAILABLE']);
+  });
+});
+
+describe('under random loss and changing leaders', () => {
+  test.each([11, 12, 13, 14])(
+    'each call has one outcome in time, and what was acknowledged is there (seed %i)',
+    (seed) => {
+      const random = new Prng(seed);
+      cluster = new FakeCluster(seed);
+      shards = cluster.addCollection('things', 3);
+      cluster.loses = () => random.chance(0.08);
+      const acknowledged = new Set<string>();
+      let count = 0;
+      for (let round = 0; round < 60; round++) {
+        const names = Array.from({ length: random.between(1, 6) }, (_, i) => `r${round}-${i}`);
+        if (random.chance(0.3)) for (const shard of shards) shard.leader = random.between(0, 2);
+        const outcome = cluster.outcome(upsert(...names), 4_000);
+        const failed = outcome.ok || !(outcome.error instanceof WriteFailedError) ? [] : outcome.error.failed;
+        if (!outcome.ok && failed.length === 0) continue;
+        count++;
+        for (const [i, name] of names.entries()) if (!failed.includes(i)) acknowledged.add(name);
+      }
+      cluster.loses = () => false;
+      expect(count).toBeGreaterThan(50);
+      const names = [...acknowledged];
+      expect(cluster.answer(get(names)).points.map(({ id }) => id)).toEqual(names);
+    },
+  );
+});
