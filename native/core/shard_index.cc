@@ -87,6 +87,8 @@ std::pair<const std::string_view, ShardIndex::Held>& ShardIndex::entryOf(std::st
   const auto found = held_.find(id);
   if (found != held_.end()) return *found;
   idTexts_.emplace_back(id);
+  // The text, its entry in the map and the map's bucket: about this much beyond the characters.
+  idBytes_ += id.size() + 128;
   return *held_.emplace(idTexts_.back(), Held{-1, -1}).first;
 }
 
@@ -102,7 +104,7 @@ void ShardIndex::put(std::string_view id, int64_t version, const float* vector, 
   const Change change(changes_);
   const int32_t before = held.offset;
   held = {version, live().append(prepared.data(), key, version)};
-  if (before >= 0) live().kill(before);
+  if (before >= 0) kill(before);
   else liveCount_++;
 }
 
@@ -110,13 +112,13 @@ void ShardIndex::remove(std::string_view id, int64_t version) {
   checkId(id);
   checkVersion(version);
   const std::lock_guard<std::mutex> lock(writing_);
-  Points& points = live();
+  live();
   Held& held = entryOf(id).second;
   if (held.version >= version) return;
   const Change change(changes_);
   if (held.offset >= 0) {
     liveCount_--;
-    points.kill(held.offset);
+    kill(held.offset);
   }
   held = {version, -1};
 }
@@ -136,12 +138,47 @@ void ShardIndex::makeRoom() {
   const uint64_t capacity = points_->capacity();
   const int64_t dead = points_->dead();
   if (points_->linked() == 0 && dead > std::max(liveCount_.load(), deadLeast)) return swap(compacted(capacity));
-  if (!points_->full()) return;
-  const uint64_t larger = std::min<uint64_t>(capacity * 2, INT32_MAX);
-  if (larger == capacity) throw Failure("RESOURCE_EXHAUSTED", "the index is full");
-  auto next = std::make_unique<Points>(options_, larger);
-  next->copyFrom(*points_);
-  swap(std::move(next));
+  if (points_->full()) swap(larger(*points_));
+}
+
+std::unique_ptr<Points> ShardIndex::larger(const Points& points) const {
+  const uint64_t capacity = std::min<uint64_t>(points.capacity() * 2, INT32_MAX);
+  if (capacity == points.capacity()) throw Failure("RESOURCE_EXHAUSTED", "the index is full");
+  auto next = std::make_unique<Points>(options_, capacity);
+  next->copyFrom(points);
+  return next;
+}
+
+void ShardIndex::kill(int32_t offset) {
+  points_->kill(offset);
+  if (offset < rebuild_.from) rebuild_.next->kill(rebuild_.moved[static_cast<size_t>(offset)]);
+}
+
+bool ShardIndex::wantsRebuild() const {
+  const int64_t dead = points_->dead();
+  return points_->linked() > 0 && dead > deadLeast && dead * 5 > static_cast<int64_t>(points_->count()) * 2;
+}
+
+/** Takes one point over into the graph that will replace this one. */
+void ShardIndex::rebuildOne() {
+  if (rebuild_.next == nullptr) {
+    const auto living = static_cast<uint64_t>(liveCount_.load());
+    rebuild_.next = std::make_unique<Points>(options_, std::max({capacityLeast, options_.capacity, living + living / 4}));
+  }
+  const int32_t point = rebuild_.from++;
+  rebuild_.moved.push_back(-1);
+  if (points_->isDead(point)) return;
+  if (rebuild_.next->full()) rebuild_.next = larger(*rebuild_.next);
+  rebuild_.moved.back() = rebuild_.next->append(points_->vector(point), points_->id(point), points_->version(point));
+  linker_.linkNext(*rebuild_.next);
+}
+
+void ShardIndex::finishRebuild() {
+  const Points& next = *rebuild_.next;
+  for (int32_t i = 0; i < next.count(); i++)
+    if (!next.isDead(i)) held_.find(next.id(i))->second.offset = i;
+  swap(std::move(rebuild_.next));
+  rebuild_ = Rebuild{};
 }
 
 std::unique_ptr<Points> ShardIndex::compacted(uint64_t capacity) {
@@ -164,6 +201,8 @@ void ShardIndex::destroy() {
   const std::lock_guard<std::mutex> lock(writing_);
   live();
   swap(nullptr);
+  rebuild_ = Rebuild{};
+  idBytes_ = 0;
   held_.clear();
   idTexts_.clear();
   liveCount_ = 0;
@@ -183,6 +222,7 @@ void ShardIndex::load(const std::string& path) {
   } catch (...) {
     held_.clear();
     idTexts_.clear();
+    idBytes_ = 0;
     liveCount_ = 0;
     throw;
   }
@@ -204,17 +244,19 @@ uint64_t ShardIndex::unlinked(const Points& points) const {
 uint64_t ShardIndex::link(uint64_t budgetMicros) {
   const auto until = Clock::now() + std::chrono::microseconds(std::min<uint64_t>(budgetMicros, budgetMicrosMost));
   const std::lock_guard<std::mutex> lock(writing_);
-  Points& points = live();
-  while (unlinked(points) > 0 && Clock::now() < until) linker_.linkNext(points);
-  return unlinked(points);
+  const Points& points = live();
+  while (unlinked(points) > 0 && Clock::now() < until) linker_.linkNext(*points_);
+  if (unlinked(points) > 0 || !(rebuild_.next || wantsRebuild())) return unlinked(points);
+  while (rebuild_.from < points.count() && Clock::now() < until) rebuildOne();
+  if (rebuild_.from < points.count()) return static_cast<uint64_t>(points.count() - rebuild_.from);
+  finishRebuild();
+  return 0;
 }
 
 Stats ShardIndex::stats() {
   const std::lock_guard<std::mutex> lock(writing_);
   const Points& points = live();
-  size_t bytes = points.bytes();
-  // An id's text, its entry in the map and the map's bucket: about this much beyond the characters.
-  for (const auto& text : idTexts_) bytes += text.capacity() + 96;
+  const size_t bytes = points.bytes() + (rebuild_.next ? rebuild_.next->bytes() : 0) + idBytes_;
   return {static_cast<double>(liveCount_.load()), static_cast<double>(unlinked(points)),
           static_cast<double>(points.dead()), static_cast<double>(bytes)};
 }

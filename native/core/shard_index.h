@@ -37,6 +37,9 @@ struct Stats {
  *  3. search() returns min(k, live) hits at least: what the walk and the tail lack, a scan finds.
  *  4. Every argument is checked before FAISS or a kernel sees it. Everything thrown is a Failure or std::bad_alloc.
  *
+ *  5. Once tombstones are two fifths of a graph, link() also builds a graph of the living beside it, in its slices, and
+ *     swaps it in when it has them all. Both are in memory meanwhile.
+ *
  * Order of locks: writing_ before swapping_.
  */
 class ShardIndex {
@@ -49,7 +52,7 @@ class ShardIndex {
   void remove(std::string_view id, int64_t version);
   /** -1 when the id was never seen. */
   int64_t versionOf(std::string_view id);
-  /** Links for about this long, one point at least; returns how many are left to do. */
+  /** Links for about this long; returns how many are left to do, those of a rebuild included. */
   uint64_t link(uint64_t budgetMicros);
   Hits search(const float* query, size_t length, uint32_t k, uint32_t ef);
   Hits exact(const float* query, size_t length, uint32_t k);
@@ -76,6 +79,11 @@ class ShardIndex {
   Points& live() const;
   void prepare(const char* field, const float* vector, size_t length, std::vector<float>& out) const;
   void makeRoom();
+  void kill(int32_t offset);
+  std::unique_ptr<Points> larger(const Points& points) const;
+  bool wantsRebuild() const;
+  void rebuildOne();
+  void finishRebuild();
   void swap(std::unique_ptr<Points> next);
   std::unique_ptr<Points> compacted(uint64_t capacity);
   bool wantsGraph(const Points& points) const;
@@ -95,7 +103,16 @@ class ShardIndex {
   /** Written under both locks; read under either. Null once destroyed. */
   std::unique_ptr<Points> points_;
   Linker linker_;
+  /** Under writing_. The graph of the living while it is being built; empty otherwise. */
+  struct Rebuild {
+    std::unique_ptr<Points> next;
+    /** Points from here on are not in `next` yet. */
+    int32_t from = 0;
+    /** For each offset before `from` the one in `next`, or -1. */
+    std::vector<int32_t> moved;
+  } rebuild_;
   std::deque<std::string> idTexts_;
+  size_t idBytes_ = 0;
   std::unordered_map<std::string_view, Held> held_;
   std::atomic<int64_t> liveCount_{0};
   /** Odd while a point changes, so that a search can tell whether one did while it ran. */

@@ -221,6 +221,39 @@ void testCompaction() {
   EXPECT(index.exact(query.data(), 8, 50).ids.size() == 50);
 }
 
+/** Updates without end: a new graph of the living replaces the old one, and nothing is lost on the way. */
+void testRebuild() {
+  Data data(13, 16);
+  ShardIndex index(optionsOf(16, Metric::euclidean, 200, 1200));
+  fillIndex(index, data, 0, 1000, 1);
+  while (index.link(1000) > 0) {
+  }
+  double most = 0;
+  for (int round = 2; round < 12; round++) {
+    for (int i = 0; i < 1000; i += 100) {
+      fillIndex(index, data, i, i + 90, round);
+      for (int gone = i; gone < i + 90; gone += 30) index.remove("p" + std::to_string(gone), round + 1);
+      index.link(500);
+      most = std::max(most, index.stats().tombstones);
+    }
+    while (index.link(500) > 0) {
+    }
+  }
+  EXPECT(most < 4000);
+  EXPECT(index.stats().tombstones < 1000);
+  EXPECT(index.stats().live == 970);
+  const Vector query = data.next();
+  const Hits all = index.exact(query.data(), 16, 2000);
+  EXPECT(std::set<std::string>(all.ids.begin(), all.ids.end()).size() == 970);
+  for (const std::string& id : all.ids) {
+    const int number = std::atoi(id.c_str() + 1);
+    EXPECT(index.versionOf(id) == (number % 100 < 90 ? 11 : 1));
+  }
+  bool graph = false;
+  EXPECT(recallOf(index, data, 10, 64, graph) >= 0.95);
+  EXPECT(graph);
+}
+
 /** The FAISS part of our file is a FAISS file: FAISS itself reads it and finds the neighbours. */
 void testFaissReadsOurFile(Metric metric) {
   Data data(5, 24);
@@ -344,6 +377,7 @@ int main() {
   testCodes();
   for (const Metric metric : {Metric::cosine, Metric::euclidean, Metric::dot}) testGraph(metric);
   testCompaction();
+  testRebuild();
   testFaissReadsOurFile(Metric::euclidean);
   testFaissReadsOurFile(Metric::dot);
   testArguments();
