@@ -1,7 +1,7 @@
 import { present } from '../base/assert';
 import { utf8 } from '../base/bytes';
 import { VectronError } from '../base/errors';
-import { type ClusterId, type NodeName, type ReplicaId, type Revision, shardId, type WorkerId } from '../base/ids';
+import { type ClusterId, type NodeName, type ReplicaId, shardId, type WorkerId } from '../base/ids';
 import type { PlacementOperation } from '../placement/commands';
 import { placementCommandCodec } from '../placement/commands';
 import { type PlacementMachine, type PlacementOutcome, placementReplicaIdMax } from '../placement/machine';
@@ -67,7 +67,6 @@ export class PlacementDriverActor implements Actor {
   private readonly watchers: Watchers;
   /** Null unless this node leads. */
   private soft: SoftState | null = null;
-  private digest: { readonly revision: Revision; readonly text: string } | null = null;
   /** Why this node has fallen silent, or null. */
   failedReason: string | null = null;
 
@@ -287,7 +286,6 @@ export class PlacementDriverActor implements Actor {
   /** Also from nodes that do not lead, for comparing them; then `failure` says that it may be old. */
   private statusReply(request: number): Message {
     const { revision } = this.machine;
-    if (this.digest?.revision !== revision) this.digest = { revision, text: this.machine.digest() };
     const { leader, term } = this.member;
     return {
       kind: 'pd.statusReply',
@@ -296,7 +294,7 @@ export class PlacementDriverActor implements Actor {
       leader,
       term,
       revision,
-      digest: this.digest.text,
+      digest: this.machine.digest(),
     };
   }
 

@@ -55,6 +55,7 @@ const rowsCodec = list(rowCodec, 10_000_000);
  */
 export class PlacementMachine {
   private readonly names = new Map<string, CollectionRecord>();
+  private digested: { readonly revision: Revision; readonly text: string } | null = null;
 
   private constructor(private readonly store: RowStore) {
     for (const row of store.tables.collection.values()) this.names.set(row.record.name, row.record);
@@ -94,8 +95,12 @@ export class PlacementMachine {
     return this.store.sorted();
   }
 
+  /** Equal for equal states. Computed once a revision, as nothing changes without one. */
   digest(): string {
-    return digestOf(this.serialise());
+    if (this.digested?.revision !== this.revision) {
+      this.digested = { revision: this.revision, text: digestOf(this.serialise()) };
+    }
+    return this.digested.text;
   }
 
   get cluster(): ClusterId {
