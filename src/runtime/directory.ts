@@ -15,8 +15,11 @@ export class Directory {
     return this.threads.get(name);
   }
 
-  added(name: string, thread: ThreadNumber): void {
+  /** Returns the other thread that had the name until now and has not been heard giving it away; null: none. */
+  added(name: string, thread: ThreadNumber): ThreadNumber | null {
+    const before = this.threads.get(name) ?? thread;
     this.threads.set(name, thread);
+    return before === thread ? null : before;
   }
 
   /** False: the name is another thread's by now, or nobody's. */

@@ -111,6 +111,32 @@ test('a peer that left takes its names with it, and watchers and listeners hear'
   expect(downs).toEqual(['exited']);
 });
 
+test('a watcher hears of the end even if the news of the successor comes first', async () => {
+  const main = hub(0);
+  const old = hub(1);
+  const fresh = hub(2);
+  old.host.spawn(
+    'a',
+    listener(() => undefined),
+  );
+  await until('the old one is known', () => main.directory.threadOf('a') === 1 && fresh.directory.threadOf('a') === 1);
+  const downs: string[] = [];
+  main.host.spawn('watcher', {
+    ...listener(() => undefined),
+    started: (context) => context.watch(at(node, 'a')),
+    signalled: (signal) => downs.push(signal.signal === 'down' ? signal.reason : ''),
+  });
+  settle(main);
+  fresh.host.spawn(
+    'a',
+    listener(() => undefined),
+  );
+  await until('the fresh one is known', () => main.directory.threadOf('a') === 2);
+  old.host.stop('a', 'stopped');
+  settle(main);
+  expect(downs).toEqual(['runs on another thread']);
+});
+
 test('malformed messages are counted and end nobody', async () => {
   const main = hub(0);
   main.host.spawn(

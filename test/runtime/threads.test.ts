@@ -1,6 +1,9 @@
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Prng } from '../../src/base/prng';
 import { lanes } from '../../src/protocol/envelope';
+import { DedicatedThread } from '../../src/runtime/node/dedicated-thread';
+import { Switchboard } from '../../src/runtime/node/switchboard';
 import { chatter, describeGossip } from './support/gossip';
 import { pause, TestMachine, until } from './support/machines';
 
@@ -90,6 +93,33 @@ describe('supervision', () => {
     expect((await m.runtime.pool.stats()).length).toBe(2);
     expect(m.problems).toEqual([]);
   }, 30_000);
+
+  test('a thread that cannot start says why', async () => {
+    const m = await machine('m', {});
+    const downs: string[] = [];
+    const thread = new DedicatedThread({
+      node: m.node,
+      name: 'broken',
+      entryFile: join(__dirname, 'support', 'broken-thread.js'),
+      workerData: null,
+      actors: [],
+      link: () => null,
+      silentMsMax: null,
+      hub: m.runtime.hub,
+      switchboard: new Switchboard(),
+      onDown: (what, reason) => downs.push(`${what}: ${reason}`),
+      onProblem: (what) => downs.push(what),
+    });
+    try {
+      await expect(thread.start(600)).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+        message: 'thread broken is not up: broken on purpose',
+      });
+      expect(downs.length).toBeGreaterThan(1);
+    } finally {
+      await thread.kill();
+    }
+  }, 20_000);
 
   test('killActor ends one actor', async () => {
     const m = await machine('m', { threads: 1 });

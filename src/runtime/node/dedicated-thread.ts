@@ -1,5 +1,6 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { assert } from '../../base/assert';
+import { VectronError } from '../../base/errors';
 import type { NodeName } from '../../base/ids';
 import { Prng } from '../../base/prng';
 import { Backoff, type BackoffOptions } from '../backoff';
@@ -52,7 +53,8 @@ export class DedicatedThread {
   private readonly heartbeats = heartbeatWords(1);
   private readonly reader = new HeartbeatReader(this.heartbeats, systemClock);
   private readonly timers = new Set<NodeJS.Timeout>();
-  private readonly waiters = new Set<() => void>();
+  private onFirstUp: () => void = () => undefined;
+  private lastReason = 'it did not start in time';
   private monitor: NodeJS.Timeout | null = null;
   private worker: Worker | null = null;
   private client: ThreadClient | null = null;
@@ -69,15 +71,25 @@ export class DedicatedThread {
     return this.thread;
   }
 
-  /** Resolves when the thread is up for the first time. */
-  start(): Promise<void> {
+  /** Resolves when the thread is up for the first time; UNAVAILABLE says why it is not. It keeps being restarted. */
+  start(deadlineMs = 30_000): Promise<void> {
     assert(this.worker === null && !this.closed, `thread ${this.options.name} was started already`);
     this.options.hub.events.on('gone', this.onGone);
     if (this.options.silentMsMax !== null) {
       this.monitor = setInterval(() => this.watchOver(), heartbeatIntervalMs);
     }
     this.spawn();
-    return new Promise((resolve) => this.waiters.add(resolve));
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.timers.delete(timer);
+        reject(new VectronError('UNAVAILABLE', `thread ${this.options.name} is not up: ${this.lastReason}`));
+      }, deadlineMs);
+      this.timers.add(timer);
+      this.onFirstUp = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   /** Asks the thread as it is now. */
@@ -159,8 +171,7 @@ export class DedicatedThread {
     this.options.switchboard.join(thread, client);
     this.options.onUp?.(client);
     for (const actor of this.options.actors) this.startActor(client, actor);
-    for (const resolve of this.waiters) resolve();
-    this.waiters.clear();
+    this.onFirstUp();
   }
 
   private exited(client: ThreadClient, reason: string): void {
@@ -172,6 +183,7 @@ export class DedicatedThread {
     if (thread !== null) this.options.switchboard.leave(thread, reason);
     if (this.closed) return;
     if (thread !== null && systemClock.now() - this.upSinceMs > steadyMs) this.backoff.reset();
+    this.lastReason = reason;
     this.options.onDown(`thread ${this.options.name}`, reason);
     this.later(this.backoff.nextDelayMs(), () => this.spawn());
   }

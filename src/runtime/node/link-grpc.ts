@@ -35,7 +35,7 @@ const service = {
   },
 } as const satisfies grpc.ServiceDefinition;
 
-const options = {
+const channelOptions = {
   'grpc.max_receive_message_length': 2 * frameBytesMax,
   'grpc.max_send_message_length': -1,
   // Retries are the link's own; a channel that waits on its own schedule would only delay them.
@@ -56,8 +56,8 @@ class GrpcConnection implements LinkConnection {
     readonly peer: NodeName,
     private readonly stream: Stream,
     private readonly options: GrpcLinkOptions,
+    /** Ends the stream. */
     private readonly onClosed: (reason: string) => void,
-    private readonly endStream: () => void,
   ) {
     this.beat = setInterval(() => this.keepAlive(), options.heartbeatMs);
     stream.on('drain', () => this.options.link.drained(this));
@@ -78,7 +78,6 @@ class GrpcConnection implements LinkConnection {
     this.closed = true;
     clearInterval(this.beat);
     this.options.link.detached(this);
-    this.endStream();
     this.onClosed(reason);
   }
 
@@ -89,86 +88,104 @@ class GrpcConnection implements LinkConnection {
   }
 }
 
+/** One attempt to reach a peer, and the stream it became. Ends once, for whatever reason. */
+class Dial {
+  private readonly client: grpc.Client;
+  private readonly stream: grpc.ClientDuplexStream<Uint8Array, Uint8Array>;
+  private readonly helloTimer: NodeJS.Timeout;
+  private connection: GrpcConnection | null = null;
+  private isOver = false;
+
+  constructor(
+    private readonly peer: NodeName,
+    private readonly address: string,
+    private readonly options: GrpcLinkOptions,
+    private readonly onConnected: () => void,
+    private readonly onOver: (error: VectronError) => void,
+  ) {
+    const { path, requestSerialize, responseDeserialize } = service.exchange;
+    const credentials = options.channelCredentials ?? grpc.credentials.createInsecure();
+    this.client = new grpc.Client(address, credentials, channelOptions);
+    this.stream = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    this.helloTimer = setTimeout(() => this.end(unavailable('no hello for 3 heartbeats')), 3 * options.heartbeatMs);
+    this.stream.on('data', (bytes: Uint8Array) => this.received(bytes));
+    this.stream.on('error', (error) => this.end(unavailable(error.message)));
+    this.stream.on('end', () => this.end(unavailable('stream ended')));
+    this.stream.write(encodeHello(options.node, options.cluster));
+  }
+
+  end(error: VectronError): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    clearTimeout(this.helloTimer);
+    this.connection?.close(error.message);
+    this.stream.cancel();
+    this.client.close();
+    this.onOver(error);
+  }
+
+  private received(bytes: Uint8Array): void {
+    if (this.isOver) return;
+    if (this.connection !== null) this.connection.received(bytes);
+    else this.greeted(bytes);
+  }
+
+  private greeted(bytes: Uint8Array): void {
+    clearTimeout(this.helloTimer);
+    try {
+      const peer = acceptHello(bytes, this.options.cluster);
+      if (peer !== this.peer) {
+        throw new VectronError('FAILED_PRECONDITION', `${this.address} is ${peer}, not ${this.peer}`);
+      }
+    } catch (error) {
+      this.end(asVectronError(error));
+      return;
+    }
+    this.onConnected();
+    this.connection = new GrpcConnection(this.peer, this.stream, this.options, (reason) =>
+      this.end(unavailable(reason)),
+    );
+  }
+}
+
 /** Keeps one stream to one address alive: dials, and dials again with back-off, until it is closed. */
 class Dialer {
-  private readonly backoff: Backoff;
-  private client: grpc.Client | null = null;
+  private readonly backoff = new Backoff({ firstMs: 50, delayMsMax: 2_000, jitter: 0.5 }, new Prng(randomSeed()));
   private retry: NodeJS.Timeout | null = null;
-  private connection: GrpcConnection | null = null;
+  private dial: Dial;
   private closed = false;
 
   constructor(
     private readonly peer: NodeName,
-    readonly address: string,
+    private readonly address: string,
     private readonly options: GrpcLinkOptions,
     private readonly onFailure: (peer: NodeName, error: VectronError) => void,
   ) {
-    this.backoff = new Backoff({ firstMs: 50, delayMsMax: 2_000, jitter: 0.5 }, new Prng(randomSeed()));
-    this.dial();
+    this.dial = this.begin();
   }
 
   close(): void {
     this.closed = true;
     if (this.retry !== null) clearTimeout(this.retry);
-    this.connection?.close('link closed');
-    this.client?.close();
+    this.dial.end(unavailable('link closed'));
   }
 
-  private dial(): void {
-    this.retry = null;
-    const credentials = this.options.channelCredentials ?? grpc.credentials.createInsecure();
-    const client = new grpc.Client(this.address, credentials, options);
-    this.client = client;
-    const { path, requestSerialize, responseDeserialize } = service.exchange;
-    const stream = client.makeBidiStreamRequest<Uint8Array, Uint8Array>(path, requestSerialize, responseDeserialize);
-    let isOver = false;
-    const over = (error: VectronError): void => {
-      if (isOver) return;
-      isOver = true;
-      clearTimeout(silence);
-      stream.cancel();
-      client.close();
-      const connection = this.connection;
-      this.connection = null;
-      connection?.close(error.message);
-      this.failed(error);
-    };
-    const silence = setTimeout(
-      () => over(new VectronError('UNAVAILABLE', 'no hello for 3 heartbeats')),
-      3 * this.options.heartbeatMs,
+  private begin(): Dial {
+    return new Dial(
+      this.peer,
+      this.address,
+      this.options,
+      () => this.backoff.reset(),
+      (error) => this.failed(error),
     );
-    stream.on('data', (bytes: Uint8Array) => {
-      if (isOver) return;
-      if (this.connection !== null) {
-        this.connection.received(bytes);
-        return;
-      }
-      clearTimeout(silence);
-      try {
-        this.connection = this.greeted(stream, bytes, over);
-      } catch (error) {
-        over(asVectronError(error));
-      }
-    });
-    stream.on('error', (error) => over(new VectronError('UNAVAILABLE', error.message, { cause: error })));
-    stream.on('end', () => over(new VectronError('UNAVAILABLE', 'stream ended')));
-    stream.write(encodeHello(this.options.node, this.options.cluster));
-  }
-
-  private greeted(stream: Stream, bytes: Uint8Array, over: (error: VectronError) => void): GrpcConnection {
-    const peer = acceptHello(bytes, this.options.cluster);
-    if (peer !== this.peer) {
-      throw new VectronError('FAILED_PRECONDITION', `${this.address} is ${peer}, not ${this.peer}`);
-    }
-    this.backoff.reset();
-    const closed = (reason: string): void => over(new VectronError('UNAVAILABLE', reason));
-    return new GrpcConnection(peer, stream, this.options, closed, () => undefined);
   }
 
   private failed(error: VectronError): void {
     if (this.closed) return;
     this.onFailure(this.peer, error);
-    this.retry = setTimeout(() => this.dial(), this.backoff.nextDelayMs());
+    this.retry = setTimeout(() => {
+      this.dial = this.begin();
+    }, this.backoff.nextDelayMs());
   }
 }
 
@@ -188,7 +205,7 @@ export class GrpcLinkTransport implements LinkTransport {
   /** Accepts streams at `host:port`; resolves to the address with the port it got. */
   async listen(address: string): Promise<string> {
     assert(this.server === null, 'the link listens already');
-    const server = new grpc.Server(options);
+    const server = new grpc.Server(channelOptions);
     this.server = server;
     server.addService(service, {
       exchange: (stream: grpc.ServerDuplexStream<Uint8Array, Uint8Array>) => this.serve(stream),
@@ -247,8 +264,9 @@ export class GrpcLinkTransport implements LinkTransport {
       stream.write(encodeHello(this.options.node, this.options.cluster));
       const closed = (): void => {
         this.accepted.delete(connection);
+        stream.end();
       };
-      const connection = new GrpcConnection(peer, stream, this.options, closed, () => stream.end());
+      const connection = new GrpcConnection(peer, stream, this.options, closed);
       this.accepted.add(connection);
       return connection;
     } catch (error) {
@@ -258,3 +276,5 @@ export class GrpcLinkTransport implements LinkTransport {
     }
   }
 }
+
+const unavailable = (why: string): VectronError => new VectronError('UNAVAILABLE', why);

@@ -1,6 +1,7 @@
 import { MessageChannel, type Worker } from 'node:worker_threads';
-import Piscina from 'piscina';
+import type Piscina from 'piscina';
 import { assert } from '../../base/assert';
+import { VectronError } from '../../base/errors';
 import type { NodeName } from '../../base/ids';
 import { Prng } from '../../base/prng';
 import { Backoff, type BackoffOptions } from '../backoff';
@@ -9,8 +10,9 @@ import { systemClock } from './clock';
 import { HeartbeatReader, heartbeatIntervalMs, heartbeatWords } from './heartbeat';
 import { randomSeed } from './random-seed';
 import type { Switchboard } from './switchboard';
+import { makeTaskPool } from './task-pool';
 import { ThreadClient, type ThreadStats } from './thread-control';
-import type { GroupTask, PoolThreadData } from './thread-entry';
+import type { GroupTask } from './thread-entry';
 import type { ThreadHub } from './thread-hub';
 
 export interface ShardPoolOptions {
@@ -49,11 +51,12 @@ interface Group {
 interface PoolThread {
   readonly worker: Worker;
   reason: string;
+  /** When it was told to end for being silent; null: it was not. */
+  terminatedMs: number | null;
 }
 
-type LoadBalancer = NonNullable<NonNullable<ConstructorParameters<typeof Piscina>[0]>['loadBalancer']>;
-
 const steadyMs = 2_000;
+const stuckMs = 5_000;
 const refillDelays: BackoffOptions = { firstMs: 100, delayMsMax: 5_000, jitter: 0.2 };
 const defaultBackoff: BackoffOptions = { firstMs: 20, delayMsMax: 1_000, jitter: 0.5 };
 
@@ -85,7 +88,7 @@ export class ShardPool {
     const groupCount = options.threads * groupsPerThread;
     this.heartbeats = heartbeatWords(groupCount);
     this.reader = new HeartbeatReader(this.heartbeats, systemClock);
-    this.pool = makePool(options, groupsPerThread, this.heartbeats);
+    this.pool = makeTaskPool(options, groupsPerThread, this.heartbeats);
     this.pool.on('error', (error) => options.onProblem('shard thread', error));
     this.groups = Array.from({ length: groupCount }, (_, index) => newGroup(index, options.backoff ?? defaultBackoff));
     options.hub.events.on('gone', this.onGone);
@@ -161,7 +164,8 @@ export class ShardPool {
   async ready(deadlineMs = 30_000): Promise<void> {
     const until = systemClock.now() + deadlineMs;
     while (!this.groups.every(({ state }) => state === 'running')) {
-      assert(systemClock.now() < until, `shard threads are not up after ${deadlineMs} ms`);
+      const isOver = this.closed || systemClock.now() > until;
+      if (isOver) throw new VectronError('UNAVAILABLE', `shard threads are not up after ${deadlineMs} ms`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
@@ -223,7 +227,7 @@ export class ShardPool {
   }
 
   private joinThread(thread: ThreadNumber, worker: Worker, client: ThreadClient): void {
-    const entry: PoolThread = { worker, reason: '' };
+    const entry: PoolThread = { worker, reason: '', terminatedMs: null };
     this.threads.set(thread, entry);
     worker.once('error', (error) => {
       entry.reason = reasonOf(error);
@@ -308,13 +312,22 @@ export class ShardPool {
     for (const group of this.groups) {
       if (group.state === 'running' && this.reader.isSilent(group.index, silentMsMax)) this.terminate(group);
     }
+    for (const [thread, entry] of this.threads) this.reportIfStuck(thread, entry);
     this.refill();
+  }
+
+  /** Native code cannot be interrupted: only a new process helps, which is for its owner to decide. */
+  private reportIfStuck(thread: ThreadNumber, entry: PoolThread): void {
+    if (entry.terminatedMs === null || systemClock.now() - entry.terminatedMs < stuckMs) return;
+    entry.terminatedMs = Number.POSITIVE_INFINITY;
+    this.options.onProblem('a silent thread does not end', new VectronError('INTERNAL', `thread ${thread} is stuck`));
   }
 
   private terminate(group: Group): void {
     const entry = group.thread === null ? undefined : this.threads.get(group.thread);
-    if (entry === undefined || entry.reason !== '') return;
+    if (entry === undefined || entry.terminatedMs !== null) return;
     entry.reason = 'thread fell silent';
+    entry.terminatedMs = systemClock.now();
     entry.worker.terminate().catch((error: unknown) => this.options.onProblem('terminate a silent thread', error));
   }
 
@@ -340,37 +353,6 @@ export class ShardPool {
     }, delayMs);
     this.retries.add(timer);
   }
-}
-
-function makePool(
-  options: ShardPoolOptions,
-  groupsPerThread: number,
-  heartbeats: SharedArrayBuffer,
-): Piscina<GroupTask, void> {
-  const workerData: PoolThreadData = { node: options.node, heartbeats, workerData: options.workerData };
-  return new Piscina({
-    filename: options.entryFile,
-    minThreads: options.threads,
-    maxThreads: options.threads,
-    idleTimeout: Number.POSITIVE_INFINITY,
-    concurrentTasksPerWorker: groupsPerThread,
-    loadBalancer: leastBusy(groupsPerThread),
-    // With atomics Piscina parks a thread without tasks in Atomics.wait, and its event loop with it.
-    atomics: 'disabled',
-    recordTiming: false,
-    workerData,
-  });
-}
-
-/** The thread with the fewest groups that has room for one more; none for tasks that may be aborted. */
-function leastBusy(groupsMax: number): LoadBalancer {
-  return (task, workers) => {
-    if (task.isAbortable) return null;
-    const open = workers.filter(({ currentUsage, destroyed }) => !destroyed && currentUsage < groupsMax);
-    const [first, ...rest] = open;
-    if (first === undefined) return null;
-    return rest.reduce((best, next) => (next.currentUsage < best.currentUsage ? next : best), first);
-  };
 }
 
 function newGroup(index: number, backoff: BackoffOptions): Group {

@@ -200,7 +200,7 @@ export class ThreadHub {
   }
 
   private announceAdded(name: string): void {
-    this.directory.added(name, this.thread);
+    this.moved(name, this.directory.added(name, this.thread));
     for (const port of this.ports.values()) port.announceAdded([name]);
   }
 
@@ -210,13 +210,18 @@ export class ThreadHub {
   }
 
   private peerAdded(thread: ThreadNumber, names: readonly string[]): void {
-    for (const name of names) this.directory.added(name, thread);
+    for (const name of names) this.moved(name, this.directory.added(name, thread));
   }
 
   private peerRemoved(thread: ThreadNumber, names: readonly Gone[]): void {
     for (const [name, reason] of names) {
       if (this.directory.removed(name, thread)) this.gone(name, thread, reason);
     }
+  }
+
+  /** Two threads' announcements may cross: the actor that had the name before is gone, whatever is still to come. */
+  private moved(name: string, before: ThreadNumber | null): void {
+    if (before !== null && before !== this.thread) this.gone(name, before, 'runs on another thread');
   }
 
   private gone(name: string, thread: ThreadNumber, reason: string): void {
