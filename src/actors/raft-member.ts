@@ -241,12 +241,15 @@ export class RaftMember {
   private flush(context: ActorContext): void {
     this.batchedBytes = 0;
     if (this.core !== null) this.reads?.flush(this.core);
-    while (this.core?.hasReady() === true) {
-      this.perform(this.core, this.core.ready(), context);
-      this.applySlice(context);
-    }
+    this.drain(context);
+    this.applySlice(context);
+    this.drain(context);
     if (this.toApply.length > 0) this.flushSoon(context);
     this.notice(context);
+  }
+
+  private drain(context: ActorContext): void {
+    while (this.core?.hasReady() === true) this.perform(this.core, this.core.ready(), context);
   }
 
   /** Behind whatever already waits, so that what waits shares one append and one write. */

@@ -1,0 +1,395 @@
+import { describe, expect, it } from '@jest/globals';
+import type { ProposalOutcome } from '../../src/actors/raft-member-waiters';
+import { crc32c } from '../../src/base/crc32c';
+import { clusterId, incarnation, logIndex, replicaId, shardId, term } from '../../src/base/ids';
+import type { MessageOf } from '../../src/protocol/messages';
+import {
+  configuration,
+  entryAt,
+  heartbeat,
+  ListMachine,
+  logWriter,
+  MemberBench,
+  peer,
+  self,
+} from './raft-member-doubles';
+
+const vote = { kind: 'voteResponse', from: self, to: peer, term: term(3), granted: true } as const;
+const hardState = { term: term(3), vote: peer, commit: logIndex(0) };
+
+describe('a member and its log', () => {
+  it('sends what promises durability only once it is durable, in order', () => {
+    const bench = new MemberBench().open();
+    bench.core.say({ write: 1, hardState, afterAppend: [vote] });
+    bench.core.say({ write: 2, entries: [entryAt(1, 3)], messages: [heartbeat(3, self)] });
+    bench.tick();
+    expect(bench.context.take('log.append').map(({ write, entries }) => [write, entries.length])).toEqual([
+      [1, 0],
+      [2, 1],
+    ]);
+    expect(bench.context.take('peer.raft').map(({ message }) => message.kind)).toEqual(['heartbeatRequest']);
+    bench.durable(1);
+    expect(bench.context.take('peer.raft').map(({ message }) => message)).toEqual([vote]);
+    expect(bench.core.told).toContain('appended 1');
+    expect(bench.core.told).not.toContain('appended 2');
+    bench.durable(2);
+    expect(bench.core.told).toContain('appended 2');
+  });
+
+  it('ignores completions of another incarnation', () => {
+    const bench = new MemberBench().open({ incarnation: incarnation(5) });
+    bench.core.say({ write: 1, hardState, afterAppend: [vote] });
+    bench.tick();
+    bench.durable(1, 4);
+    expect(bench.context.take('peer.raft')).toEqual([]);
+    bench.durable(1, 5);
+    expect(bench.context.take('peer.raft').length).toBe(1);
+  });
+
+  it('starts from what the log holds', () => {
+    const machine = new ListMachine(4, 2);
+    const entries = [entryAt(4, 2), entryAt(5, 3)];
+    const bench = new MemberBench(machine).open({ baseIndex: logIndex(3), baseTerm: term(2), entries, hardState });
+    expect(bench.core.options).toMatchObject({ baseIndex: 3, entries, hardState, appliedIndex: 4 });
+    expect(bench.context.take('log.reset')).toEqual([]);
+  });
+
+  it.each([
+    ['ahead of its log', { baseIndex: logIndex(3), baseTerm: term(2), entries: [entryAt(4, 2)] }],
+    ['of another branch than its log', { entries: Array.from({ length: 30 }, (_, n) => entryAt(n + 1, 1)) }],
+  ])('heals a state that is %s, after making it durable', (_, log) => {
+    const bench = new MemberBench(new ListMachine(20, 5)).open({ ...log, hardState });
+    expect(bench.syncs).toBe(1);
+    const [reset] = bench.context.take('log.reset');
+    expect(reset).toMatchObject({ write: 1, index: 20, term: 5, hardState: { term: 5, vote: 0, commit: 20 } });
+    expect(bench.cores).toEqual([]);
+    bench.durable(1);
+    expect(bench.core.options).toMatchObject({ baseIndex: 20, baseTerm: 5, entries: [], appliedIndex: 20 });
+  });
+
+  it('keeps its vote of the same term when it heals', () => {
+    const bench = new MemberBench(new ListMachine(20, 3)).open({ hardState });
+    expect(bench.context.take('log.reset')[0]?.hardState).toEqual({ term: 3, vote: peer, commit: 20 });
+  });
+
+  it.each([
+    ['is corrupt', { outcome: 'corrupt' } as const, 'failed'],
+    ['was removed', { outcome: 'removed' } as const, 'removed'],
+    ['begins behind the state', { baseIndex: logIndex(30), baseTerm: term(1) }, 'failed'],
+  ])('is silent for ever when the log %s', (_, opened, state) => {
+    const bench = new MemberBench(new ListMachine(20, 1)).open(opened);
+    bench.tick(300);
+    bench.raft(heartbeat(9));
+    expect(bench.member.state).toBe(state);
+    expect(bench.ends.length).toBe(1);
+    expect(bench.context.sent.filter(({ message }) => message.kind !== 'log.open')).toEqual([]);
+    expect(bench.cores).toEqual([]);
+  });
+
+  it('falls silent when the store is poisoned, and what it owed is not sent any more', () => {
+    const bench = new MemberBench().open();
+    bench.core.say({ write: 1, hardState, afterAppend: [vote] });
+    bench.tick();
+    bench.hear({ kind: 'log.poisoned', reason: 'fsync failed' });
+    bench.durable(1);
+    expect([bench.member.state, bench.context.take('peer.raft')]).toEqual(['failed', []]);
+  });
+
+  it('opens its log again when the log writer dies, and asks until it is answered', () => {
+    const bench = new MemberBench().open();
+    expect(bench.context.take('log.open').length).toBe(1);
+    bench.member.signalled({ signal: 'down', target: logWriter, reason: 'thread died' }, bench.context);
+    expect(bench.member.state).toBe('opening');
+    bench.tick(10);
+    expect(bench.context.take('log.open').length).toBe(1);
+    bench.tick(150);
+    expect(bench.context.take('log.open').length).toBe(1);
+    bench.open({ incarnation: incarnation(2) });
+    expect([bench.member.state, bench.cores.length]).toEqual(['running', 2]);
+  });
+
+  it('opens its log again when a write is never answered', () => {
+    const bench = new MemberBench().open();
+    bench.context.take('log.open');
+    bench.core.say({ write: 1, hardState });
+    bench.tick(599);
+    expect(bench.context.take('log.open')).toEqual([]);
+    bench.tick(2);
+    expect(bench.context.take('log.open').length).toBe(1);
+  });
+
+  it('cuts the log once it outgrows its window, keeping a part for followers that lag', () => {
+    const bench = new MemberBench(new ListMachine(), { logWindowBytes: 4_000 }).open();
+    const { core } = bench;
+    const entries = Array.from({ length: 10 }, (_, n) => entryAt(n + 1, 1, 936));
+    for (const entry of entries) core.terms.set(entry.index, entry.term);
+    for (const entry of entries) {
+      core.say({ committed: [entry] });
+      core.logBytes = (entry.index - core.baseIndex) * 1_000;
+      bench.tick();
+    }
+    expect(core.baseIndex).toBe(6);
+    expect(bench.context.take('log.truncate').map(({ index, term: at }) => [index, at])).toEqual(
+      [1, 2, 3, 4, 5, 6].map((index) => [index, 1]),
+    );
+  });
+});
+
+describe('messages that are not its own', () => {
+  it.each<[string, Partial<MessageOf<'peer.raft'>>]>([
+    ['of another cluster', { cluster: clusterId('other') }],
+    ['of another shard', { shard: shardId(8) }],
+    ['for another replica', { to: replicaId(13) }],
+    ['from nobody of the group', { from: replicaId(99), message: heartbeat(1, replicaId(99)) }],
+    ['under a false name', { from: replicaId(13) }],
+    ['with a term out of reach', { message: heartbeat(2 ** 40) }],
+  ])('%s: are dropped and counted', (_, overrides) => {
+    const bench = new MemberBench().open();
+    bench.raft(heartbeat(1), overrides);
+    expect([bench.core.stepped, bench.member.foreignCount]).toEqual([[], 1]);
+    bench.raft(heartbeat(1));
+    expect([bench.core.stepped.length, bench.member.foreignCount]).toEqual([1, 1]);
+  });
+});
+
+describe('proposals', () => {
+  const leading = (): { bench: MemberBench; ends: ProposalOutcome[] } => {
+    const bench = new MemberBench().open();
+    bench.core.lead(term(4));
+    bench.tick();
+    return { bench, ends: [] };
+  };
+  const propose = (bench: MemberBench, ends: ProposalOutcome[]): void => {
+    bench.member.propose(Uint8Array.of(1), (outcome) => ends.push(outcome), bench.context);
+  };
+
+  it('are acknowledged at their own index and term', () => {
+    const { bench, ends } = leading();
+    propose(bench, ends);
+    expect(ends).toEqual([]);
+    bench.core.say({ committed: [entryAt(1, 4)] });
+    bench.settle();
+    expect(ends).toEqual([{ kind: 'applied', index: 1, term: 4 }]);
+  });
+
+  it("are unknown when somebody else's entry takes their place", () => {
+    const { bench, ends } = leading();
+    propose(bench, ends);
+    bench.core.say({ committed: [entryAt(1, 5)] });
+    bench.settle();
+    expect(ends).toEqual([{ kind: 'unknown' }]);
+  });
+
+  it.each<[string, (bench: MemberBench) => void]>([
+    ['leadership is lost', (bench) => Object.assign(bench.core, { role: 'follower' })],
+    ['leadership is lost and won again', (bench) => bench.core.lead(term(6))],
+    ['the log is opened anew', (bench) => void bench.open({ incarnation: incarnation(2) })],
+    ['the store is poisoned', (bench) => bench.hear({ kind: 'log.poisoned', reason: 'x' })],
+  ])('are unknown when %s', (_, happens) => {
+    const { bench, ends } = leading();
+    propose(bench, ends);
+    propose(bench, ends);
+    happens(bench);
+    bench.tick();
+    expect(ends).toEqual([{ kind: 'unknown' }, { kind: 'unknown' }]);
+    expect(bench.member.pendingCount).toBe(0);
+  });
+
+  it('are refused, without a callback, by one that does not lead', () => {
+    const bench = new MemberBench();
+    const refused = { ok: false, reason: 'notLeader' };
+    const settle = (): void => {
+      throw new Error('must not be called');
+    };
+    expect(bench.member.propose(Uint8Array.of(1), settle, bench.context)).toEqual(refused);
+    bench.open();
+    expect(bench.member.propose(Uint8Array.of(1), settle, bench.context)).toEqual(refused);
+  });
+});
+
+describe('applying', () => {
+  it('goes in slices, and reads see only what is applied', () => {
+    const bench = new MemberBench(new ListMachine(), { applyBytesMax: 100 }).open();
+    const reads: boolean[] = [];
+    bench.member.readIndex((ok) => reads.push(ok), bench.context);
+    bench.member.readIndex((ok) => reads.push(ok), bench.context);
+    bench.settle();
+    const [round] = bench.core.readContexts;
+    expect(bench.core.readContexts.length).toBe(1);
+    bench.core.say({
+      committed: [1, 2, 3, 4, 5].map((index) => entryAt(index, 1, 50)),
+      reads: [{ context: round ?? 0, index: logIndex(5) }],
+    });
+    bench.tick();
+    expect([bench.machine.slices, reads]).toEqual([[[1, 2]], []]);
+    bench.settle();
+    expect([bench.machine.slices, reads]).toEqual([
+      [[1, 2], [3, 4], [5]],
+      [true, true],
+    ]);
+  });
+
+  it('refuses reads that the core refuses, that get no answer, or that lose their member', () => {
+    const bench = new MemberBench().open();
+    const reads: boolean[] = [];
+    const read = (): void => {
+      bench.member.readIndex((ok) => reads.push(ok), bench.context);
+      bench.settle();
+    };
+    read();
+    bench.core.say({ reads: [{ context: bench.core.readContexts[0] ?? 0, index: null }] });
+    bench.tick();
+    expect(reads).toEqual([false]);
+    read();
+    bench.tick(30);
+    expect(reads).toEqual([false, false]);
+    read();
+    bench.hear({ kind: 'log.poisoned', reason: 'x' });
+    read();
+    expect(reads).toEqual([false, false, false, false]);
+  });
+});
+
+describe('sending a snapshot', () => {
+  const ack = (chunk: MessageOf<'peer.snapshotChunk'>, failed = 0): MessageOf<'peer.snapshotAck'> => {
+    const { cluster, shard, epoch, stream } = chunk;
+    const header = { cluster, shard, epoch, from: peer, to: self };
+    return { kind: 'peer.snapshotAck', ...header, stream, chunk: chunk.chunk, failed, index: logIndex(0) };
+  };
+  const sending = (): { bench: MemberBench; first: MessageOf<'peer.snapshotChunk'> } => {
+    const bench = new MemberBench(new ListMachine(8, 2)).open({ baseIndex: logIndex(8), baseTerm: term(2) });
+    bench.core.lead(term(3));
+    bench.core.say({ snapshotTo: [peer] });
+    bench.tick();
+    const [first] = bench.context.take('peer.snapshotChunk');
+    if (first === undefined) throw new Error('no chunk was sent');
+    return { bench, first };
+  };
+
+  it('goes chunk by chunk, each acknowledged, and reports its end', () => {
+    const { bench, first } = sending();
+    expect(first).toMatchObject({
+      chunk: 0,
+      last: 0,
+      checksum: crc32c(first.data),
+      meta: { index: 8, term: 2, configuration },
+    });
+    bench.hear(ack(first));
+    const [second] = bench.context.take('peer.snapshotChunk');
+    bench.hear(ack(first));
+    expect(bench.context.take('peer.snapshotChunk')).toEqual([]);
+    if (second) bench.hear(ack(second));
+    const [third] = bench.context.take('peer.snapshotChunk');
+    expect([second?.last, third?.last, [...(third?.data ?? [])]]).toEqual([0, 1, [3]]);
+    if (third) bench.hear(ack(third));
+    expect(bench.core.told).toContain(`snapshotFinished ${peer} true`);
+    expect(bench.machine.openSources).toBe(0);
+  });
+
+  it('repeats a chunk that is not acknowledged, and gives up in the end', () => {
+    const { bench, first } = sending();
+    bench.tick(25);
+    expect(bench.context.take('peer.snapshotChunk')).toEqual([first]);
+    bench.tick(400);
+    expect(bench.core.told).toContain(`snapshotFinished ${peer} false`);
+    expect(bench.machine.openSources).toBe(0);
+  });
+
+  it('ends when the receiver refuses, and when leadership is lost', () => {
+    const refused = sending();
+    refused.bench.hear(ack(refused.first, 1));
+    expect(refused.bench.core.told).toContain(`snapshotFinished ${peer} false`);
+    const deposed = sending();
+    Object.assign(deposed.bench.core, { role: 'follower' });
+    deposed.bench.tick();
+    expect(deposed.bench.machine.openSources).toBe(0);
+  });
+});
+
+describe('receiving a snapshot', () => {
+  const meta = { index: logIndex(50), term: term(3), configuration };
+  const chunk = (
+    n: number,
+    overrides: Partial<MessageOf<'peer.snapshotChunk'>> = {},
+  ): MessageOf<'peer.snapshotChunk'> => {
+    const data = Uint8Array.of(n);
+    const header = { cluster: clusterId('test'), shard: shardId(7), epoch: { version: 1, confVersion: 1 } };
+    const body = { meta, stream: 5, chunk: n, last: n === 2 ? 1 : 0, checksum: crc32c(data), data };
+    return { kind: 'peer.snapshotChunk', ...header, from: peer, to: self, ...body, ...overrides };
+  };
+  const acks = (bench: MemberBench): (readonly [number, number])[] =>
+    bench.context.take('peer.snapshotAck').map((one) => [one.chunk, one.failed] as const);
+
+  it('installs it, starts the log after it, and only then says so', () => {
+    const bench = new MemberBench().open({ hardState });
+    Object.assign(bench.core, { leader: peer });
+    bench.hear(chunk(0));
+    bench.hear(chunk(0));
+    bench.hear(chunk(1));
+    expect(acks(bench)).toEqual([
+      [0, 0],
+      [0, 0],
+      [1, 0],
+    ]);
+    bench.hear(chunk(2));
+    expect([bench.machine.restored, acks(bench)]).toEqual([['finish 0,1,2'], []]);
+    const [reset] = bench.context.take('log.reset');
+    expect(reset).toMatchObject({ index: 50, term: 3, hardState: { term: 3, vote: peer, commit: 50 } });
+    bench.hear(chunk(2));
+    expect(acks(bench)).toEqual([]);
+    bench.durable(reset?.write ?? 0);
+    expect(acks(bench)).toEqual([[2, 0]]);
+    expect(bench.context.take('peer.raft').map(({ message }) => message)).toEqual([
+      { kind: 'snapshotInstalled', from: self, to: peer, term: term(3), index: 50 },
+    ]);
+    bench.hear(chunk(2));
+    expect(acks(bench)).toEqual([[2, 0]]);
+  });
+
+  it('drops a damaged chunk and refuses a gap or an unknown stream', () => {
+    const bench = new MemberBench().open();
+    bench.hear(chunk(0, { checksum: 1 }));
+    expect(acks(bench)).toEqual([]);
+    bench.hear(chunk(1));
+    expect(acks(bench)).toEqual([[1, 1]]);
+    bench.hear(chunk(0));
+    bench.hear(chunk(2));
+    expect(acks(bench)).toEqual([
+      [0, 0],
+      [2, 1],
+    ]);
+    expect(bench.machine.restored).toEqual(['abort 0']);
+  });
+
+  it('never takes one that is older than its log', () => {
+    const committed = new MemberBench().open();
+    Object.assign(committed.core, { commitIndex: logIndex(50) });
+    committed.hear(chunk(0));
+    const matching = new MemberBench().open();
+    matching.core.terms.set(logIndex(50), term(3));
+    matching.hear(chunk(0));
+    expect([acks(committed), acks(matching)]).toEqual([[[0, 1]], [[0, 1]]]);
+    expect(committed.machine.restored).toEqual([]);
+  });
+
+  it('gives up a stream that stops', () => {
+    const bench = new MemberBench().open();
+    bench.hear(chunk(0));
+    bench.tick(401);
+    expect(bench.machine.restored).toEqual(['abort 0']);
+  });
+
+  it('lets the newest stream win', () => {
+    const bench = new MemberBench().open();
+    bench.hear(chunk(0));
+    bench.hear(chunk(0, { stream: 6 }));
+    bench.hear(chunk(1));
+    bench.hear(chunk(1, { stream: 6 }));
+    expect(acks(bench)).toEqual([
+      [0, 0],
+      [0, 0],
+      [1, 1],
+      [1, 0],
+    ]);
+  });
+});
