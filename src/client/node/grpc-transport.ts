@@ -40,6 +40,8 @@ export class GrpcTransport implements Transport {
     this.client = new Client(options.target, channelCredentials(options.tls), {
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': requestBytesMax,
+      // With the default of 64 KiB an answer full of vectors would wait for a round trip every few points.
+      'grpc-node.flow_control_window': 4 * 1024 * 1024,
       'grpc.keepalive_time_ms': 30_000,
       'grpc.keepalive_timeout_ms': 10_000,
       // A gateway that was restarted is found again within a second, not after a long back-off.
