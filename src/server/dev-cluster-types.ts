@@ -1,3 +1,4 @@
+import type { RaftMemberTuning } from '../actors/raft-member-options';
 import type { LogIndex, NodeName, ReplicaId, ShardId, Term } from '../base/ids';
 
 /**
@@ -10,6 +11,12 @@ export interface DevClusterOptions {
   /** 0 takes a free port. */
   readonly grpcPort?: number;
   readonly httpPort?: number;
+  /** Of the public ports. Default: loopback. */
+  readonly host?: string;
+  readonly cluster?: string;
+  /** Of each machine. Default 2. */
+  readonly shardThreads?: number;
+  readonly raft?: RaftMemberTuning;
   /** What start-up is doing, for a person to read. */
   readonly onProgress?: (line: string) => void;
 }

@@ -8,7 +8,6 @@ import { type ClusterId, type NodeName, nodeName, type ReplicaId, replicaId } fr
 import { at, lanes, logActor, placementActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { ReplicaSpec } from '../../src/protocol/records';
-import { createRaft } from '../../src/raft/core';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import { FlatEngine } from '../../src/vector/flat-index';
@@ -104,7 +103,6 @@ export class PlacementMachine extends SimMachine {
       members: placementMembers,
       state: this.disk.state,
       logWriter: at(this.name, logActor),
-      createCore: createRaft,
     });
     this.node.addThread('pd').host.spawn(placementActor, this.actor);
   }
@@ -148,7 +146,6 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
         logWriter: at(this.name, logActor),
         supervisor: at(this.name, supervisorActor),
         indexDirectory: null,
-        createCore: createRaft,
         options: replicaOptions,
       });
       this.replicas.set(spec.replica, { actor, spec });

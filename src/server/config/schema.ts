@@ -13,7 +13,9 @@ const nodeList = z.string().transform((value, context) => {
     const [node, address] = part.trim().split('=');
     return { node: node ?? '', address: address ?? '' };
   });
-  if (nodes.some((peer) => !nodeNamePattern.safeParse(peer.node).success || !hostPort.safeParse(peer.address).success)) {
+  if (
+    nodes.some((peer) => !nodeNamePattern.safeParse(peer.node).success || !hostPort.safeParse(peer.address).success)
+  ) {
     context.addIssue({ code: 'custom', message: 'must be a list of name=host:port' });
   }
   return nodes;
@@ -43,7 +45,10 @@ const gateway = {
   VECTRON_HOST: z.string().min(1).default('127.0.0.1').describe('address the public ports listen on'),
   VECTRON_GRPC_PORT: port.default(7700).describe('public gRPC port; 0 picks a free one'),
   VECTRON_HTTP_PORT: port.default(7701).describe('public HTTP port; 0 picks a free one'),
-  VECTRON_API_KEY_FILE: z.string().default('').describe('file with API keys, one a line; empty: data directory/api-key'),
+  VECTRON_API_KEY_FILE: z
+    .string()
+    .default('')
+    .describe('file with API keys, one a line; empty: data directory/api-key'),
 };
 const joined = {
   VECTRON_NODE: nodeNamePattern.describe('name of this node, unique in the cluster'),

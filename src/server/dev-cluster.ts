@@ -1,0 +1,211 @@
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { raftMemberTuning } from '../actors/raft-member-options';
+import { clusterId, type NodeName, nodeName, type ReplicaId } from '../base/ids';
+import { LinkFabric } from '../runtime/node/link-ports';
+import { loadAddon } from '../vector/node/native-engine';
+import { readApiKeys } from './api-key';
+import type {
+  DevCluster,
+  DevClusterOptions,
+  KilledReplica,
+  ReplicaView,
+  ScannedPoint,
+  SimulatedMachine,
+} from './dev-cluster-types';
+import { DirectReads } from './direct-reads';
+import { GatewayNode } from './gateway-node';
+import type { NodeOptions } from './node-options';
+import { PlacementNode } from './placement-node';
+import { WorkerNode, type WorkerOptions } from './worker-node';
+
+const machineNames = ['machine-1', 'machine-2', 'machine-3'].map(nodeName);
+const placementNames = ['pd-1', 'pd-2', 'pd-3'].map(nodeName);
+const gatewayName = nodeName('gateway-1');
+const readyMsMax = 60_000;
+const leaderMsMax = 10_000;
+const defaultShardThreads = 2;
+
+/** A simulated machine that can lose power and come back on its data. */
+class Machine implements SimulatedMachine {
+  private worker: WorkerNode | null = null;
+
+  constructor(private readonly options: WorkerOptions) {}
+
+  get node(): NodeName {
+    return this.options.node;
+  }
+  get alive(): boolean {
+    return this.worker !== null;
+  }
+  get running(): WorkerNode | null {
+    return this.worker;
+  }
+
+  async restart(): Promise<void> {
+    this.worker ??= await WorkerNode.start(this.options);
+  }
+
+  async kill(): Promise<void> {
+    const { worker } = this;
+    this.worker = null;
+    await worker?.kill();
+  }
+
+  async stop(): Promise<void> {
+    const { worker } = this;
+    this.worker = null;
+    await worker?.stop();
+  }
+}
+
+/**
+ * A whole cluster in one process: three simulated machines, three placement-driver nodes and a gateway, joined by links
+ * that can be cut, delayed and reordered. Every part is the one that runs as a process of its own elsewhere.
+ */
+class LocalCluster implements DevCluster {
+  readonly fabric = new LinkFabric();
+  private placement: PlacementNode[] = [];
+  private readonly workers: Machine[];
+  private gatewayNode: GatewayNode | null = null;
+  private direct: DirectReads | null = null;
+  private readonly keys: readonly string[];
+  readonly dataDirectory: string;
+
+  constructor(private readonly options: DevClusterOptions) {
+    this.dataDirectory = resolve(options.dataDirectory);
+    mkdirSync(this.dataDirectory, { recursive: true });
+    this.keys = readApiKeys(join(this.dataDirectory, 'api-key'));
+    this.workers = machineNames.map((node) => {
+      const { shardThreads = defaultShardThreads } = options;
+      return new Machine({ ...this.nodeOptions(node), shardThreads, zone: '', rack: '' });
+    });
+  }
+
+  async start(): Promise<void> {
+    loadAddon();
+    this.say('starting three placement-driver nodes');
+    this.placement = await Promise.all(placementNames.map((node) => PlacementNode.start(this.nodeOptions(node))));
+    this.say('starting three machines');
+    await Promise.all(this.workers.map((worker) => worker.restart()));
+    this.say('starting the gateway');
+    const { grpcPort = 0, httpPort = 0, host = '127.0.0.1' } = this.options;
+    this.gatewayNode = await GatewayNode.start({
+      ...this.nodeOptions(gatewayName),
+      host,
+      grpcPort,
+      httpPort,
+      apiKeys: this.keys,
+    });
+    this.direct = new DirectReads(this.gateway.machine);
+    this.say('waiting until every shard has a leader');
+    await this.gateway.ready(readyMsMax);
+  }
+
+  private get gateway(): GatewayNode {
+    if (this.gatewayNode === null) throw new Error('the cluster is not running');
+    return this.gatewayNode;
+  }
+  private get reads(): DirectReads {
+    if (this.direct === null) throw new Error('the cluster is not running');
+    return this.direct;
+  }
+  get grpcAddress(): string {
+    return this.gateway.grpcAddress;
+  }
+  get httpAddress(): string {
+    return this.gateway.httpAddress;
+  }
+  get apiKey(): string {
+    return this.keys[0] as string;
+  }
+  get machines(): readonly SimulatedMachine[] {
+    return this.workers;
+  }
+
+  async killLeaderActor(collection: string, shardIndex: number): Promise<KilledReplica> {
+    const leader = await this.leaderOf(collection, shardIndex);
+    this.workerOf(leader.node).machine.pool.killActor(`replica/${leader.replica}`);
+    return leader;
+  }
+
+  async killLeaderThread(collection: string, shardIndex: number): Promise<KilledReplica> {
+    const leader = await this.leaderOf(collection, shardIndex);
+    await this.workerOf(leader.node).machine.pool.killThreadOf(`replica/${leader.replica}`);
+    return leader;
+  }
+
+  async killLeaderMachine(collection: string, shardIndex: number): Promise<KilledReplica> {
+    const leader = await this.leaderOf(collection, shardIndex);
+    await this.workers.find((worker) => worker.node === leader.node)?.kill();
+    return leader;
+  }
+
+  async replicasOf(collection: string): Promise<readonly ReplicaView[]> {
+    const { collection: record, shards } = await this.gateway.backend.call(
+      { kind: 'collectionStatus', name: collection },
+      5_000,
+    );
+    const views: ReplicaView[] = [];
+    for (const [shardIndex, shard] of record.shardIds.entries()) {
+      const replicas = shards.find((state) => state.shard === shard)?.replicas ?? [];
+      for (const { replica, node } of replicas) views.push(await this.reads.view({ shard, shardIndex, replica, node }));
+    }
+    return views;
+  }
+
+  scanReplica(replica: ReplicaId): AsyncIterable<ScannedPoint> {
+    return this.reads.scan(replica);
+  }
+
+  async stop(): Promise<void> {
+    await this.gatewayNode?.stop();
+    await Promise.all(this.workers.map((worker) => worker.stop()));
+    await Promise.all(this.placement.map((node) => node.stop()));
+  }
+
+  private async leaderOf(collection: string, shardIndex: number): Promise<KilledReplica> {
+    const until = performance.now() + leaderMsMax;
+    for (;;) {
+      const views = (await this.replicasOf(collection)).filter((view) => view.shardIndex === shardIndex);
+      const leaders = views.filter((view) => view.role === 'leader').sort((a, b) => b.term - a.term);
+      const [leader] = leaders;
+      if (leader !== undefined) return { node: leader.node, shard: leader.shard, replica: leader.replica };
+      if (performance.now() > until) throw new Error(`shard ${shardIndex} of ${collection} has no leader`);
+    }
+  }
+
+  private workerOf(node: NodeName): WorkerNode {
+    const worker = this.workers.find((machine) => machine.node === node)?.running;
+    if (worker == null) throw new Error(`${node} is down`);
+    return worker;
+  }
+
+  private nodeOptions(node: NodeName): NodeOptions {
+    return {
+      cluster: clusterId(this.options.cluster ?? 'vectron-local'),
+      node,
+      dataDirectory: join(this.dataDirectory, node),
+      link: { kind: 'fabric', fabric: this.fabric },
+      placement: placementNames.map((name) => ({ node: name, address: '' })),
+      raft: this.options.raft ?? raftMemberTuning,
+      report: (line) => this.say(line),
+    };
+  }
+
+  private say(line: string): void {
+    this.options.onProgress?.(line);
+  }
+}
+
+/** Starts a cluster and resolves when every shard has a leader. */
+export async function startDevCluster(options: DevClusterOptions): Promise<DevCluster> {
+  const cluster = new LocalCluster(options);
+  try {
+    await cluster.start();
+    return cluster;
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+}

@@ -1,0 +1,127 @@
+import { type ErrorCode, VectronError } from '../base/errors';
+import { logIndex, type NodeName, type ReplicaId, type ShardId, term } from '../base/ids';
+import { monotonicMs } from '../base/time';
+import { at, lanes, replicaActor } from '../protocol/envelope';
+import type { Message, MessageOf } from '../protocol/messages';
+import type { Actor, ActorContext } from '../runtime/actor';
+import { Asks } from '../runtime/asks';
+import type { MachineRuntime } from '../runtime/node/machine';
+import type { ReplicaView, ScannedPoint } from './dev-cluster-types';
+
+type Reply = MessageOf<'data.statusReply'> | MessageOf<'data.scanned'>;
+
+export interface ReplicaPlace {
+  readonly shard: ShardId;
+  readonly shardIndex: number;
+  readonly replica: ReplicaId;
+  readonly node: NodeName;
+}
+
+const actorName = 'direct-reads';
+const askMs = 2_000;
+const scanAttemptsMax = 20;
+const pagePointsMax = 512;
+const noEpoch = { version: 0, confVersion: 0 };
+
+/** Asks replicas and hands their answers to whoever waits. */
+class AskingActor implements Actor {
+  private readonly asks = new Asks<Reply>();
+
+  started(): void {
+    // Waits to be asked.
+  }
+
+  ask(to: NodeName, replica: ReplicaId, build: (request: number) => Message, context: ActorContext): Promise<Reply> {
+    const request = this.asks.nextRequest();
+    context.setTimer('expire', askMs, { signal: 'timer', key: 'expire' });
+    context.send(at(to, replicaActor(replica)), build(request), lanes.data);
+    return new Promise((resolve, reject) => {
+      this.asks.open(request, monotonicMs(context.now + askMs), (outcome) =>
+        outcome.ok ? resolve(outcome.reply) : reject(outcome.error),
+      );
+    });
+  }
+
+  receive(message: Message): void {
+    if (message.kind === 'data.statusReply' || message.kind === 'data.scanned')
+      this.asks.settle(message.request, message);
+  }
+
+  signalled(_signal: unknown, context: ActorContext): void {
+    this.asks.expire(context.now);
+    const next = this.asks.nextDeadline();
+    if (next !== null) context.setTimer('expire', Math.max(1, next - context.now), { signal: 'timer', key: 'expire' });
+  }
+
+  stopped(): void {
+    this.asks.failAll(new VectronError('UNAVAILABLE', 'direct reads have ended'));
+  }
+}
+
+/** Reads replicas past all routing, as they stand: for the handles of a cluster in this process, never for the wire. */
+export class DirectReads {
+  private readonly actor = new AskingActor();
+  private readonly places = new Map<ReplicaId, ReplicaPlace>();
+
+  constructor(private readonly machine: MachineRuntime) {
+    machine.host.spawn(actorName, this.actor);
+  }
+
+  /** What the replica says of itself; an empty role if it did not answer. */
+  async view(place: ReplicaPlace): Promise<ReplicaView> {
+    this.places.set(place.replica, place);
+    const silent = {
+      role: '',
+      term: term(0),
+      appliedIndex: logIndex(0),
+      commitIndex: logIndex(0),
+      points: 0,
+      digest: '',
+    } as const;
+    try {
+      const header = { shard: place.shard, epoch: noEpoch, timeoutMs: askMs };
+      const reply = await this.ask(place, (request) => ({ kind: 'data.status', request, ...header }));
+      if (reply.kind !== 'data.statusReply' || reply.failure !== null) return { ...place, ...silent };
+      const { role, appliedIndex, commitIndex, points, digest } = reply;
+      return { ...place, role, term: reply.term, appliedIndex, commitIndex, points, digest };
+    } catch (error) {
+      if (error instanceof VectronError && error.retry !== 'never') return { ...place, ...silent };
+      throw error;
+    }
+  }
+
+  /** Every live point of a replica that view() has met, in key order. A page that is lost is asked for again. */
+  async *scan(replica: ReplicaId): AsyncIterable<ScannedPoint> {
+    const place = this.places.get(replica);
+    if (place === undefined) throw new VectronError('NOT_FOUND', `replica ${replica} is not known here`);
+    for (let afterId = '', done = false; !done; ) {
+      const page = await this.page(place, afterId);
+      yield* page.points;
+      done = page.done || page.points.length === 0;
+      afterId = page.points.at(-1)?.id ?? afterId;
+    }
+  }
+
+  private async page(place: ReplicaPlace, afterId: string): Promise<MessageOf<'data.scanned'>> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const header = { shard: place.shard, epoch: noEpoch, timeoutMs: askMs, afterId, countMax: pagePointsMax };
+        const reply = await this.ask(place, (request) => ({ kind: 'data.scan', request, ...header }));
+        if (reply.kind === 'data.scanned' && reply.failure === null) return reply;
+        const { code, message } = reply.failure ?? { code: 'INTERNAL', message: `unexpected ${reply.kind}` };
+        throw new VectronError(code as ErrorCode, message);
+      } catch (error) {
+        if (attempt >= scanAttemptsMax || !(error instanceof VectronError) || error.retry === 'never') throw error;
+      }
+    }
+  }
+
+  private ask(place: ReplicaPlace, build: (request: number) => Message): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const isUp = this.machine.host.perform(actorName, (context) => {
+        this.actor.ask(place.node, place.replica, build, context).then(resolve, reject);
+      });
+      if (!isUp) reject(new VectronError('UNAVAILABLE', 'direct reads have ended'));
+    });
+  }
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+import { loadEnvironment, type Service } from './config/env-files';
+import { describeConfig, parseConfig } from './config/schema';
+import { messageOf } from './node-options';
+import { type RunningService, runDev, runGateway, runPlacement, runWorker } from './services';
+
+const usage = 'usage: vectron dev | pd | worker | gateway   (settings by environment: vectron config)';
+const say = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+
+function start(service: Service): Promise<RunningService> {
+  const environment = loadEnvironment(service, process.cwd(), process.env);
+  switch (service) {
+    case 'dev':
+      return runDev(parseConfig('dev', environment), say);
+    case 'pd':
+      return runPlacement(parseConfig('pd', environment), say);
+    case 'worker':
+      return runWorker(parseConfig('worker', environment), say);
+    case 'gateway':
+      return runGateway(parseConfig('gateway', environment), say);
+  }
+}
+
+/** The first signal stops cleanly, a second one at once. */
+function stopOnSignal(service: Promise<RunningService>): void {
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (stopping) process.exit(130);
+    stopping = true;
+    say(`${signal}: stopping`);
+    service
+      .then((running) => running.stop())
+      .then(() => process.exit(0))
+      .catch((error: unknown) => fail(error));
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+}
+
+function fail(error: unknown): never {
+  process.stderr.write(`vectron: ${messageOf(error)}\n`);
+  process.exit(1);
+}
+
+const services: readonly Service[] = ['dev', 'pd', 'worker', 'gateway'];
+const command = process.argv[2] ?? '';
+if (command === 'config') say(services.map((service) => describeConfig(service)).join('\n\n'));
+else if ((services as readonly string[]).includes(command)) {
+  const running = start(command as Service);
+  stopOnSignal(running);
+  running.catch(fail);
+} else fail(new Error(usage));

@@ -1,0 +1,37 @@
+import type { RaftMemberTuning } from '../../actors/raft-member-options';
+import { ReplicaActor } from '../../actors/replica';
+import { replicaOptions } from '../../actors/replica-options';
+import { decode } from '../../protocol/codec';
+import { at, logActor, supervisorActor } from '../../protocol/envelope';
+import { loadKeyHash } from '../../protocol/node/xxh3';
+import { replicaSpecCodec } from '../../protocol/records';
+import { groupTask } from '../../runtime/node/thread-entry';
+import { attachStateStore, type StoreHandles } from '../../storage/node/machine-stores';
+import { createNativeEngine } from '../../vector/node/native-engine';
+
+export interface ShardThreadData {
+  readonly stores: StoreHandles;
+  readonly indexDirectory: string;
+  readonly raft: RaftMemberTuning;
+}
+
+/** Entry file of a shard thread: makes replicas that share the machine's state store and the process's graphs. */
+export default groupTask(async ({ node, workerData }) => {
+  const { stores, indexDirectory, raft } = workerData as ShardThreadData;
+  const state = attachStateStore(stores);
+  const engine = createNativeEngine();
+  const keyHash = await loadKeyHash();
+  const environment = {
+    state,
+    engine,
+    keyHash,
+    logWriter: at(node, logActor),
+    supervisor: at(node, supervisorActor),
+    indexDirectory,
+    options: { ...replicaOptions, raft },
+  };
+  return {
+    create: (_name, descriptor) => new ReplicaActor(decode(replicaSpecCodec, descriptor), environment),
+    close: () => state.close(),
+  };
+});

@@ -1,0 +1,153 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ReplicaHosts } from '../actors/ports';
+import { destroyReplica, replicaIndexPath } from '../actors/replica-options';
+import { SupervisorActor } from '../actors/supervisor';
+import type { NodeName, ReplicaId } from '../base/ids';
+import { encode } from '../protocol/codec';
+import { at, lanes, logActor, replicaActor, supervisorActor } from '../protocol/envelope';
+import { type ReplicaSpec, replicaSpecCodec } from '../protocol/records';
+import { MachineRuntime } from '../runtime/node/machine';
+import type { MachineStores } from '../storage/node/machine-stores';
+import { createNativeEngine } from '../vector/node/native-engine';
+import { messageOf, type NodeOptions } from './node-options';
+import { openStores } from './stores';
+import type { ShardThreadData } from './threads/shard-thread';
+
+export interface WorkerOptions extends NodeOptions {
+  readonly shardThreads: number;
+  readonly zone: string;
+  readonly rack: string;
+}
+
+const noBytes = new Uint8Array(0);
+const graphs = 'graphs';
+
+/**
+ * A worker: supervisor on the main thread, link thread, log thread and a pool of shard threads. It owns the machine's
+ * stores and closes them last.
+ */
+export class WorkerNode implements ReplicaHosts {
+  private readonly engine = createNativeEngine();
+  private readonly indexDirectory: string;
+  /** Replicas that end in order to be destroyed. */
+  private readonly doomed = new Set<ReplicaId>();
+  readonly machine: MachineRuntime;
+
+  private constructor(
+    private readonly options: WorkerOptions,
+    private readonly stores: MachineStores,
+  ) {
+    this.indexDirectory = join(options.dataDirectory, graphs);
+    mkdirSync(this.indexDirectory, { recursive: true });
+    this.machine = this.makeMachine();
+  }
+
+  static async start(options: WorkerOptions): Promise<WorkerNode> {
+    const stores = await openStores(options.dataDirectory, { clusterId: options.cluster }, options.report);
+    const worker = new WorkerNode(options, stores);
+    await worker.machine.start();
+    worker.machine.setPeers(options.placement);
+    worker.startSupervisor();
+    return worker;
+  }
+
+  get node(): NodeName {
+    return this.options.node;
+  }
+
+  // ReplicaHosts
+
+  start(spec: ReplicaSpec): void {
+    this.machine.startShardActor(replicaActor(spec.replica), encode(replicaSpecCodec, spec));
+  }
+
+  destroy(replica: ReplicaId): void {
+    const name = replicaActor(replica);
+    if (!this.machine.pool.isHosted(name)) return this.destroyNow(replica);
+    this.doomed.add(replica);
+    this.machine.stopShardActor(name, 'removed');
+  }
+
+  async stop(): Promise<void> {
+    await this.machine.stop();
+    await this.stores.close();
+  }
+
+  /** As if the machine had lost power, but for what its stores hold: nothing is flushed, nobody is told. */
+  async kill(): Promise<void> {
+    await this.machine.kill();
+    await this.stores.close();
+  }
+
+  private destroyNow(replica: ReplicaId): void {
+    const { cluster, node } = this.options;
+    destroyReplica({ cluster, replica }, node, { state: this.stores.stateStore, engine: this.engine });
+    const graph = replicaIndexPath(this.indexDirectory, replica);
+    if (graph !== null) rmSync(graph, { force: true });
+    const from = at(node, replicaActor(replica));
+    const to = at(node, supervisorActor);
+    this.machine.host.deliver(to, from, { kind: 'replica.destroyed', replica }, lanes.completion);
+  }
+
+  private shardActorEnded(name: string, reason: string): void {
+    for (const replica of this.doomed) {
+      if (replicaActor(replica) !== name) continue;
+      this.doomed.delete(replica);
+      return this.destroyNow(replica);
+    }
+    const target = at(this.options.node, name);
+    this.machine.host.signal(supervisorActor, { signal: 'down', target, reason });
+  }
+
+  private startSupervisor(): void {
+    const { cluster, node, zone, rack, placement } = this.options;
+    const supervisor = new SupervisorActor({
+      cluster,
+      node,
+      address: this.machine.linkAddress,
+      zone,
+      rack,
+      storeIncarnation: this.stores.identity.incarnation,
+      placementNodes: placement.map((member) => member.node),
+      hosts: this,
+      links: {
+        setPeers: (peers) => this.machine.setPeers(peers.map((peer) => ({ ...peer, node: peer.node as NodeName }))),
+      },
+      logWriter: at(node, logActor),
+    });
+    this.machine.host.spawn(supervisorActor, supervisor);
+  }
+
+  private makeMachine(): MachineRuntime {
+    const { node, cluster, link, shardThreads, raft, report } = this.options;
+    const { handles } = this.stores;
+    const shardData: ShardThreadData = { stores: handles, indexDirectory: this.indexDirectory, raft };
+    return new MachineRuntime({
+      node,
+      cluster,
+      link,
+      linkThread: true,
+      dedicated: [
+        {
+          name: 'log',
+          entryFile: require.resolve('./threads/log-thread'),
+          workerData: handles,
+          actors: [{ name: logActor, descriptor: noBytes }],
+        },
+      ],
+      shards: { entryFile: require.resolve('./threads/shard-thread'), threads: shardThreads, workerData: shardData },
+      onMainActorEnded: (address, reason, error) => this.mainActorEnded(address.actor, reason, error),
+      onShardActorEnded: (name, reason) => this.shardActorEnded(name, reason),
+      onThreadDown: (what, reason) => report(`${node}: ${what} went down: ${reason}`),
+      onProblem: (what, error) => report(`${node}: ${what}: ${messageOf(error)}`),
+    });
+  }
+
+  /** The supervisor holds nothing that the log and the placement driver cannot tell a new one. */
+  private mainActorEnded(actor: string, reason: string, error: unknown): void {
+    if (error === null || actor !== supervisorActor) return;
+    this.options.report(`${this.options.node}: supervisor failed (${reason}) and is started again`);
+    this.startSupervisor();
+  }
+}
