@@ -49,19 +49,22 @@ export interface ReplicaEnvironment {
   readonly supervisor: Address;
   /** Where graph files go; null: they are not written. */
   readonly indexDirectory: string | null;
-  readonly createCore: (options: RaftOptions) => RaftCore;
-  readonly options: ReplicaOptions;
+  /** Default: createRaft. */
+  readonly createCore?: (options: RaftOptions) => RaftCore;
+  /** What differs from the defaults. */
+  readonly options?: Partial<ReplicaOptions>;
 }
 
 /** Machines may share a process, and clusters a machine: all three name the graph in memory. */
-export const replicaIndexKey = (spec: ReplicaSpec, node: NodeName): string => `${spec.cluster}/${node}/${spec.replica}`;
+export const replicaIndexKey = (spec: Pick<ReplicaSpec, 'cluster' | 'replica'>, node: NodeName): string =>
+  `${spec.cluster}/${node}/${spec.replica}`;
 
 export const replicaIndexPath = (directory: string | null, replica: ReplicaId): string | null =>
   directory === null ? null : `${directory}/replica-${replica}.graph`;
 
 /** Deletes a replica's points and its graph in memory. Its actor must have ended; its log and graph file stay. */
 export function destroyReplica(
-  spec: ReplicaSpec,
+  spec: Pick<ReplicaSpec, 'cluster' | 'replica'>,
   node: NodeName,
   machine: Pick<ReplicaEnvironment, 'state' | 'engine'>,
 ): void {

@@ -7,6 +7,7 @@ import { type Address, at, lanes, replicaActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { Configuration } from '../protocol/raft-messages';
 import { type ReplicaSpec, replicaSpecCodec } from '../protocol/records';
+import { createRaft } from '../raft/core';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
 import { failure } from '../runtime/refusal';
 import { ShardMachine } from '../shard/shard-machine';
@@ -14,7 +15,13 @@ import type { VectorIndex } from '../vector/ports';
 import { RaftMember } from './raft-member';
 import type { MemberEnd } from './raft-member-options';
 import { ReplicaUpkeep } from './replica-index';
-import { type ReplicaEnvironment, replicaIndexKey, replicaIndexPath } from './replica-options';
+import {
+  type ReplicaEnvironment,
+  type ReplicaOptions,
+  replicaIndexKey,
+  replicaIndexPath,
+  replicaOptions,
+} from './replica-options';
 import { ReplicaReads } from './replica-reads';
 import { type DataRequest, OpenRequest } from './replica-requests';
 import { ReplicaWrites } from './replica-writes';
@@ -43,13 +50,16 @@ const retryAfterMs = 100;
 export class ReplicaActor implements Actor {
   /** Why this replica serves no more; null while it does. */
   failure: string | null = null;
+  private readonly options: ReplicaOptions;
   private parts: Parts | null = null;
   private node = nodeName('');
 
   constructor(
     private readonly spec: ReplicaSpec,
     private readonly environment: ReplicaEnvironment,
-  ) {}
+  ) {
+    this.options = { ...replicaOptions, ...environment.options };
+  }
 
   /** For tests and the simulator to look into; null before it started and after it ended. */
   get member(): RaftMember | null {
@@ -92,11 +102,11 @@ export class ReplicaActor implements Actor {
   // Parts
 
   private open(): Parts {
-    const { spec, environment } = this;
+    const { spec, environment, options } = this;
     const index = this.openIndex();
     const machine = this.openMachine(index);
     const member = this.newMember(machine);
-    const { keyHash, options, indexDirectory } = environment;
+    const { keyHash, indexDirectory } = environment;
     const { unlinkedPointsMax } = options;
     const answers = {
       notLeader: () => this.notLeader(),
@@ -111,11 +121,11 @@ export class ReplicaActor implements Actor {
   }
 
   private openIndex(): VectorIndex {
-    const { engine, indexDirectory, options } = this.environment;
+    const { engine, indexDirectory } = this.environment;
     const { collection, replica } = this.spec;
     const { dimension, metric, hnsw } = collection;
     const key = replicaIndexKey(this.spec, this.node);
-    const capacity = options.indexCapacity;
+    const capacity = this.options.indexCapacity;
     const { m, efConstruction } = hnsw;
     return engine.open(
       { key, dimension, metric, m, efConstruction, capacity },
@@ -153,8 +163,8 @@ export class ReplicaActor implements Actor {
       descriptor: encode(replicaSpecCodec, spec),
       machine,
       syncState: () => environment.state.sync(),
-      createCore: environment.createCore,
-      tuning: environment.options.raft,
+      createCore: environment.createCore ?? createRaft,
+      tuning: this.options.raft,
       events: {
         changed: (context) => this.report(context),
         applied: (entries, context) => this.parts?.upkeep.changed(entries.length, context),
@@ -224,7 +234,7 @@ export class ReplicaActor implements Actor {
     const { replica } = spec;
     const report = { shard: spec.shard.id, replica, epoch, term, leader, appliedIndex, points };
     context.send(this.environment.supervisor, { kind: 'replica.report', report }, lanes.completion);
-    context.setTimer(reportKey, this.environment.options.reportMs, { signal: 'timer', key: reportKey });
+    context.setTimer(reportKey, this.options.reportMs, { signal: 'timer', key: reportKey });
     parts.upkeep.saveIfDue(context);
   }
 
