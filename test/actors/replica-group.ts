@@ -1,0 +1,207 @@
+import { LogWriter } from '../../src/actors/log-writer';
+import { raftMemberTuning } from '../../src/actors/raft-member-options';
+import { ReplicaActor } from '../../src/actors/replica';
+import type { ReplicaOptions } from '../../src/actors/replica-options';
+import { assert, present } from '../../src/base/assert';
+import { type NodeName, nodeName } from '../../src/base/ids';
+import { Prng } from '../../src/base/prng';
+import type { ShardOperation } from '../../src/protocol/commands';
+import type { ReadLevel } from '../../src/protocol/data-messages';
+import { at, lanes, logActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
+import type { Message, MessageKind, MessageOf } from '../../src/protocol/messages';
+import type { ReplicaSpec } from '../../src/protocol/records';
+import type { Actor } from '../../src/runtime/actor';
+import { MemoryDisk } from '../../src/storage/memory-disk';
+import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';
+import { epoch, replicaSpecs, testKeyHash } from '../shard/shard-helpers';
+import { VirtualNodes } from './virtual-nodes';
+
+const client = at(nodeName('client'), 'client');
+const raft = raftMemberTuning;
+
+/** Notes all it hears. */
+class Inbox implements Actor {
+  readonly heard: Message[] = [];
+  started(): void {
+    return;
+  }
+  receive(message: Message): void {
+    this.heard.push(message);
+  }
+  signalled(): void {
+    return;
+  }
+  stopped(): void {
+    return;
+  }
+}
+
+interface Machine {
+  readonly spec: ReplicaSpec;
+  readonly disk: MemoryDisk;
+  /** Graph files; a crash of the machine leaves them, as they are written with fsync. */
+  readonly files: Map<string, FlatFile>;
+  engine: FlatEngine;
+  actor: ReplicaActor;
+  up: boolean;
+}
+
+/** Three replicas of one shard on three machines with disks, on virtual time, and a client. */
+export class ReplicaGroup {
+  readonly nodes: VirtualNodes;
+  readonly machines = new Map<NodeName, Machine>();
+  readonly reports: Inbox[] = [];
+  private readonly random: Prng;
+  private readonly inbox = new Inbox();
+  private requestNext = 1;
+
+  constructor(
+    seed: number,
+    private readonly options: Partial<ReplicaOptions> = {},
+  ) {
+    this.nodes = new VirtualNodes(seed);
+    this.random = new Prng(seed);
+    this.nodes.spawn(client.node, client.actor, this.inbox);
+    for (const spec of replicaSpecs([11, 12, 13])) {
+      const node = this.nodeOf(spec);
+      const machine = { spec, disk: new MemoryDisk(), files: new Map(), engine: new FlatEngine(), up: false };
+      this.machines.set(node, { ...machine, actor: this.newActor({ ...machine, node }) });
+      this.boot(node);
+    }
+  }
+
+  private nodeOf(spec: ReplicaSpec): NodeName {
+    return present(
+      spec.shard.members.find((member) => member.replica === spec.replica),
+      'its member',
+    ).node;
+  }
+
+  private newActor(on: Pick<Machine, 'spec' | 'disk' | 'engine'> & { node: NodeName }): ReplicaActor {
+    return new ReplicaActor(on.spec, {
+      state: on.disk.state,
+      engine: on.engine,
+      keyHash: testKeyHash,
+      logWriter: at(on.node, logActor),
+      supervisor: at(on.node, supervisorActor),
+      indexDirectory: '/graphs',
+      options: this.options,
+    });
+  }
+
+  machine(node: NodeName): Machine {
+    return present(this.machines.get(node), `machine ${node}`);
+  }
+
+  boot(node: NodeName): void {
+    const machine = this.machine(node);
+    const { disk, spec } = machine;
+    machine.engine = new FlatEngine(machine.files);
+    machine.up = true;
+    const reports = new Inbox();
+    this.reports.push(reports);
+    this.nodes.spawn(node, supervisorActor, reports);
+    this.nodes.spawn(node, logActor, new LogWriter({ engine: disk.openLog(), state: disk.state, stateSyncMs: 1_000 }));
+    this.spawn(node, spec);
+  }
+
+  /** The replica alone, as after the death of its thread: stores and graph stay as they are. */
+  private spawn(node: NodeName, spec: ReplicaSpec): void {
+    const machine = this.machine(node);
+    machine.actor = this.newActor({ ...machine, node });
+    this.nodes.spawn(node, replicaActor(spec.replica), machine.actor);
+  }
+
+  restartActor(node: NodeName): void {
+    const { spec } = this.machine(node);
+    this.nodes.host(node).stop(replicaActor(spec.replica), 'killed by a test');
+    this.spawn(node, spec);
+  }
+
+  restartLogWriter(node: NodeName): void {
+    const { disk } = this.machine(node);
+    this.nodes.host(node).stop(logActor, 'killed by a test');
+    this.nodes.spawn(node, logActor, new LogWriter({ engine: disk.openLog(), state: disk.state, stateSyncMs: 1_000 }));
+  }
+
+  /** Power is cut: what was not synced may be gone. */
+  crash(node: NodeName): void {
+    const machine = this.machine(node);
+    machine.up = false;
+    this.nodes.kill(node);
+    machine.disk.crash(this.random);
+  }
+
+  get running(): Machine[] {
+    return [...this.machines.values()].filter((machine) => machine.up);
+  }
+
+  get leader(): NodeName | null {
+    for (const [node, { actor, up }] of this.machines) if (up && actor.member?.leaderIsReady === true) return node;
+    return null;
+  }
+
+  awaitLeader(): NodeName {
+    this.runUntil(() => this.leader !== null);
+    return present(this.leader, 'a leader');
+  }
+
+  follower(): NodeName {
+    const { leader } = this;
+    return present(
+      [...this.machines.keys()].find((node) => node !== leader && this.machine(node).up),
+      'a follower',
+    );
+  }
+
+  runUntil(done: () => boolean, timeoutMs = 60_000): void {
+    const reached = this.nodes.run(timeoutMs, done);
+    assert(this.nodes.thrown.length === 0, `a handler threw: ${String((this.nodes.thrown[0] as Error)?.stack)}`);
+    assert(reached, 'the condition never came to hold');
+  }
+
+  /** Until all running replicas have applied the same and hold the same. */
+  awaitAgreement(): void {
+    const stateOf = ({ actor }: Machine): string =>
+      actor.machine === null ? 'none' : `${actor.machine.appliedIndex} ${actor.machine.digest()}`;
+    this.runUntil(() => new Set(this.running.map(stateOf)).size === 1 && this.running.every(isSettled));
+  }
+
+  // The client
+
+  /** Sends a request and gives its number, or the answer once there is one. */
+  send(node: NodeName, build: (header: Header) => Message): number {
+    const { spec } = this.machine(node);
+    const request = this.requestNext++;
+    const message = build({ request, shard: spec.shard.id, epoch, timeoutMs: 5_000 });
+    this.nodes.host(node).deliver(at(node, replicaActor(spec.replica)), client, message, lanes.data);
+    return request;
+  }
+
+  answersTo(request: number): Message[] {
+    return this.inbox.heard.filter((message) => 'request' in message && message.request === request);
+  }
+
+  ask<K extends MessageKind>(node: NodeName, kind: K, build: (header: Header) => Message): MessageOf<K> {
+    const request = this.send(node, build);
+    this.runUntil(() => this.answersTo(request).length > 0);
+    const [answer] = this.answersTo(request);
+    assert(answer?.kind === kind, `a ${answer?.kind} instead of a ${kind}`);
+    return answer as MessageOf<K>;
+  }
+
+  write(node: NodeName, operation: ShardOperation, overrides: Partial<Header> = {}): MessageOf<'data.written'> {
+    return this.ask(node, 'data.written', (header) => ({ kind: 'data.write', ...header, operation, ...overrides }));
+  }
+
+  get(node: NodeName, ids: readonly string[], level: ReadLevel): MessageOf<'data.got'> {
+    return this.ask(node, 'data.got', (header) => ({ kind: 'data.get', ...header, ids, level }));
+  }
+}
+
+type Header = Pick<MessageOf<'data.write'>, 'request' | 'shard' | 'epoch' | 'timeoutMs'>;
+
+const isSettled = ({ actor }: Machine): boolean =>
+  actor.member?.state === 'running' && actor.machine?.indexReady === true;
+
+export const smallWindow = (logWindowBytes: number): Partial<ReplicaOptions> => ({ raft: { ...raft, logWindowBytes } });
