@@ -156,19 +156,6 @@ describe('leaders', () => {
     expect(cluster.sentOf('data.write').length).toBe(4);
   });
 
-  test('a reader that follows does not become the believed leader', () => {
-    cluster.answer(upsert(...ids));
-    for (const shard of shards) shard.leader = 1;
-    cluster.answer(get(ids));
-    cluster.sent.length = 0;
-    cluster.answer(upsert(...ids));
-    expect(cluster.sentOf('data.write').length).toBeGreaterThan(4);
-    cluster.sent.length = 0;
-    cluster.answer(get(ids));
-    cluster.answer(upsert(...ids));
-    expect(cluster.sentOf('data.write').length).toBe(4);
-  });
-
   test('a dead leader is given up, and its successor found', () => {
     cluster.answer(upsert(...ids));
     cluster.down.add(shards[0]?.record.members[0]?.node as never);
@@ -208,6 +195,57 @@ describe('leaders', () => {
     cluster.loses = (message) => message.kind === 'data.written';
     const error = errorOf(cluster.outcome(upsert('a'), 2_000));
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', retry: 'unsure' });
+  });
+
+  test('an attempt whose outcome its leader does not know is not safe either', () => {
+    cluster.answer(upsert('a'));
+    let asked = 0;
+    cluster.refuses = (message) => {
+      if (message.kind !== 'data.write') return null;
+      return asked++ === 0 ? failure('OUTCOME_UNKNOWN', 'deposed') : failure('NOT_LEADER', 'not me');
+    };
+    expect(errorOf(cluster.outcome(upsert('a'), 1_000)).code).toBe('DEADLINE_EXCEEDED');
+    cluster.refuses = (message) => (message.kind === 'data.write' ? failure('NOT_LEADER', 'not me') : null);
+    expect(errorOf(cluster.outcome(upsert('a'), 1_000)).code).toBe('UNAVAILABLE');
+  });
+
+  test('who left one call unanswered is not the first to be asked by the next, whatever the others say', () => {
+    cluster.answer(upsert('a'));
+    const dead = shardOf('a').record.members[0]?.node as never;
+    cluster.down.add(dead);
+    cluster.outcome(upsert('a'), 800);
+    cluster.sent.length = 0;
+    cluster.outcome(upsert('a'), 500);
+    const asked = cluster.sentOf('data.write').map(({ to }) => to.node);
+    expect(asked.length).toBeGreaterThan(3);
+    expect(asked).not.toContain(dead);
+  });
+
+  test('a refusal that comes after its attempt was given up does not hurry the next', () => {
+    cluster.answer(upsert('a'));
+    const { record } = shardOf('a');
+    cluster.loses = (message, to) => {
+      if (message.kind === 'data.written') cluster.deliver(to, message, 800);
+      return message.kind === 'data.written';
+    };
+    cluster.refuses = (message) => (message.kind === 'data.write' ? failure('NOT_LEADER', 'not me') : null);
+    cluster.sent.length = 0;
+    cluster.outcome(upsert('a'), 1_500);
+    // The second attempt has 750 ms x 1.5 for itself: the first one's refusal comes 50 ms into that.
+    const writes = cluster.sentOf('data.write').filter(({ message }) => message.shard === record.id);
+    const [first, second, third] = writes.map(({ atMs }) => atMs);
+    expect((second ?? 0) - (first ?? 0)).toBe(750);
+    expect(third ?? Number.POSITIVE_INFINITY).toBeGreaterThan((second ?? 0) + 700);
+  });
+
+  test('a follower that answers a linearizable read is not taken for the leader', () => {
+    cluster.answer(upsert(...ids));
+    cluster.loses = (message, to) => message.kind === 'data.get' && to.node === 'machine-1';
+    expect(cluster.answer(get(ids)).points.length).toBe(40);
+    cluster.runUntil(cluster.nowMs + 1_500);
+    cluster.sent.length = 0;
+    cluster.answer(upsert(...ids));
+    expect(cluster.sentOf('data.write').map(({ to }) => to.node)).toEqual(Array.from({ length: 4 }, () => 'machine-1'));
   });
 
   test('a refusal delivered twice does not make an unanswered attempt look refused', () => {

@@ -137,6 +137,19 @@ describe('the watch', () => {
     expect(cluster.sentOf('data.write').map(({ to }) => to.node)).toEqual(['machine-3']);
   });
 
+  test('an event with a gap before it is not applied but asked for again', () => {
+    cluster.answer({ kind: 'listCollections' });
+    cluster.addCollection('things', 1);
+    const event = cluster.watchEvent(0);
+    const ahead = { ...event.change, full: false, fromRevision: revision(cluster.revision), collections: [] };
+    cluster.sent.length = 0;
+    cluster.deliver(at('pd-1' as never, placementActor), { ...event, change: ahead }, 0);
+    cluster.runUntil(cluster.nowMs + 10);
+    expect(cluster.sentOf('pd.watch').length).toBe(1);
+    cluster.loses = (message) => message.kind === 'pd.watch';
+    cluster.answer(status('things'));
+  });
+
   test('many callers of an unknown collection share the questions to the placement driver', () => {
     cluster.answer({ kind: 'listCollections' });
     cluster.sent.length = 0;
