@@ -4,13 +4,17 @@ import type { Address } from '../protocol/envelope';
 import type { KeyHash } from '../protocol/key-hash';
 import type { ReplicaSpec } from '../protocol/records';
 import type { RaftCore, RaftOptions } from '../raft/types';
+import type { RaftCore, RaftOptions } from '../raft/types';
 import { destroyReplicaState } from '../shard/shard-machine';
+import { type SourceLimits, sourceLimits } from '../shard/snapshot-source';
 import type { KeyValueStore } from '../storage/ports';
 import type { VectorEngine } from '../vector/ports';
 import { type RaftMemberTuning, raftMemberTuning } from './raft-member-options';
 
 export interface ReplicaOptions {
   readonly raft: RaftMemberTuning;
+  /** Of the snapshots it gives; smaller ones are for tests. */
+  readonly snapshotLimits: SourceLimits;
   readonly reportMs: number;
   readonly unlinkedPointsMax: number;
   /** What one slice of linking takes while requests come in, and while none do. */
@@ -28,6 +32,7 @@ export interface ReplicaOptions {
 
 export const replicaOptions: ReplicaOptions = {
   raft: raftMemberTuning,
+  snapshotLimits: sourceLimits,
   reportMs: 1_000,
   unlinkedPointsMax,
   linkBudgetMicros: 2_000,
@@ -49,6 +54,8 @@ export interface ReplicaEnvironment {
   readonly supervisor: Address;
   /** Where graph files go; null: they are not written. */
   readonly indexDirectory: string | null;
+  /** Default: createRaft. The simulator hands in broken ones, to prove that it notices. */
+  readonly createCore?: (options: RaftOptions) => RaftCore;
   /** Default: createRaft. */
   readonly createCore?: (options: RaftOptions) => RaftCore;
   /** What differs from the defaults. */

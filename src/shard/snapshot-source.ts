@@ -33,7 +33,7 @@ export interface SourceLimits {
   readonly chunkBytes: number;
   readonly preImageBytes: number;
 }
-const sourceLimits: SourceLimits = { chunkBytes: snapshotChunkBytesMax, preImageBytes: preImageBytesMax };
+export const sourceLimits: SourceLimits = { chunkBytes: snapshotChunkBytesMax, preImageBytes: preImageBytesMax };
 
 /**
  * The records of a shard as of one applied index, while applies go on. The store is read in key order; what an apply is

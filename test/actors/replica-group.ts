@@ -204,4 +204,8 @@ type Header = Pick<MessageOf<'data.write'>, 'request' | 'shard' | 'epoch' | 'tim
 const isSettled = ({ actor }: Machine): boolean =>
   actor.member?.state === 'running' && actor.machine?.indexReady === true;
 
-export const smallWindow = (logWindowBytes: number): Partial<ReplicaOptions> => ({ raft: { ...raft, logWindowBytes } });
+/** A log so short that a replica that was away needs a snapshot, of many chunks. */
+export const smallWindow = (logWindowBytes: number): Partial<ReplicaOptions> => ({
+  raft: { ...raft, logWindowBytes },
+  snapshotLimits: { chunkBytes: 500, preImageBytes: 1_000_000 },
+});
