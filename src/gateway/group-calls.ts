@@ -38,8 +38,8 @@ interface Pending {
   readonly call: GroupCall;
   /** Members asked in this round. */
   readonly asked: Set<string>;
-  /** Members that once left this call unanswered. */
-  readonly silent: Set<string>;
+  /** Members that left this call unanswered, and when they were last asked. */
+  readonly silent: Map<string, MonotonicMs>;
   /** Attempts that nobody has answered. */
   readonly open: Set<number>;
   /** The attempt that is waited for. */
@@ -111,7 +111,7 @@ export class GroupCalls {
     const entry: Pending = {
       call,
       asked: new Set(),
-      silent: new Set(),
+      silent: new Map(),
       open: new Set(),
       current: 0,
       attemptMs: call.attemptMs,
@@ -165,13 +165,17 @@ export class GroupCalls {
     this.attempts.set(request, { entry, member: target });
     this.scope.send(target, call.message(request, Math.ceil(call.until - now)));
     const silent = entry.silent.has(addressText(target));
-    this.wait(entry, silent ? silentAttemptMs : entry.attemptMs, () => this.unanswered(entry, target));
+    this.wait(entry, silent ? silentAttemptMs : entry.attemptMs, () => this.unanswered(entry, target, now));
   }
 
   /** Null: everybody worth asking was asked in this round. */
   private choose(entry: Pending, members: readonly Address[]): Address | null {
     const { now, random } = this.scope;
-    const fresh = members.filter((member) => !entry.asked.has(addressText(member)));
+    const fresh = members.filter((member) => {
+      const lastAsked = entry.silent.get(addressText(member)) ?? Number.NEGATIVE_INFINITY;
+      // Who may be slow with what it was asked is not given the same work again soon.
+      return !entry.asked.has(addressText(member)) && now - lastAsked >= entry.attemptMs;
+    });
     if (entry.call.ask !== 'any') {
       const leader = this.leaders.of(entry.call.group, now);
       const believed =
@@ -184,9 +188,9 @@ export class GroupCalls {
     return entry.asked.size === 0 && fresh.length > 0 ? random.pick(fresh) : null;
   }
 
-  private unanswered(entry: Pending, member: Address): void {
+  private unanswered(entry: Pending, member: Address, askedAt: MonotonicMs): void {
     this.leaders.suspect(member, this.scope.now);
-    entry.silent.add(addressText(member));
+    entry.silent.set(addressText(member), askedAt);
     entry.attemptMs = Math.min(entry.attemptMs * 1.5, attemptMsMax);
     this.attempt(entry);
   }
