@@ -3,12 +3,10 @@ import { join } from 'node:path';
 import { root, run } from './process.mjs';
 import { Problem, step } from './say.mjs';
 
-const addonFolder = join(root, 'build');
+const addonFolder = join(root, 'native', 'build', 'Release');
 
 export const addonFiles = () =>
-  existsSync(addonFolder)
-    ? readdirSync(addonFolder, { recursive: true }).filter((name) => String(name).endsWith('.node'))
-    : [];
+  existsSync(addonFolder) ? readdirSync(addonFolder).filter((name) => name.endsWith('.node')) : [];
 
 export async function buildAddon() {
   await ensureSystemPackages();
@@ -20,7 +18,6 @@ const needs = {
   linux: [
     { package: 'g++', anyOf: ['/usr/bin/c++', '/usr/bin/g++', '/usr/bin/clang++'] },
     { package: 'make', anyOf: ['/usr/bin/make'] },
-    { package: 'cmake', anyOf: ['/usr/bin/cmake', '/usr/local/bin/cmake'] },
     { package: 'libfaiss-dev', anyOf: ['/usr/include/faiss/IndexHNSW.h', '/usr/local/include/faiss/IndexHNSW.h'] },
     {
       package: 'libopenblas-dev',
@@ -34,7 +31,6 @@ const needs = {
   darwin: [
     { package: 'faiss', anyOf: ['/opt/homebrew/include/faiss/IndexHNSW.h', '/usr/local/include/faiss/IndexHNSW.h'] },
     { package: 'libomp', anyOf: ['/opt/homebrew/opt/libomp/include/omp.h', '/usr/local/opt/libomp/include/omp.h'] },
-    { package: 'cmake', anyOf: ['/opt/homebrew/bin/cmake', '/usr/local/bin/cmake'] },
   ],
 };
 

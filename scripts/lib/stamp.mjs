@@ -5,7 +5,10 @@ import { root } from './process.mjs';
 
 const stampFile = (name) => join(root, '.build', 'stamps', name);
 
-/** A digest over the contents of files and folders: content, not time, so that a checkout back and forth rebuilds nothing. */
+/**
+ * A digest over the contents of files and folders, build output left out: content, not time, so that a checkout back and
+ * forth rebuilds nothing.
+ */
 export function hashOf(paths, { endsWith = [''], ...extra } = {}) {
   const hash = createHash('sha256').update(JSON.stringify(extra));
   for (const path of paths.flatMap((each) => filesUnder(each))) {
@@ -23,6 +26,7 @@ function filesUnder(path) {
   if (stat === undefined) return [];
   if (!stat.isDirectory()) return [path];
   return readdirSync(join(root, path))
+    .filter((name) => name !== 'build')
     .sort()
     .flatMap((name) => filesUnder(`${path}/${name}`));
 }
