@@ -4,7 +4,6 @@ import type { Address } from '../protocol/envelope';
 import type { KeyHash } from '../protocol/key-hash';
 import type { ReplicaSpec } from '../protocol/records';
 import type { RaftCore, RaftOptions } from '../raft/types';
-import type { RaftCore, RaftOptions } from '../raft/types';
 import { destroyReplicaState } from '../shard/shard-machine';
 import { type SourceLimits, sourceLimits } from '../shard/snapshot-source';
 import type { KeyValueStore } from '../storage/ports';
@@ -54,8 +53,6 @@ export interface ReplicaEnvironment {
   readonly supervisor: Address;
   /** Where graph files go; null: they are not written. */
   readonly indexDirectory: string | null;
-  /** Default: createRaft. The simulator hands in broken ones, to prove that it notices. */
-  readonly createCore?: (options: RaftOptions) => RaftCore;
   /** Default: createRaft. */
   readonly createCore?: (options: RaftOptions) => RaftCore;
   /** What differs from the defaults. */

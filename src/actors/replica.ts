@@ -8,7 +8,6 @@ import type { Message, MessageOf } from '../protocol/messages';
 import type { Configuration } from '../protocol/raft-messages';
 import { type ReplicaSpec, replicaSpecCodec } from '../protocol/records';
 import { createRaft } from '../raft/core';
-import { createRaft } from '../raft/core';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
 import { failure } from '../runtime/refusal';
 import { ShardMachine } from '../shard/shard-machine';
@@ -165,7 +164,6 @@ export class ReplicaActor implements Actor {
       descriptor: encode(replicaSpecCodec, spec),
       machine,
       syncState: () => environment.state.sync(),
-      createCore: environment.createCore ?? createRaft,
       createCore: environment.createCore ?? createRaft,
       tuning: this.options.raft,
       events: {

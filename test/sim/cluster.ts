@@ -5,7 +5,7 @@ import { GatewayActor } from '../../src/gateway/gateway-actor';
 import { gatewayActor, logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
-import { ConsensusChecker } from './consensus-checker';
+import { ConsensusChecker, Violation } from './consensus-checker';
 import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
 import { SimNode, SimWorld } from './world';
@@ -20,8 +20,6 @@ export class SimCluster {
   private readonly checkers = new Map<number, ConsensusChecker>();
   private readonly gatewayThread;
   private readonly gateway: GatewayActor;
-  /** Actors that a handler's own error ended: each is a bug unless the machine was dying. */
-  readonly failures: string[] = [];
 
   constructor(options: SimOptions, keyHash: KeyHash, trace: ((line: string) => void) | null) {
     this.world = new SimWorld(
@@ -108,8 +106,14 @@ export class SimCluster {
     return created;
   }
 
+  /** Called from within handlers, whose host would take what is thrown for the handler's own. */
   private sent(message: Message): void {
-    if (message.kind === 'peer.raft') this.checkerOf(message.shard).sent(message.message);
+    if (message.kind !== 'peer.raft') return;
+    try {
+      this.checkerOf(message.shard).sent(message.message);
+    } catch (thrown) {
+      this.world.fail(thrown as Error);
+    }
   }
 
   private afterEvent(node: SimNode | null): void {
@@ -133,9 +137,8 @@ export class SimCluster {
 
   private ended(node: SimNode, actor: string, error: unknown): void {
     const machine = this.machines().find((candidate) => candidate.node === node);
-    if (machine === undefined || machine.dying) return;
-    if (error !== null)
-      this.failures.push(`${node.name}/${actor}: ${error instanceof Error ? error.stack : String(error)}`);
+    if (machine?.dying === true) return;
+    if (error !== null) this.world.fail(threw(`${node.name}/${actor}`, error));
     if (machine instanceof WorkerMachine && actor !== logActor) {
       for (const { spec } of machine.replicas.values()) {
         if (`replica/${spec.replica}` === actor) this.checkerOf(spec.shard.id).stopped(spec.replica);
@@ -143,4 +146,10 @@ export class SimCluster {
       machine.ended(actor, 'a handler threw');
     }
   }
+}
+
+/** A handler's own error is a bug, unless it is a checker's verdict that passed through the handler. */
+function threw(where: string, error: unknown): Violation {
+  if (error instanceof Violation) return error;
+  return new Violation(`${where}: a handler threw ${error instanceof Error ? error.stack : String(error)}`);
 }

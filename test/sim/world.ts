@@ -33,6 +33,7 @@ export class SimWorld {
   private nowMs = 0;
   eventCount = 0;
   private digest = 0;
+  private failure: Error | null = null;
 
   constructor(
     seed: number,
@@ -51,6 +52,11 @@ export class SimWorld {
   /** A run's fingerprint: equal seeds must give equal ones. Draws once more, so that drifted randomness shows too. */
   traceHash(): string {
     return ((this.digest ^ this.random.uint32()) >>> 0).toString(16).padStart(8, '0');
+  }
+
+  /** The run is red: the event that is under way is the last. For whoever may not throw, as it is called by an actor. */
+  fail(why: Error): void {
+    this.failure ??= why;
   }
 
   note(line: string): void {
@@ -79,6 +85,7 @@ export class SimWorld {
       this.eventCount++;
       this.digest = (Math.imul(this.digest, 31) + Math.floor(event.atMs * 1000) + event.label.length) | 0;
       event.run();
+      if (this.failure !== null) throw this.failure;
     }
   }
 
@@ -90,7 +97,7 @@ export class SimWorld {
   /** Between nodes: encoded, so that what arrives shares no memory with what was sent. */
   transmit(to: Address, from: Address, message: Message, lane: Lane): void {
     this.hooks.onSent(to, from, message);
-    const delays = this.network.fate(from.node, to.node);
+    const delays = this.fateOf(to, from, message);
     if (delays.length === 0) return this.note(`lost ${message.kind} ${addressText(from)} > ${addressText(to)}`);
     const writer = new ByteWriter();
     messageCodec.write(writer, message);
@@ -103,6 +110,12 @@ export class SimWorld {
         target?.arrive(to, from, decode(messageCodec, bytes), lane);
       });
     }
+  }
+
+  private fateOf(to: Address, from: Address, message: Message): number[] {
+    if (!message.kind.startsWith('data.')) return this.network.fate(from.node, to.node);
+    const delayMs = this.network.streamFate(from.node, to.node, this.nowMs);
+    return delayMs === null ? [] : [delayMs];
   }
 }
 
