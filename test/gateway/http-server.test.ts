@@ -228,3 +228,23 @@ test('a taken port gets one clear line, and the other port is closed again', asy
     `cannot listen on ${taken} for gRPC: another program uses this port`,
   );
 });
+
+test('stopping does not wait for a call that never ends', async () => {
+  let reached = (): void => undefined;
+  const isReached = new Promise<void>((resolve) => {
+    reached = resolve;
+  });
+  backend.call = () => {
+    reached();
+    return new Promise<never>(() => undefined);
+  };
+  const cut = request('GET', '/v1/collections').then(
+    () => 'answered',
+    () => 'cut',
+  );
+  await isReached;
+  const before = performance.now();
+  await gateway.stop();
+  expect(performance.now() - before).toBeLessThan(10_000);
+  expect(await cut).toBe('cut');
+});

@@ -38,7 +38,8 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-const stopMs = 2_000;
+/** How long a server that stops lets calls finish. */
+export const stopMs = 2_000;
 
 /** Serves the public .proto. Throws one clear line when the address cannot be bound. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<RunningServer> {

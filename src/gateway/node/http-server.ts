@@ -9,7 +9,7 @@ import type { CollectionDefaults } from '../validate/from-proto';
 import { bodyDepthMax, parseJson } from '../validate/json';
 import type { ApiKeys } from './api-keys';
 import { budgetMs } from './deadlines';
-import { pointOf, type RunningServer } from './grpc-server';
+import { pointOf, type RunningServer, stopMs } from './grpc-server';
 import * as json from './json-replies';
 import { cannotListen } from './listen';
 
@@ -73,8 +73,10 @@ async function listen(app: FastifyInstance, address: string): Promise<RunningSer
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : port,
     stop: async () => {
-      app.server.closeIdleConnections();
+      // Calls under way may finish; then connections are cut.
+      const timer = setTimeout(() => app.server.closeAllConnections(), stopMs);
       await app.close();
+      clearTimeout(timer);
     },
   };
 }
