@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { raftMemberTuning } from '../actors/raft-member-options';
+import { VectronError } from '../base/errors';
 import { clusterId, type NodeName, nodeName, type ReplicaId } from '../base/ids';
 import { LinkFabric } from '../runtime/node/link-ports';
 import { loadAddon } from '../vector/node/native-engine';
@@ -24,6 +25,7 @@ const placementNames = ['pd-1', 'pd-2', 'pd-3'].map(nodeName);
 const gatewayName = nodeName('gateway-1');
 const readyMsMax = 60_000;
 const leaderMsMax = 10_000;
+const pollMs = 10;
 const defaultShardThreads = 2;
 
 /** A simulated machine that can lose power and come back on its data. */
@@ -100,6 +102,7 @@ class LocalCluster implements DevCluster {
     this.direct = new DirectReads(this.gateway.machine);
     this.say('waiting until every shard has a leader');
     await this.gateway.ready(readyMsMax);
+    await until(() => this.workers.every((worker) => worker.running?.isReady === true), 'every machine is registered');
   }
 
   private get gateway(): GatewayNode {
@@ -195,6 +198,14 @@ class LocalCluster implements DevCluster {
 
   private say(line: string): void {
     this.options.onProgress?.(line);
+  }
+}
+
+async function until(holds: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + readyMsMax;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new VectronError('UNAVAILABLE', `not after ${readyMsMax} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }
 

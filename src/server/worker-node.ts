@@ -33,6 +33,7 @@ export class WorkerNode implements ReplicaHosts {
   /** Replicas that end in order to be destroyed. */
   private readonly doomed = new Set<ReplicaId>();
   readonly machine: MachineRuntime;
+  private supervisor: SupervisorActor | null = null;
 
   private constructor(
     private readonly options: WorkerOptions,
@@ -54,6 +55,11 @@ export class WorkerNode implements ReplicaHosts {
 
   get node(): NodeName {
     return this.options.node;
+  }
+
+  /** The placement driver knows this worker, and every replica it is to run knows its leader. */
+  get isReady(): boolean {
+    return this.supervisor?.isReady() ?? false;
   }
 
   // ReplicaHosts
@@ -102,7 +108,7 @@ export class WorkerNode implements ReplicaHosts {
 
   private startSupervisor(): void {
     const { cluster, node, zone, rack, placement } = this.options;
-    const supervisor = new SupervisorActor({
+    this.supervisor = new SupervisorActor({
       cluster,
       node,
       address: this.machine.linkAddress,
@@ -116,7 +122,7 @@ export class WorkerNode implements ReplicaHosts {
       },
       logWriter: at(node, logActor),
     });
-    this.machine.host.spawn(supervisorActor, supervisor);
+    this.machine.host.spawn(supervisorActor, this.supervisor);
   }
 
   private makeMachine(): MachineRuntime {
