@@ -24,7 +24,7 @@ export interface ReplicaOptions {
   /** The graph file is written when this many changes, and this share of the points, are not in it yet. */
   readonly saveChangesMin: number;
   readonly saveChangesShare: number;
-  /** At most so often, and only after so long without a write. */
+  /** At most so often, and only after so long without a write; the second member waits twice, the third three times as long. */
   readonly saveIntervalMs: number;
   readonly saveQuietMs: number;
 }

@@ -116,7 +116,10 @@ export class ReplicaActor implements Actor {
     const reads = new ReplicaReads({ spec, member, machine, ...answers });
     const writes = new ReplicaWrites({ spec, member, machine, index, keyHash, unlinkedPointsMax, ...answers });
     const path = replicaIndexPath(indexDirectory, spec.replica);
-    const upkeep = new ReplicaUpkeep(machine, index, path, options, (context) => reads.release(context));
+    // Replicas fall quiet together; one after another they may be busy with their files.
+    const place = spec.shard.members.findIndex((one) => one.replica === spec.replica);
+    const saving = { ...options, saveQuietMs: options.saveQuietMs * (1 + Math.max(place, 0)) };
+    const upkeep = new ReplicaUpkeep(machine, index, path, saving, (context) => reads.release(context));
     return { machine, index, member, writes, reads, upkeep };
   }
 
