@@ -15,6 +15,11 @@ export function hardStateAfter(before: HardState | null, index: LogIndex, term: 
   return { ...before, commit: before.commit > index ? before.commit : index };
 }
 
+/** The term of entry `index` in a log as opened; null: not in it. */
+export function termIn({ baseIndex, baseTerm, entries }: MessageOf<'log.opened'>, index: LogIndex): Term | null {
+  return index === baseIndex ? baseTerm : (entries[index - baseIndex - 1]?.term ?? null);
+}
+
 /**
  * One member's conversation with its machine's log writer (DESIGN D2).
  *

@@ -1,21 +1,20 @@
 import { VectronError } from '../base/errors';
 import { type LogIndex, logIndex, type ReplicaId, type Term, term } from '../base/ids';
-import { type Lane, lanes } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
-import type { Entry, RaftMessage, SnapshotMeta } from '../protocol/raft-messages';
+import type { SnapshotMeta } from '../protocol/raft-messages';
 import type { ProposeResult, RaftCore, Ready, Role } from '../raft/types';
 import type { ActorContext, Signal } from '../runtime/actor';
-import { MemberLog } from './raft-member-log';
+import { ApplyQueue } from './raft-member-apply';
+import { MemberLog, termIn } from './raft-member-log';
 import { LogWindow } from './raft-member-log-window';
-import type { MemberEnd, PeerHeader, RaftMemberOptions } from './raft-member-options';
+import type { MemberEnd, RaftMemberOptions } from './raft-member-options';
+import { MemberPeers, type PeerMessage } from './raft-member-peers';
 import { PendingProposals, PendingReads, type ReadDone, type Settle } from './raft-member-waiters';
 import { SnapshotReceiver } from './snapshot-receiver';
 import { SnapshotSender } from './snapshot-sender';
 import type { StateMachine } from './state-machine';
 
 export type MemberState = 'new' | 'opening' | 'running' | MemberEnd;
-
-type PeerMessage = MessageOf<'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotAck'>;
 
 const tickKey = 'raft.tick';
 const flushKey = 'raft.flush';
@@ -24,7 +23,6 @@ const reopenTicks = 100;
 const reopenSoonTicks = 5;
 /** The log writer owes an answer for this long: it has lost a write, and is asked what it still has. */
 const stalledTicks = 600;
-const termLeapMax = 2 ** 32;
 
 /**
  * One member of a Raft group, for an actor to delegate to: it joins the pure core to the log writer, the peers, the clock
@@ -39,17 +37,16 @@ const termLeapMax = 2 ** 32;
  *     cut short) starts the log anew; a state behind the log's beginning has lost data, and the member stays silent.
  */
 export class RaftMember {
-  /** Messages of another cluster, shard or replica, or from nobody of the group. */
-  foreignCount = 0;
   private current: MemberState = 'new';
   private core: RaftCore | null = null;
   private readonly log: MemberLog;
+  private readonly peers: MemberPeers;
   private readonly proposals = new PendingProposals();
   private reads: PendingReads | null = null;
   private sender: SnapshotSender | null = null;
   private readonly receiver: SnapshotReceiver;
   private readonly window: LogWindow;
-  private toApply: Entry[] = [];
+  private readonly toApply = new ApplyQueue();
   private batchedBytes = 0;
   private flushWanted = false;
   private waitedTicks = 0;
@@ -58,17 +55,20 @@ export class RaftMember {
   constructor(private readonly options: RaftMemberOptions) {
     const { self, descriptor, logWriter, machine, tuning } = options;
     this.log = new MemberLog(self, descriptor, logWriter);
+    this.peers = new MemberPeers(options);
     this.window = new LogWindow(tuning.logWindowBytes);
     this.receiver = new SnapshotReceiver({
       machine,
       needed: (meta) => this.needs(meta),
-      acknowledge: (to, body, context) => {
-        this.sendPeer(to, { kind: 'peer.snapshotAck', ...this.header(to), ...body }, lanes.consensus, context);
-      },
+      acknowledge: (to, body, context) => this.peers.sendAck(to, body, context),
       installed: (meta, durable, context) => this.installed(meta, durable, context),
     });
   }
 
+  /** Messages that were dropped because they were not this member's to hear. */
+  get foreignCount(): number {
+    return this.peers.foreignCount;
+  }
   get state(): MemberState {
     return this.current;
   }
@@ -119,7 +119,7 @@ export class RaftMember {
       case 'peer.raft':
       case 'peer.snapshotChunk':
       case 'peer.snapshotAck':
-        if (this.isOurs(message)) this.peer(message, context);
+        if (this.peers.isOurs(message, this.term)) this.peer(message, context);
         break;
       case 'log.opened':
         if (message.replica === this.options.self) this.opened(message, context);
@@ -260,16 +260,16 @@ export class RaftMember {
   }
 
   private perform(core: RaftCore, ready: Ready, context: ActorContext): void {
-    for (const message of ready.messages) this.sendRaft(message, context);
+    for (const message of ready.messages) this.peers.sendRaft(message, context);
     if (ready.write > 0) {
       const durable = (later: ActorContext): void => {
         if (this.core !== core) return;
-        for (const message of ready.afterAppend) this.sendRaft(message, later);
+        for (const message of ready.afterAppend) this.peers.sendRaft(message, later);
         core.appended(ready.write);
       };
       this.log.append(ready.hardState, ready.entries, durable, context);
     }
-    for (const entry of ready.committed) this.toApply.push(entry);
+    this.toApply.add(ready.committed);
     for (const { context: key, index } of ready.reads) this.reads?.answered(key, index, context);
     this.reads?.applied(this.options.machine.appliedIndex, context);
     for (const to of ready.snapshotTo) this.sender?.start(to, context);
@@ -277,7 +277,7 @@ export class RaftMember {
 
   private applySlice(context: ActorContext): void {
     const { machine, tuning, events } = this.options;
-    const slice = this.takeSlice(tuning.applyBytesMax);
+    const slice = this.toApply.take(tuning.applyBytesMax);
     const last = slice[slice.length - 1];
     if (last === undefined || this.core === null) return;
     machine.apply(slice);
@@ -287,14 +287,6 @@ export class RaftMember {
     this.reads?.applied(last.index, context);
     this.window.applied(slice);
     this.truncate(context);
-  }
-
-  private takeSlice(bytesMax: number): Entry[] {
-    let count = 0;
-    for (let bytes = 0; count < this.toApply.length && bytes < bytesMax; count++) {
-      bytes += this.toApply[count]?.data.length ?? 0;
-    }
-    return this.toApply.splice(0, count);
   }
 
   private truncate(context: ActorContext): void {
@@ -353,7 +345,7 @@ export class RaftMember {
   private halt(context: ActorContext): void {
     this.core = null;
     this.seen = null;
-    this.toApply = [];
+    this.toApply.clear();
     this.window.clear();
     this.receiver.abort();
     this.sender?.closeAll();
@@ -373,38 +365,6 @@ export class RaftMember {
     else this.sender?.acknowledged(message.from, message, context);
   }
 
-  private isOurs(message: PeerMessage): boolean {
-    const { cluster, shard, self, addressOf } = this.options;
-    const ours =
-      message.cluster === cluster &&
-      message.shard === shard &&
-      message.to === self &&
-      addressOf(message.from) !== null &&
-      (message.kind !== 'peer.raft' || this.isSane(message));
-    if (!ours) this.foreignCount++;
-    return ours;
-  }
-
-  /** The envelope tells the truth, and no single message makes the term leap out of reach. */
-  private isSane({ from, to, message }: MessageOf<'peer.raft'>): boolean {
-    return message.from === from && message.to === to && message.term <= this.term + termLeapMax;
-  }
-
-  private header(to: ReplicaId): PeerHeader {
-    const { cluster, shard, epoch, self } = this.options;
-    return { cluster, shard, epoch: epoch(), from: self, to };
-  }
-
-  private sendRaft(message: RaftMessage, context: ActorContext): void {
-    const { to } = message;
-    this.sendPeer(to, { kind: 'peer.raft', ...this.header(to), message }, lanes.consensus, context);
-  }
-
-  private sendPeer(to: ReplicaId, message: PeerMessage, lane: Lane, context: ActorContext): void {
-    const address = this.options.addressOf(to);
-    if (address !== null) context.send(address, message, lane);
-  }
-
   // Snapshots
 
   private newSender(streamFirst: number): SnapshotSender {
@@ -413,8 +373,7 @@ export class RaftMember {
       {
         machine,
         configuration: () => this.core?.configuration ?? this.options.configuration(),
-        send: (to, body, context) =>
-          this.sendPeer(to, { kind: 'peer.snapshotChunk', ...this.header(to), ...body }, lanes.data, context),
+        send: (to, body, context) => this.peers.sendChunk(to, body, context),
         finished: (to, ok) => this.core?.snapshotFinished(to, ok),
       },
       streamFirst,
@@ -430,12 +389,12 @@ export class RaftMember {
   private installed(meta: SnapshotMeta, durable: (later: ActorContext) => void, context: ActorContext): void {
     const { core } = this;
     if (core === null) throw new VectronError('INTERNAL', 'a snapshot was installed by a member that does not run');
-    this.toApply = [];
+    this.toApply.clear();
     this.window.clear();
     core.restore(meta);
     const announce = (later: ActorContext): void => {
       if (this.core !== core) return;
-      this.announceInstalled(core, meta, later);
+      this.peers.sendInstalled(core.leader, core.term, meta.index, later);
       durable(later);
     };
     this.log.reset(meta.index, meta.term, announce, context);
@@ -443,16 +402,4 @@ export class RaftMember {
     this.options.events.applied([], context);
     this.reads?.applied(meta.index, context);
   }
-
-  private announceInstalled(core: RaftCore, { index }: SnapshotMeta, context: ActorContext): void {
-    const { self } = this.options;
-    const { leader, term: termNow } = core;
-    if (leader === 0 || leader === self) return;
-    this.sendRaft({ kind: 'snapshotInstalled', from: self, to: leader, term: termNow, index }, context);
-  }
-}
-
-/** The term of entry `index` in a log as opened; null: not in it. */
-function termIn({ baseIndex, baseTerm, entries }: MessageOf<'log.opened'>, index: LogIndex): Term | null {
-  return index === baseIndex ? baseTerm : (entries[index - baseIndex - 1]?.term ?? null);
 }

@@ -1,0 +1,68 @@
+import { type LogIndex, noReplica, type ReplicaId, type Term } from '../base/ids';
+import { type Lane, lanes } from '../protocol/envelope';
+import type { MessageOf } from '../protocol/messages';
+import type { RaftMessage } from '../protocol/raft-messages';
+import type { ActorContext } from '../runtime/actor';
+import type { PeerHeader, RaftMemberOptions } from './raft-member-options';
+import type { SnapshotAckBody } from './snapshot-receiver';
+import type { SnapshotChunkBody } from './snapshot-sender';
+
+export type PeerMessage = MessageOf<'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotAck'>;
+
+const termLeapMax = 2 ** 32;
+
+/** The envelope of messages between members: who may be heard, and where the others are. */
+export class MemberPeers {
+  /** Messages of another cluster, shard or replica, or from nobody of the group. */
+  foreignCount = 0;
+
+  constructor(private readonly options: RaftMemberOptions) {}
+
+  /** Whether a message is for this member and from one of its group; counted if not. */
+  isOurs(message: PeerMessage, termNow: Term): boolean {
+    const { cluster, shard, self, addressOf } = this.options;
+    const ours =
+      message.cluster === cluster &&
+      message.shard === shard &&
+      message.to === self &&
+      addressOf(message.from) !== null &&
+      (message.kind !== 'peer.raft' || isSane(message, termNow));
+    if (!ours) this.foreignCount++;
+    return ours;
+  }
+
+  sendRaft(message: RaftMessage, context: ActorContext): void {
+    const { to } = message;
+    this.send(to, { kind: 'peer.raft', ...this.header(to), message }, lanes.consensus, context);
+  }
+
+  /** Tells the leader, if there is one, that a snapshot is installed and durable. */
+  sendInstalled(leader: ReplicaId, termNow: Term, index: LogIndex, context: ActorContext): void {
+    const { self } = this.options;
+    if (leader === noReplica || leader === self) return;
+    this.sendRaft({ kind: 'snapshotInstalled', from: self, to: leader, term: termNow, index }, context);
+  }
+
+  /** In the data lane, where a megabyte delays no heartbeat. */
+  sendChunk(to: ReplicaId, body: SnapshotChunkBody, context: ActorContext): void {
+    this.send(to, { kind: 'peer.snapshotChunk', ...this.header(to), ...body }, lanes.data, context);
+  }
+
+  sendAck(to: ReplicaId, body: SnapshotAckBody, context: ActorContext): void {
+    this.send(to, { kind: 'peer.snapshotAck', ...this.header(to), ...body }, lanes.consensus, context);
+  }
+
+  private header(to: ReplicaId): PeerHeader {
+    const { cluster, shard, epoch, self } = this.options;
+    return { cluster, shard, epoch: epoch(), from: self, to };
+  }
+
+  private send(to: ReplicaId, message: PeerMessage, lane: Lane, context: ActorContext): void {
+    const address = this.options.addressOf(to);
+    if (address !== null) context.send(address, message, lane);
+  }
+}
+
+/** The envelope tells the truth, and no single message makes the term leap out of reach. */
+const isSane = ({ from, to, message }: MessageOf<'peer.raft'>, termNow: Term): boolean =>
+  message.from === from && message.to === to && message.term <= termNow + termLeapMax;
