@@ -213,8 +213,8 @@ export class RaftMember {
     const { self, configuration, createCore, machine, tuning } = this.options;
     const { hardState } = this.log;
     const { baseIndex, baseTerm, entries } = log;
-    const { electionTicks, heartbeatTicks, appendBytesMax, inflightAppendsMax, uncommittedBytesMax } = tuning;
     this.core = createCore({
+      ...tuning,
       self,
       hardState,
       baseIndex,
@@ -222,14 +222,9 @@ export class RaftMember {
       entries,
       configuration: configuration(),
       appliedIndex: machine.appliedIndex,
-      electionTicks,
-      heartbeatTicks,
       random: context.random.fork(),
-      appendBytesMax,
-      inflightAppendsMax,
-      uncommittedBytesMax,
     });
-    this.reads = new PendingReads(context.random.between(0, 2 ** 20 - 1), electionTicks);
+    this.reads = new PendingReads(context.random.between(0, 2 ** 20 - 1), tuning.electionTicks);
     this.sender = this.newSender(context.random.uint32() * 2 ** 16);
     this.current = 'running';
     this.flush(context);
