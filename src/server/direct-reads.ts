@@ -1,14 +1,22 @@
 import { type ErrorCode, VectronError } from '../base/errors';
 import { logIndex, type NodeName, type ReplicaId, type ShardId, term } from '../base/ids';
 import { monotonicMs } from '../base/time';
-import { at, lanes, replicaActor } from '../protocol/envelope';
+import { type Address, at, lanes, placementActor, replicaActor, supervisorActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { Actor, ActorContext } from '../runtime/actor';
 import { Asks } from '../runtime/asks';
 import type { MachineRuntime } from '../runtime/node/machine';
 import type { ReplicaView, ScannedPoint } from './dev-cluster-types';
 
-type Reply = MessageOf<'data.statusReply'> | MessageOf<'data.scanned'>;
+type DataReply = MessageOf<'data.statusReply' | 'data.scanned'>;
+type Reply = DataReply | MessageOf<'supervisor.statusReply' | 'pd.statusReply'>;
+const replyKinds: ReadonlySet<string> = new Set<Reply['kind']>([
+  'data.statusReply',
+  'data.scanned',
+  'supervisor.statusReply',
+  'pd.statusReply',
+]);
+const isReply = (message: Message): message is Reply => replyKinds.has(message.kind);
 
 export interface ReplicaPlace {
   readonly shard: ShardId;
@@ -31,30 +39,35 @@ class AskingActor implements Actor {
     // Waits to be asked.
   }
 
-  ask(to: NodeName, replica: ReplicaId, build: (request: number) => Message, context: ActorContext): Promise<Reply> {
+  ask(to: Address, build: (request: number) => Message, context: ActorContext): Promise<Reply> {
     const request = this.asks.nextRequest();
-    context.setTimer('expire', askMs, { signal: 'timer', key: 'expire' });
-    context.send(at(to, replicaActor(replica)), build(request), lanes.data);
-    return new Promise((resolve, reject) => {
+    context.send(to, build(request), lanes.data);
+    const reply = new Promise<Reply>((resolve, reject) => {
       this.asks.open(request, monotonicMs(context.now + askMs), (outcome) =>
         outcome.ok ? resolve(outcome.reply) : reject(outcome.error),
       );
     });
+    this.arm(context);
+    return reply;
   }
 
   receive(message: Message): void {
-    if (message.kind === 'data.statusReply' || message.kind === 'data.scanned')
-      this.asks.settle(message.request, message);
+    if (isReply(message)) this.asks.settle(message.request, message);
   }
 
   signalled(_signal: unknown, context: ActorContext): void {
     this.asks.expire(context.now);
-    const next = this.asks.nextDeadline();
-    if (next !== null) context.setTimer('expire', Math.max(1, next - context.now), { signal: 'timer', key: 'expire' });
+    this.arm(context);
   }
 
   stopped(): void {
     this.asks.failAll(new VectronError('UNAVAILABLE', 'direct reads have ended'));
+  }
+
+  /** For the earliest deadline: a later question must not put off an earlier one's end. */
+  private arm(context: ActorContext): void {
+    const next = this.asks.nextDeadline();
+    if (next !== null) context.setTimer('expire', Math.max(1, next - context.now), { signal: 'timer', key: 'expire' });
   }
 }
 
@@ -80,7 +93,7 @@ export class DirectReads {
     } as const;
     try {
       const header = { shard: place.shard, epoch: noEpoch, timeoutMs: askMs };
-      const reply = await this.ask(place, (request) => ({ kind: 'data.status', request, ...header }));
+      const reply = await this.askReplica(place, (request) => ({ kind: 'data.status', request, ...header }));
       if (reply.kind !== 'data.statusReply' || reply.failure !== null) return { ...place, ...silent };
       const { role, appliedIndex, commitIndex, points, digest } = reply;
       return { ...place, role, term: reply.term, appliedIndex, commitIndex, points, digest };
@@ -106,7 +119,7 @@ export class DirectReads {
     for (let attempt = 1; ; attempt++) {
       try {
         const header = { shard: place.shard, epoch: noEpoch, timeoutMs: askMs, afterId, countMax: pagePointsMax };
-        const reply = await this.ask(place, (request) => ({ kind: 'data.scan', request, ...header }));
+        const reply = await this.askReplica(place, (request) => ({ kind: 'data.scan', request, ...header }));
         if (reply.kind === 'data.scanned' && reply.failure === null) return reply;
         const { code, message } = reply.failure ?? { code: 'INTERNAL', message: `unexpected ${reply.kind}` };
         throw new VectronError(code as ErrorCode, message);
@@ -116,10 +129,37 @@ export class DirectReads {
     }
   }
 
-  private ask(place: ReplicaPlace, build: (request: number) => Message): Promise<Reply> {
+  /** What a worker runs; null if it did not answer. */
+  async worker(node: NodeName): Promise<MessageOf<'supervisor.statusReply'> | null> {
+    const reply = await this.askNode(at(node, supervisorActor), (request) => ({ kind: 'supervisor.status', request }));
+    return reply?.kind === 'supervisor.statusReply' ? reply : null;
+  }
+
+  /** What a node of the placement driver says of itself, leading or not; null if it did not answer. */
+  async placement(node: NodeName): Promise<MessageOf<'pd.statusReply'> | null> {
+    const reply = await this.askNode(at(node, placementActor), (request) => ({ kind: 'pd.status', request }));
+    return reply?.kind === 'pd.statusReply' ? reply : null;
+  }
+
+  private async askNode(to: Address, build: (request: number) => Message): Promise<Reply | null> {
+    try {
+      return await this.ask(to, build);
+    } catch (error) {
+      if (error instanceof VectronError && error.retry !== 'never') return null;
+      throw error;
+    }
+  }
+
+  private async askReplica(place: ReplicaPlace, build: (request: number) => Message): Promise<DataReply> {
+    const reply = await this.ask(at(place.node, replicaActor(place.replica)), build);
+    if (reply.kind === 'data.statusReply' || reply.kind === 'data.scanned') return reply;
+    throw new VectronError('INTERNAL', `unexpected ${reply.kind}`);
+  }
+
+  private ask(to: Address, build: (request: number) => Message): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const isUp = this.machine.host.perform(actorName, (context) => {
-        this.actor.ask(place.node, place.replica, build, context).then(resolve, reject);
+        this.actor.ask(to, build, context).then(resolve, reject);
       });
       if (!isUp) reject(new VectronError('UNAVAILABLE', 'direct reads have ended'));
     });
