@@ -5,10 +5,12 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isAlive } from './lib/lock.mjs';
 import { root } from './lib/process.mjs';
 
 const limitsS = { bare: 120, installed: 60, second: 10 };
 const giveUpMs = 300_000;
+const stopMsMax = 20_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'vectron-start-'));
 const clone = join(folder, 'vectron');
@@ -34,8 +36,11 @@ async function start(isReached) {
   const stoppedMs = performance.now();
   // To the whole group, as a terminal does.
   process.kill(-child.pid, 'SIGINT');
-  const how = await ended;
-  console.log(`time-start: stopped in ${((performance.now() - stoppedMs) / 1000).toFixed(1)} s (${how})`);
+  await ended;
+  // npm may be gone before the cluster is.
+  while (isAlive(cluster.pid) && performance.now() - stoppedMs < stopMsMax) await sleep(20);
+  if (isAlive(cluster.pid)) throw new Error(`the cluster still runs ${stopMsMax} ms after Ctrl-C`);
+  console.log(`time-start: stopped in ${((performance.now() - stoppedMs) / 1000).toFixed(1)} s`);
   if (existsSync(join(data, 'cluster.json'))) throw new Error('cluster.json is still there after a clean stop');
   return seconds;
 }
@@ -44,8 +49,8 @@ async function clusterOf() {
   const deadlineMs = performance.now() + giveUpMs;
   while (performance.now() < deadlineMs) {
     if (existsSync(join(data, 'cluster.json'))) {
-      const { http, apiKeyFile } = JSON.parse(readFileSync(join(data, 'cluster.json'), 'utf8'));
-      return { http, apiKey: readFileSync(resolve(data, apiKeyFile), 'utf8').split('\n')[0].trim() };
+      const { pid, http, apiKeyFile } = JSON.parse(readFileSync(join(data, 'cluster.json'), 'utf8'));
+      return { pid, http, apiKey: readFileSync(resolve(data, apiKeyFile), 'utf8').split('\n')[0].trim() };
     }
     await sleep(50);
   }
