@@ -1,4 +1,5 @@
 import { assert } from '../base/assert';
+import { compareBytes } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import type { Prng } from '../base/prng';
 import {
@@ -62,6 +63,14 @@ export class MemoryStore implements SequencedStore {
 
   get(key: Uint8Array): Uint8Array | undefined {
     this.expectOpen();
+    return this.map.get(key);
+  }
+
+  /** What a crash now would leave of a value if it took every unsynced batch. */
+  getDurable(key: Uint8Array): Uint8Array | undefined {
+    for (const undos of this.history.slice(this.durableCount)) {
+      for (const undo of undos) if (compareBytes(undo.key, key) === 0) return undo.previous;
+    }
     return this.map.get(key);
   }
 

@@ -5,9 +5,11 @@ import { GatewayActor } from '../../src/gateway/gateway-actor';
 import { gatewayActor, logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
-import { ConsensusChecker, Violation } from './consensus-checker';
+import { ConsensusChecker } from './consensus-checker';
+import { DurableLog } from './durability';
 import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
+import { Violation } from './violation';
 import { SimNode, SimWorld } from './world';
 
 const gatewayNode = nodeName('gateway-1');
@@ -18,6 +20,7 @@ export class SimCluster {
   readonly workers: WorkerMachine[];
   readonly placement: PlacementMachine[];
   private readonly checkers = new Map<number, ConsensusChecker>();
+  private readonly disks = new Map<ReplicaId, DurableLog>();
   private readonly gatewayThread;
   private readonly gateway: GatewayActor;
 
@@ -33,7 +36,7 @@ export class SimCluster {
       trace,
     );
     const cluster = clusterId('sim');
-    const context: SimContext = { world: this.world, cluster, keyHash, disk: options.disk };
+    const context: SimContext = { world: this.world, cluster, keyHash, disk: options.disk, log: options.log };
     this.placement = placementNodes.map((name) => new PlacementMachine(context, name));
     const names = Array.from({ length: options.machines }, (_, i) => nodeName(`machine-${i + 1}`));
     this.workers = names.map((name) => new WorkerMachine(context, name));
@@ -59,6 +62,12 @@ export class SimCluster {
   get leaderChanges(): number {
     let count = 0;
     for (const checker of this.checkers.values()) count += checker.leaderChanges;
+    return count;
+  }
+
+  get snapshotsInstalled(): number {
+    let count = 0;
+    for (const checker of this.checkers.values()) count += checker.snapshotsInstalled;
     return count;
   }
 
@@ -98,10 +107,25 @@ export class SimCluster {
     return groups.size > 1 ? null : 'no shard runs';
   }
 
+  private diskOf(replica: ReplicaId): DurableLog | null {
+    const known = this.disks.get(replica);
+    if (known !== undefined) return known;
+    const home =
+      replica <= placementNodes.length
+        ? this.placement[replica - 1]
+        : this.workers.find((worker) => worker.replicas.has(replica));
+    if (home === undefined) return null;
+    const found = new DurableLog(home.disk, replica);
+    this.disks.set(replica, found);
+    return found;
+  }
+
   private checkerOf(shard: number): ConsensusChecker {
     const known = this.checkers.get(shard);
     if (known !== undefined) return known;
-    const created = new ConsensusChecker(shard === 0 ? 'placement' : `shard ${shard}`);
+    const created = new ConsensusChecker(shard === 0 ? 'placement' : `shard ${shard}`, (replica) =>
+      this.diskOf(replica),
+    );
     this.checkers.set(shard, created);
     return created;
   }

@@ -1,20 +1,15 @@
 import type { LogIndex, ReplicaId, Term } from '../../src/base/ids';
 import type { Entry, RaftMessage } from '../../src/protocol/raft-messages';
+import { votersOf } from '../../src/raft/quorum';
 import type { RaftCore } from '../../src/raft/types';
-
-/** A violated promise: the run is red and its seed goes into the corpus. */
-export class Violation extends Error {
-  override readonly name = 'Violation';
-}
-
-function must(condition: boolean, message: () => string): asserts condition {
-  if (!condition) throw new Violation(message());
-}
+import { checkPromise, type DurableLog } from './durability';
+import { must } from './violation';
 
 interface Watermark {
   term: Term;
   commit: LogIndex;
   applied: LogIndex;
+  led: boolean;
 }
 
 /**
@@ -28,6 +23,8 @@ interface Watermark {
  *  5. Leader completeness: a leader's log holds every entry known to be committed.
  *  6. Commit and applied never fall while a member runs; a term that left a member is never taken back.
  *  7. Members that have applied the same index hold equal state.
+ *  8. What is committed is on the disks of a majority, and what a message promises on its sender's (durability).
+ *  9. A leader's commit index only ever lands on an entry of its own term (5.4.2).
  */
 export class ConsensusChecker {
   private readonly leaders = new Map<Term, ReplicaId>();
@@ -40,10 +37,18 @@ export class ConsensusChecker {
   private readonly promised = new Map<ReplicaId, number>();
   private committedTo = 0 as LogIndex;
   leaderChanges = 0;
+  snapshotsInstalled = 0;
 
-  constructor(private readonly group: string) {}
+  constructor(
+    private readonly group: string,
+    /** Null: this replica's machine is not known, or not yet. */
+    private readonly diskOf: (replica: ReplicaId) => DurableLog | null,
+  ) {}
 
   sent(message: RaftMessage): void {
+    const disk = this.diskOf(message.from);
+    if (disk !== null) checkPromise(disk, message);
+    if (message.kind === 'snapshotInstalled') this.snapshotsInstalled++;
     if (!isPreVote(message))
       this.promised.set(message.from, Math.max(message.term, this.promised.get(message.from) ?? 0));
     if (message.kind === 'voteResponse' && message.granted) this.voted(message.from, message.term, message.to);
@@ -82,12 +87,16 @@ export class ConsensusChecker {
   observe(raft: RaftCore, digest: () => string): void {
     this.checkLeader(raft);
     const before = this.running.get(raft.self);
-    if (before?.term === raft.term && before.commit === raft.commitIndex && before.applied === raft.appliedIndex)
-      return;
+    const led = raft.role === 'leader';
+    const { term, commitIndex: commit, appliedIndex: applied } = raft;
+    const isNews =
+      before?.term !== term || before.commit !== commit || before.applied !== applied || before.led !== led;
+    if (!isNews) return;
     this.checkMonotonic(raft, before);
+    this.checkOwnTerm(raft, before);
     this.checkCommitted(raft);
     if (before?.applied !== raft.appliedIndex) this.checkDigest(raft, digest());
-    this.running.set(raft.self, { term: raft.term, commit: raft.commitIndex, applied: raft.appliedIndex });
+    this.running.set(raft.self, { term, commit, applied, led });
   }
 
   private checkLeader(raft: RaftCore): void {
@@ -125,6 +134,14 @@ export class ConsensusChecker {
     );
   }
 
+  private checkOwnTerm(raft: RaftCore, before: Watermark | undefined): void {
+    if (raft.role !== 'leader' || before?.term !== raft.term || raft.commitIndex === before.commit) return;
+    if (!before.led) return;
+    must(raft.termAt(raft.commitIndex) === raft.term, () =>
+      this.say(`leader ${raft.self} of term ${raft.term} committed entry ${raft.commitIndex} of an earlier term`),
+    );
+  }
+
   private checkCommitted(raft: RaftCore): void {
     const from = Math.max(raft.baseIndex + 1, (this.running.get(raft.self)?.commit ?? 0) + 1);
     for (let index = from; index <= raft.commitIndex; index++) {
@@ -134,8 +151,20 @@ export class ConsensusChecker {
         this.say(`index ${index} committed in term ${agreed}, and on ${raft.self} in term ${held}`),
       );
       this.committed[index] = held;
+      if (index > this.committedTo) this.checkOnDisks(raft, index as LogIndex, held);
     }
     if (raft.commitIndex > this.committedTo) this.committedTo = raft.commitIndex;
+  }
+
+  private checkOnDisks(raft: RaftCore, index: LogIndex, held: string): void {
+    const voters = votersOf(raft.configuration);
+    const holders = voters.filter((voter) => {
+      const found = this.diskOf(voter)?.termAt(index) ?? null;
+      return found === 'covered' || String(found) === held;
+    });
+    must(holders.length > voters.length / 2, () =>
+      this.say(`entry ${index} of term ${held} was committed, and is on the disks of ${holders.join(' and ')} only`),
+    );
   }
 
   private checkDigest(raft: RaftCore, digest: string): void {

@@ -1,17 +1,18 @@
 import { LogWriter } from '../../src/actors/log-writer';
 import { PlacementDriverActor } from '../../src/actors/placement-driver';
 import type { ReplicaHosts } from '../../src/actors/ports';
+import { type RaftMemberTuning, raftMemberTuning } from '../../src/actors/raft-member-options';
 import { ReplicaActor } from '../../src/actors/replica';
-import { replicaOptions } from '../../src/actors/replica-options';
 import { SupervisorActor } from '../../src/actors/supervisor';
 import { type ClusterId, type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
 import { at, lanes, logActor, placementActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { ReplicaSpec } from '../../src/protocol/records';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
+import { sourceLimits } from '../../src/shard/snapshot-source';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import { FlatEngine } from '../../src/vector/flat-index';
-import type { DiskOptions } from './options';
+import type { DiskOptions, LogOptions } from './options';
 import { SimNode, type SimThread, type SimWorld } from './world';
 
 export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('pd-2'), nodeName('pd-3')];
@@ -25,6 +26,7 @@ export interface SimContext {
   readonly cluster: ClusterId;
   readonly keyHash: KeyHash;
   readonly disk: DiskOptions;
+  readonly log: LogOptions;
 }
 
 /** A process with disks: they outlive its crashes, nothing else does. */
@@ -45,6 +47,10 @@ abstract class SimMachine {
   }
 
   abstract boot(): void;
+
+  protected get tuning(): RaftMemberTuning {
+    return { ...raftMemberTuning, logWindowBytes: this.context.log.windowBytes };
+  }
 
   get up(): boolean {
     return this.node.up;
@@ -146,7 +152,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
         logWriter: at(this.name, logActor),
         supervisor: at(this.name, supervisorActor),
         indexDirectory: null,
-        options: replicaOptions,
+        options: { raft: this.tuning, snapshotLimits: { ...sourceLimits, chunkBytes: this.context.log.chunkBytes } },
       });
       this.replicas.set(spec.replica, { actor, spec });
       thread.host.spawn(replicaActor(spec.replica), actor);

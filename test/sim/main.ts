@@ -81,7 +81,7 @@ async function main(): Promise<void> {
     `sim: ${reports.length} seeds, ${failed} red, ${(telling * 100).toFixed(1)} % telling, ` +
       `${sum((r) => r.acknowledged)} writes acknowledged, ${sum((r) => r.reads)} reads checked, ${sum((r) => r.crashes)} crashes, ` +
       `${sum((r) => r.partitions)} partitions, ${sum((r) => r.leaderChanges)} leader changes, ${sum((r) => r.threadKills)} thread kills, ` +
-      `${sum((r) => r.actorKills)} actor kills, ${(sum((r) => r.simulatedMs) / elapsedMs).toFixed(0)}x real time, ${(elapsedMs / 1000).toFixed(0)} s\n`,
+      `${sum((r) => r.actorKills)} actor kills, ${sum((r) => r.snapshotsInstalled)} snapshots installed, ${(sum((r) => r.simulatedMs) / elapsedMs).toFixed(0)}x real time, ${(elapsedMs / 1000).toFixed(0)} s\n`,
   );
   if (!enough) process.stdout.write(`sim: red, a run must be telling in ${tellingShareMin * 100} % of its seeds\n`);
   process.exitCode = failed === 0 && enough ? 0 : 1;

@@ -1,3 +1,4 @@
+import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { Prng } from '../../src/base/prng';
 
 /**
@@ -13,6 +14,7 @@ export interface SimOptions {
   readonly faultPhaseMs: number;
   readonly network: NetworkOptions;
   readonly disk: DiskOptions;
+  readonly log: LogOptions;
   readonly nemesis: NemesisOptions;
 }
 
@@ -29,6 +31,13 @@ export interface DiskOptions {
   readonly syncMeanMs: number;
   /** Chance that a machine dies inside a write or a sync rather than between two events. */
   readonly crashInWriteChance: number;
+}
+
+export interface LogOptions {
+  /** Small enough, in many seeds, that who was away needs a snapshot. */
+  readonly windowBytes: number;
+  /** Small enough that a snapshot is many chunks, with writes and crashes between them. */
+  readonly chunkBytes: number;
 }
 
 export interface NemesisOptions {
@@ -73,6 +82,10 @@ export function drawOptions(seed: number): SimOptions {
       actorKillEveryMs: offOr(random, 0.4, () => scale(random, 3_000, 20_000)),
       threadKillEveryMs: offOr(random, 0.4, () => scale(random, 3_000, 20_000)),
       placementCrashEveryMs: offOr(random, 0.4, () => scale(random, 5_000, 20_000)),
+    },
+    log: {
+      windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),
+      chunkBytes: Math.floor(scale(random, 128, 65_536)),
     },
   };
 }

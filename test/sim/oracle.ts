@@ -1,4 +1,4 @@
-import { Violation } from './consensus-checker';
+import { Violation } from './violation';
 
 interface Operation {
   readonly serial: number;

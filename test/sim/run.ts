@@ -1,8 +1,9 @@
 import type { KeyHash } from '../../src/protocol/key-hash';
 import { SimCluster } from './cluster';
-import { Violation } from './consensus-checker';
+
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
+import { Violation } from './violation';
 import { collection, dimension, serialOf, Workload } from './workload';
 
 export interface SimReport {
@@ -19,6 +20,7 @@ export interface SimReport {
   readonly leaderChanges: number;
   readonly actorKills: number;
   readonly threadKills: number;
+  readonly snapshotsInstalled: number;
   readonly droppedMessages: number;
   /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
   readonly telling: boolean;
@@ -150,6 +152,7 @@ function report(
     leaderChanges,
     actorKills: counts.actorKills,
     threadKills: counts.threadKills,
+    snapshotsInstalled: cluster.snapshotsInstalled,
     droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
     telling: isTelling(cluster, workload, nemesis, leadersBefore),
   };

@@ -3,9 +3,10 @@ import type { Prng } from '../../src/base/prng';
 import type { Point } from '../../src/protocol/commands';
 import type { StoredPoint } from '../../src/protocol/data-messages';
 import type { SimCluster } from './cluster';
-import { Violation } from './consensus-checker';
+
 import type { SimOptions } from './options';
 import { Oracle } from './oracle';
+import { Violation } from './violation';
 
 export const collection = 'sim';
 export const dimension = 4;

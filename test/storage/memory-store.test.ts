@@ -179,3 +179,22 @@ describe('fenced log engine', () => {
     expect(disk.log.get(Uint8Array.of(3))).toBeDefined();
   });
 });
+
+test('getDurable shows what losing every unsynced batch would leave', () => {
+  for (let seed = 1; seed <= 50; seed++) {
+    const random = new Prng(seed);
+    const store = new MemoryStore();
+    const before = new Map<number, Uint8Array | undefined>();
+    const step = (sync: boolean): void => {
+      const batch = new WriteBatch();
+      const key = random.between(0, 5);
+      if (random.chance(0.3)) batch.delete(Uint8Array.of(key));
+      else batch.put(Uint8Array.of(key), Uint8Array.of(random.between(0, 255)));
+      store.write(batch, { sync });
+    };
+    for (let i = 0; i < 10; i++) step(true);
+    for (let key = 0; key <= 5; key++) before.set(key, store.get(Uint8Array.of(key)));
+    for (let i = random.between(0, 6); i > 0; i--) step(false);
+    for (const [key, value] of before) expect(store.getDurable(Uint8Array.of(key))).toEqual(value);
+  }
+});

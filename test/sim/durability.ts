@@ -1,0 +1,71 @@
+import { type LogIndex, logIndex, type ReplicaId, type Term, term } from '../../src/base/ids';
+import { logIndexCodec } from '../../src/protocol/ids';
+import type { HardState, RaftMessage } from '../../src/protocol/raft-messages';
+import { decodeDescriptor } from '../../src/shard/descriptor';
+import { entryKey, hardStateKey, logRecordKey, replicaStateKey } from '../../src/storage/keys';
+import { readEntry, readHardState, readRecord } from '../../src/storage/log-records';
+import type { MemoryDisk } from '../../src/storage/memory-disk';
+import { unseal } from '../../src/storage/sealed';
+import { must } from './violation';
+
+/** What a power cut at this moment would leave of one replica's log. Reads around the log writer, and its caches. */
+export class DurableLog {
+  constructor(
+    private readonly disk: Pick<MemoryDisk, 'log' | 'state'>,
+    private readonly replica: ReplicaId,
+  ) {}
+
+  get hardState(): HardState | null {
+    const key = hardStateKey(this.replica);
+    const value = this.disk.log.getDurable(key);
+    return value === undefined ? null : readHardState({ key, value });
+  }
+
+  /** The term of entry `index`; `covered`: a snapshot stands for it; null: not on disk. */
+  termAt(index: LogIndex): Term | 'covered' | null {
+    const key = entryKey(this.replica, index);
+    const value = this.disk.log.getDurable(key);
+    if (value !== undefined && index > this.baseIndex) return readEntry({ key, value }).term;
+    return index <= this.baseIndex || index <= this.appliedIndex ? 'covered' : null;
+  }
+
+  /** Of the state: a restart begins its log after it, whatever the log says. */
+  private get appliedIndex(): LogIndex {
+    const { state } = this.disk;
+    const applied = replicaStateKey(this.replica, 'applied');
+    const ofPlacement = state.getDurable(applied);
+    if (ofPlacement !== undefined) return logIndexCodec.read(unseal(applied, ofPlacement));
+    const ofShard = state.getDurable(replicaStateKey(this.replica, 'descriptor'));
+    return ofShard === undefined ? logIndex(0) : decodeDescriptor(ofShard).appliedIndex;
+  }
+
+  private get baseIndex(): LogIndex {
+    const key = logRecordKey(this.replica);
+    const value = this.disk.log.getDurable(key);
+    return value === undefined ? logIndex(0) : readRecord({ key, value }).baseIndex;
+  }
+}
+
+/**
+ * Holds a message that leaves a member against its disk: whatever it promises must be there already (Raft, 5.1: a server
+ * answers only after it has updated its stable storage).
+ *
+ *  1. No message of a term that a crash could take back; a pre-vote speaks of a term that nobody has entered yet.
+ *  2. No vote that a crash could take back and give again.
+ *  3. No acknowledgement of an entry that is neither in the log nor covered by the state, on disk.
+ */
+export function checkPromise(log: DurableLog, message: RaftMessage): void {
+  if (message.kind === 'preVoteRequest' || message.kind === 'preVoteResponse') return;
+  const { hardState } = log;
+  const durableTerm = hardState?.term ?? term(0);
+  const say = (what: string) => (): string => `${message.from} sent ${message.kind} of term ${message.term}: ${what}`;
+  must(durableTerm >= message.term, say(`term ${durableTerm} is on its disk`));
+  if (durableTerm > message.term) return;
+  if (message.kind === 'voteRequest') must(hardState?.vote === message.from, say(`its disk has ${hardState?.vote}`));
+  if (message.kind === 'voteResponse' && message.granted) {
+    must(hardState?.vote === message.to, say(`its disk has a vote for ${hardState?.vote}`));
+  }
+  if (message.kind === 'appendResponse' && !message.rejected && message.index > 0) {
+    must(log.termAt(message.index) !== null, say(`entry ${message.index} is not on its disk`));
+  }
+}
