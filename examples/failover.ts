@@ -1,8 +1,9 @@
 /**
  * Kill the leader while points are written, and lose nothing. Always on a cluster of its own: kills are not on the wire.
  *
- *     npm run example:failover                        actor, thread, machine: one after the other
- *     npm run example:failover -- --kills 10          ten leader threads, at random moments
+ *     npm run example:failover                            actor, thread, machine: one after the other
+ *     npm run example:failover -- --kills 10 --threads    ten leader threads, at random moments
+ *     npm run example:failover -- --kills 10 --processes  ten leader processes with kill -9, three of each kind running
  *     npm run example:failover -- --kills 10 --of machine --seed 7 --writers 8
  */
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -12,22 +13,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Prng } from '../src/base/prng';
 import { connect } from '../src/client/node';
-import type { DevCluster, KilledReplica } from '../src/server/dev-cluster-types';
-import { startOwnCluster, stopOwnCluster } from './support/cluster';
 import { recreateCollection } from './support/collections';
 import { compareReplicas, waitUntilEqual } from './support/compare-replicas';
 import { dimension, Ledger } from './support/ledger';
 import { runExample } from './support/run-example';
+import { openScene, type Scene, type Victim, victims } from './support/scene';
 import { Writers } from './support/writers';
 
 const collection = 'failover';
 const shardCount = 2;
 const pauseMsMax = 6_000;
-
-type Victim = 'actor' | 'thread' | 'machine';
+const story: readonly Victim[] = ['actor', 'thread', 'machine'];
 
 interface Options {
-  readonly victims: readonly Victim[];
+  /** In the order of their deaths. */
+  readonly condemned: readonly Victim[];
   readonly writers: number;
   readonly seed: number;
 }
@@ -35,34 +35,32 @@ interface Options {
 async function main(): Promise<boolean> {
   const options = optionsOf(process.argv.slice(2));
   const folder = await mkdtemp(join(tmpdir(), 'vectron-ledger-'));
-  const cluster = await startOwnCluster();
+  const scene = await openScene(options.condemned);
   try {
-    return await story(cluster, new Ledger(join(folder, 'acknowledged'), options.seed), options);
+    return await play(scene, new Ledger(join(folder, 'acknowledged'), options.seed), options);
   } finally {
-    await stopOwnCluster(cluster);
+    await scene.stop();
     await rm(folder, { recursive: true });
   }
 }
 
 function optionsOf(args: string[]): Options {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({ args, options: { kills: text, of: text, writers: text, seed: text } });
-  const of = values.of ?? 'thread';
-  if (of !== 'actor' && of !== 'thread' && of !== 'machine') throw new Error('--of must be actor, thread or machine');
-  const kills = Number(values.kills ?? 0);
+  const flag = { type: 'boolean' } as const;
+  const options = { kills: text, of: text, threads: flag, processes: flag, writers: text, seed: text };
+  const { values } = parseArgs({ args, options });
+  const named = values.threads ? 'thread' : values.processes ? 'process' : values.of;
+  const of = victims.find((victim) => victim === (named ?? 'thread'));
+  if (of === undefined) throw new Error(`--of must be one of ${victims.join(', ')}`);
+  const kills = Number(values.kills ?? (named === undefined ? 0 : 1));
   const [writers, seed] = [Number(values.writers ?? 8), Number(values.seed ?? 1)];
   if (![kills, writers, seed].every(Number.isInteger))
     throw new Error('--kills, --writers and --seed take whole numbers');
-  const victims: readonly Victim[] = kills === 0 ? ['actor', 'thread', 'machine'] : Array<Victim>(kills).fill(of);
-  return { victims, writers, seed };
+  return { condemned: kills === 0 ? story : Array<Victim>(kills).fill(of), writers, seed };
 }
 
-async function story(
-  cluster: DevCluster,
-  ledger: Ledger,
-  { victims, writers: count, seed }: Options,
-): Promise<boolean> {
-  const client = connect({ url: cluster.grpcAddress, apiKey: cluster.apiKey });
+async function play(scene: Scene, ledger: Ledger, { condemned, writers: count, seed }: Options): Promise<boolean> {
+  const client = connect({ url: scene.grpcAddress, apiKey: scene.apiKey });
   await recreateCollection(client, {
     name: collection,
     dimension,
@@ -74,57 +72,43 @@ async function story(
   console.log(`${count} clients write points; each acknowledgement is in a file before it counts`);
   writers.start();
   try {
-    await killAll(cluster, writers, victims, new Prng(seed));
+    await killAll(scene, writers, condemned, new Prng(seed));
   } finally {
     await writers.stop();
     client.close();
   }
-  await waitUntilEqual(cluster, collection, 60_000);
-  const comparison = await compareReplicas(cluster, collection, ledger);
+  await waitUntilEqual(scene.replicas, collection, 60_000);
+  const comparison = await compareReplicas(scene.replicas, collection, ledger);
   const pauseMs = writers.longestWaitMs;
   const lost = comparison.lost + comparison.different;
   console.log(
-    `failover: ${victims.length} leaders killed (${shownVictims(victims)}), ${comparison.acknowledged} points acknowledged, ` +
+    `failover: ${condemned.length} leaders killed (${shownVictims(condemned)}), ${comparison.acknowledged} points acknowledged, ` +
       `${lost} lost or changed on ${comparison.replicas} replicas, longest pause ${(pauseMs / 1000).toFixed(2)} s`,
   );
   return lost === 0 && comparison.acknowledged > 0 && pauseMs <= pauseMsMax;
 }
 
-const shownVictims = (victims: readonly Victim[]): string =>
-  [...new Set(victims)].map((kind) => `${victims.filter((victim) => victim === kind).length} by ${kind}`).join(', ');
+const shownVictims = (condemned: readonly Victim[]): string =>
+  [...new Set(condemned)].map((kind) => `${condemned.filter((one) => one === kind).length} by ${kind}`).join(', ');
 
-async function killAll(cluster: DevCluster, writers: Writers, victims: readonly Victim[], random: Prng): Promise<void> {
-  for (const victim of victims) {
+async function killAll(scene: Scene, writers: Writers, condemned: readonly Victim[], random: Prng): Promise<void> {
+  for (const victim of condemned) {
     await sleep(random.between(500, 2_500));
     const shardIndex = random.between(0, shardCount - 1);
     const before = writers.acknowledged;
     const killedMs = performance.now();
-    const { node, replica } = await kill(cluster, victim, shardIndex);
+    const { node, replica } = await scene.killLeader(victim, collection, shardIndex);
     console.log(
       `killed the leader's ${victim}: replica ${replica} of shard ${shardIndex} on ${node}, after ${before} acknowledgements`,
     );
     const resumedMs = await writers.everyWriterAcknowledged(30_000);
     console.log(`  every client was served again ${((resumedMs - killedMs) / 1000).toFixed(2)} s later`);
-    await restartMachines(cluster);
+    await restartDead(scene);
   }
 }
 
-function kill(cluster: DevCluster, victim: Victim, shardIndex: number): Promise<KilledReplica> {
-  switch (victim) {
-    case 'actor':
-      return cluster.killLeaderActor(collection, shardIndex);
-    case 'thread':
-      return cluster.killLeaderThread(collection, shardIndex);
-    case 'machine':
-      return cluster.killLeaderMachine(collection, shardIndex);
-  }
-}
-
-async function restartMachines(cluster: DevCluster): Promise<void> {
-  for (const machine of cluster.machines.filter(({ alive }) => !alive)) {
-    await machine.restart();
-    console.log(`  restarted ${machine.node}`);
-  }
+async function restartDead(scene: Scene): Promise<void> {
+  for (const node of await scene.restartDead()) console.log(`  restarted ${node}`);
 }
 
 runExample(main);

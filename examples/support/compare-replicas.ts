@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DevCluster, ReplicaView, ScannedPoint } from '../../src/server/dev-cluster-types';
+import type { ReplicaReader, ReplicaView, ScannedPoint } from '../../src/server/dev-cluster-types';
 import type { Ledger } from './ledger';
 
 /** Waits until the replicas of each shard have applied the same index and say that their records are equal. */
-export async function waitUntilEqual(cluster: DevCluster, collection: string, timeoutMs: number): Promise<void> {
+export async function waitUntilEqual(cluster: ReplicaReader, collection: string, timeoutMs: number): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs;
   for (;;) {
     const replicas = await cluster.replicasOf(collection);
@@ -33,7 +33,7 @@ export interface Comparison {
  * Reads every replica's own store and looks for each acknowledged point. Which shard a point belongs to is not computed: it
  * must be on as many replicas as its shard has, whole.
  */
-export async function compareReplicas(cluster: DevCluster, collection: string, ledger: Ledger): Promise<Comparison> {
+export async function compareReplicas(cluster: ReplicaReader, collection: string, ledger: Ledger): Promise<Comparison> {
   const acknowledged = ledger.acknowledged();
   const replicas = await cluster.replicasOf(collection);
   const copies = new Map<string, number>();

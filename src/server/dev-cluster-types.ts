@@ -21,7 +21,16 @@ export interface DevClusterOptions {
   readonly onProgress?: (line: string) => void;
 }
 
-export interface DevCluster {
+/** Reads the replicas of a collection past all routing. */
+export interface ReplicaReader {
+  /** Every replica of the collection, shard by shard in hash order, as the replicas themselves report. */
+  replicasOf(collection: string): Promise<readonly ReplicaView[]>;
+
+  /** Reads one replica's own store, wherever it stands in the log, in key order; every point once. */
+  scanReplica(replica: ReplicaId): AsyncIterable<ScannedPoint>;
+}
+
+export interface DevCluster extends ReplicaReader {
   /** `host:port` of the gateway, for gRPC. */
   readonly grpcAddress: string;
   /** `http://host:port` of the gateway. */
@@ -39,12 +48,6 @@ export interface DevCluster {
   killLeaderActor(collection: string, shardIndex: number): Promise<KilledReplica>;
   killLeaderThread(collection: string, shardIndex: number): Promise<KilledReplica>;
   killLeaderMachine(collection: string, shardIndex: number): Promise<KilledReplica>;
-
-  /** Every replica of the collection, shard by shard in hash order, as the replicas themselves report. */
-  replicasOf(collection: string): Promise<readonly ReplicaView[]>;
-
-  /** Reads one replica's own store, wherever it stands in the log, in key order; every point once. */
-  scanReplica(replica: ReplicaId): AsyncIterable<ScannedPoint>;
 
   /** Stops cleanly: everything acknowledged is on disk, every thread has ended. */
   stop(): Promise<void>;

@@ -5,7 +5,7 @@ import { clusterId, type NodeName, nodeName, type ReplicaId, replicaId, shardId 
 import { connect, type VectronClient } from '../client/node';
 import { MachineRuntime } from '../runtime/node/machine';
 import { readApiKeys } from './api-key';
-import type { KilledReplica, ReplicaView, ScannedPoint } from './dev-cluster-types';
+import type { KilledReplica, ReplicaReader, ReplicaView, ScannedPoint } from './dev-cluster-types';
 import { DirectReads } from './direct-reads';
 import { type ProcessKind, ProcessNode } from './process-cluster-child';
 import { freePorts } from './process-cluster-ports';
@@ -43,7 +43,7 @@ interface Place {
  *  1. Ports and directories stay a node's own over all its restarts.
  *  2. No process outlives this one, nor stop().
  */
-export class ProcessCluster {
+export class ProcessCluster implements ReplicaReader {
   readonly dataDirectory: string;
   readonly apiKey: string;
   readonly nodes: readonly ProcessNode[];
@@ -131,7 +131,6 @@ export class ProcessCluster {
     return leader;
   }
 
-  /** Every replica of the collection, shard by shard in hash order, as the replicas themselves report. */
   async replicasOf(collection: string): Promise<readonly ReplicaView[]> {
     const { shards } = await this.client.collectionStatus(collection);
     const places = shards.flatMap(({ id, replicas }, shardIndex) =>
@@ -143,7 +142,6 @@ export class ProcessCluster {
     return await Promise.all(places.map((place) => this.reads.view(place)));
   }
 
-  /** Reads one replica's own store, wherever it stands in the log, in key order; every point once. */
   scanReplica(replica: ReplicaId): AsyncIterable<ScannedPoint> {
     return this.reads.scan(replica);
   }
