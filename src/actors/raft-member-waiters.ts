@@ -64,6 +64,10 @@ export class PendingReads {
     this.contextNext = salt * contextsPerMember + 1;
   }
 
+  get count(): number {
+    return this.unsent.length + this.rounds.size;
+  }
+
   add(done: ReadDone): void {
     this.unsent.push(done);
   }

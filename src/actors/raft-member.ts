@@ -98,6 +98,10 @@ export class RaftMember {
   get pendingCount(): number {
     return this.proposals.count;
   }
+  /** Rounds of linearizable reads that wait. */
+  get pendingReadCount(): number {
+    return this.reads?.count ?? 0;
+  }
 
   /**
    * Whether this member may answer at the LEADER level: a quorum heard it within an election timeout, and an entry of its

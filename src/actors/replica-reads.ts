@@ -40,6 +40,10 @@ export class ReplicaReads {
 
   constructor(private readonly port: ReadPort) {}
 
+  get openCount(): number {
+    return this.held.count + this.confirming.count;
+  }
+
   accept(request: ReadRequest, context: ActorContext): void {
     const { message } = request;
     if (message.kind === 'data.scan' || message.level !== 'linearizable') this.serve(request, context);

@@ -39,6 +39,10 @@ export class ReplicaWrites {
 
   constructor(private readonly port: WritePort) {}
 
+  get openCount(): number {
+    return this.open.count;
+  }
+
   accept(request: WriteRequest, context: ActorContext): void {
     const failed = this.refusal(request) ?? this.propose(request, context);
     if (failed !== null) request.fail(failed, context);

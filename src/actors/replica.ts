@@ -68,6 +68,12 @@ export class ReplicaActor implements Actor {
   get machine(): ShardMachine | null {
     return this.parts?.machine ?? null;
   }
+  /** Requests that were taken and are not settled, and what the member has under way for them. */
+  get openCount(): number {
+    if (this.parts === null) return 0;
+    const { member, reads, writes } = this.parts;
+    return reads.openCount + writes.openCount + member.pendingCount + member.pendingReadCount;
+  }
 
   started(context: ActorContext): void {
     this.node = context.self.node;

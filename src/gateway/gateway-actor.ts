@@ -72,6 +72,11 @@ export class GatewayActor implements Actor {
     return this.table.known;
   }
 
+  /** Calls without an outcome, and attempts of theirs without an answer. */
+  get openCount(): number {
+    return this.running.size + this.calls.openCount;
+  }
+
   started(context: ActorContext): void {
     this.scope.run(context, () => this.placement.start());
   }

@@ -102,6 +102,11 @@ export class GroupCalls {
     readonly leaders: Leaders,
   ) {}
 
+  /** Attempts that wait for an answer. */
+  get openCount(): number {
+    return this.attempts.size;
+  }
+
   nextRequest(): number {
     return ++this.lastRequest;
   }

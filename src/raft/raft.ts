@@ -50,7 +50,8 @@ export class Raft implements RaftCore {
   private quorumAge = 0;
   private recentlyHeard = new Set<ReplicaId>();
   private patienceTicks = 0;
-  private uncommittedBytes = 0;
+  /** Of the entries this leader appended; 0 for everybody else. */
+  uncommittedBytes = 0;
   private firstOwnIndex = logIndex(0);
 
   private outbox: RaftMessage[] = [];

@@ -59,6 +59,10 @@ export class SimCluster {
     this.gatewayThread.wake();
   }
 
+  get openCount(): number {
+    return this.gateway.openCount;
+  }
+
   get leaderChanges(): number {
     let count = 0;
     for (const checker of this.checkers.values()) count += checker.leaderChanges;

@@ -1,5 +1,6 @@
 import { LogWriter } from '../../src/actors/log-writer';
 import { PlacementDriverActor } from '../../src/actors/placement-driver';
+import { PlacementStore } from '../../src/actors/placement-driver-store';
 import type { ReplicaHosts } from '../../src/actors/ports';
 import { type RaftMemberTuning, raftMemberTuning } from '../../src/actors/raft-member-options';
 import { ReplicaActor } from '../../src/actors/replica';
@@ -102,7 +103,7 @@ export class PlacementMachine extends SimMachine {
   boot(): void {
     this.startLog();
     const { cluster } = this.context;
-    const self = replicaId(placementNodes.indexOf(this.name) + 1);
+    const { self } = this;
     this.actor = new PlacementDriverActor({
       cluster,
       self,
@@ -111,6 +112,16 @@ export class PlacementMachine extends SimMachine {
       logWriter: at(this.name, logActor),
     });
     this.node.addThread('pd').host.spawn(placementActor, this.actor);
+  }
+
+  /** Of the records as a restart would read them. */
+  storedDigest(): string {
+    const { cluster } = this.context;
+    return new PlacementStore({ cluster, replica: this.self, store: this.disk.state }).digest();
+  }
+
+  private get self(): ReplicaId {
+    return replicaId(placementNodes.indexOf(this.name) + 1);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { KeyHash } from '../../src/protocol/key-hash';
 import { SimCluster } from './cluster';
 
+import { checkFinalState, unsettled } from './final-check';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
 import { Violation } from './violation';
@@ -31,6 +32,7 @@ const faultPhaseFactorMax = 4;
 const acknowledgedMin = 100;
 const setUpMsMax = 60_000;
 const convergeMsMax = 60_000;
+const settleMsMax = 10_000;
 
 /** One seed, from an empty cluster through faults to a healed one that must agree with its clients. */
 export function runSeed(seed: number, keyHash: KeyHash, trace: ((line: string) => void) | null): SimReport {
@@ -101,6 +103,10 @@ function converge(cluster: SimCluster, workload: Workload): void {
     throw new Violation(`replicas do not agree after ${convergeMsMax} ms: ${cluster.disagreement()}`);
   }
   readBack(cluster, workload);
+  if (!world.runUntil(world.now + settleMsMax, () => unsettled(cluster) === null)) {
+    throw new Violation(`not at rest after ${settleMsMax} ms: ${unsettled(cluster)}`);
+  }
+  checkFinalState(cluster);
 }
 
 /** Every key through the gateway, linearizable, against what its client was told. */

@@ -148,6 +148,6 @@ export function serialOf(point: StoredPoint | undefined): number | null {
   return (JSON.parse(fromUtf8(point.payload)) as { serial: number }).serial;
 }
 
-function vectorOf(serial: number): Float32Array {
+export function vectorOf(serial: number): Float32Array {
   return Float32Array.from({ length: dimension }, (_, i) => Math.sin(serial * (i + 1)) + 1.5);
 }
