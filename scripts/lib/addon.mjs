@@ -35,9 +35,8 @@ const needs = {
 };
 
 async function ensureSystemPackages() {
-  const missing = needs[process.platform].filter(({ anyOf }) => !anyOf.some((path) => existsSync(path)));
-  if (missing.length === 0) return;
-  const names = missing.map((need) => need.package);
+  const names = missingPackages();
+  if (names.length === 0) return;
   if (!mayInstall()) throw new Problem(`missing system packages; install them with: ${installLine(names)}`);
   console.error(`vectron: will install system packages ${names.join(', ')} (apt-get; VECTRON_NO_INSTALL=1 forbids it)`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
@@ -47,13 +46,21 @@ async function ensureSystemPackages() {
   );
 }
 
-const hasApt = () => existsSync('/usr/bin/apt-get');
+export const missingPackages = (platform = process.platform, exists = existsSync) =>
+  needs[platform].filter(({ anyOf }) => !anyOf.some((path) => exists(path))).map((need) => need.package);
 
-const mayInstall = () => hasApt() && process.getuid?.() === 0 && (process.env.VECTRON_NO_INSTALL ?? '') === '';
+const here = () => ({
+  platform: process.platform,
+  hasApt: existsSync('/usr/bin/apt-get'),
+  isRoot: process.getuid?.() === 0,
+  isForbidden: (process.env.VECTRON_NO_INSTALL ?? '') !== '',
+});
 
-function installLine(names) {
-  if (process.platform === 'darwin') return `brew install ${names.join(' ')}`;
-  const apt = `apt-get install ${names.join(' ')}`;
-  if (hasApt()) return process.getuid?.() === 0 ? apt : `sudo ${apt}`;
-  return `your package manager: ${names.join(', ')} (Debian's names)`;
+export const mayInstall = ({ hasApt, isRoot, isForbidden } = here()) => hasApt && isRoot && !isForbidden;
+
+/** What a person has to type. */
+export function installLine(names, { platform, hasApt, isRoot } = here()) {
+  if (platform === 'darwin') return `brew install ${names.join(' ')}`;
+  if (!hasApt) return `your package manager: ${names.join(', ')} (Debian's names)`;
+  return `${isRoot ? '' : 'sudo '}apt-get install ${names.join(' ')}`;
 }

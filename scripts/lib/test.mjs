@@ -19,7 +19,9 @@ export async function runTests(args, started) {
   console.log(
     `\n${results.map((result) => `${result.passed ? 'ok    ' : 'FAILED'} ${result.title}, ${result.took}`).join('\n')}`,
   );
-  console.log(`${failed.length === 0 ? 'all parts passed' : `${failed.length} parts failed`} in ${seconds(started)}`);
+  console.log(
+    `${failed.length === 0 ? 'all parts passed' : `failed: ${failed.map((result) => result.title).join(', ')};`} in ${seconds(started)}`,
+  );
   if (failed.length > 0) process.exitCode = 1;
 }
 

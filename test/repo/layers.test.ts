@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readText, root, typescriptFiles } from './support/files';
@@ -49,9 +49,10 @@ describe('the layer table', () => {
 });
 
 describe('pure code', () => {
-  const compile = (project: string): void => {
+  /** What the compiler complains of. */
+  const compile = (project: string): string => {
     const compiler = join(root, 'node_modules/typescript/bin/tsc');
-    execFileSync(process.execPath, [compiler, '-p', project], { cwd: root, encoding: 'utf8' });
+    return spawnSync(process.execPath, [compiler, '-p', project], { cwd: root, encoding: 'utf8' }).stdout;
   };
   const folder = (() => {
     mkdirSync(join(root, '.build'), { recursive: true });
@@ -60,7 +61,7 @@ describe('pure code', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
   it('compiles without the types of Node', () => {
-    expect(() => compile('tsconfig.pure.json')).not.toThrow();
+    expect(compile('tsconfig.pure.json')).toBe('');
   });
 
   it('would not compile if it used a timer', () => {
@@ -72,6 +73,6 @@ describe('pure code', () => {
       exclude: [],
     };
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(project));
-    expect(() => compile(join(folder, 'tsconfig.json'))).toThrow(/Command failed/);
+    expect(compile(join(folder, 'tsconfig.json'))).toContain("Cannot find name 'setTimeout'");
   });
 });

@@ -112,6 +112,38 @@ describe('before anything is installed', () => {
   });
 });
 
+describe('system packages', () => {
+  const ask = async (expression: string): Promise<unknown> => {
+    const names = 'installLine, mayInstall, missingPackages';
+    const source = `import { ${names} } from ${library('addon.mjs')}; console.log(JSON.stringify(${expression}));`;
+    return JSON.parse((await runModule(source)).output);
+  };
+
+  it('are found missing one by one', async () => {
+    expect(await ask(`missingPackages('linux', () => true)`)).toEqual([]);
+    expect(await ask(`missingPackages('linux', (path) => !path.includes('faiss'))`)).toEqual(['libfaiss-dev']);
+    expect(await ask(`missingPackages('linux', () => false)`)).toEqual(
+      expect.arrayContaining(['g++', 'libopenblas-dev']),
+    );
+  });
+
+  it('are installed by root with apt-get unless that is forbidden', async () => {
+    expect(await ask(`mayInstall({ hasApt: true, isRoot: true, isForbidden: false })`)).toBe(true);
+    expect(await ask(`mayInstall({ hasApt: true, isRoot: true, isForbidden: true })`)).toBe(false);
+    expect(await ask(`mayInstall({ hasApt: true, isRoot: false, isForbidden: false })`)).toBe(false);
+    expect(await ask(`mayInstall({ hasApt: false, isRoot: true, isForbidden: false })`)).toBe(false);
+  });
+
+  it.each([
+    ['linux', true, false, 'sudo apt-get install libfaiss-dev'],
+    ['linux', true, true, 'apt-get install libfaiss-dev'],
+    ['darwin', false, false, 'brew install libfaiss-dev'],
+    ['linux', false, false, "your package manager: libfaiss-dev (Debian's names)"],
+  ])('otherwise get one line: on %s, apt %s, root %s', async (platform, hasApt, isRoot, line) => {
+    expect(await ask(`installLine(['libfaiss-dev'], ${JSON.stringify({ platform, hasApt, isRoot })})`)).toBe(line);
+  });
+});
+
 describe('stamps', () => {
   it('see a changed file and nothing else', async () => {
     const inside = join('.build', `stamp-${process.pid}`);
