@@ -68,7 +68,7 @@ async function play(scene: Scene, ledger: Ledger, { condemned, writers: count, s
     shardCount,
     replicationFactor: 3,
   });
-  const writers = new Writers(client, collection, ledger, count);
+  const writers = new Writers([client], collection, ledger, count);
   console.log(`${count} clients write points; each acknowledgement is in a file before it counts`);
   writers.start();
   try {

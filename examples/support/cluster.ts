@@ -78,7 +78,12 @@ function isAlive(pid: number): boolean {
 export async function startOwnCluster(): Promise<DevCluster> {
   const { startDevCluster } = await import('../../src/server/dev-cluster.js');
   const dataDirectory = await mkdtemp(join(tmpdir(), 'vectron-example-'));
-  return await startDevCluster({ dataDirectory, onProgress: (line) => console.log(`  ${line}`) });
+  try {
+    return await startDevCluster({ dataDirectory, onProgress: (line) => console.log(`  ${line}`) });
+  } catch (error) {
+    await rm(dataDirectory, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 export async function stopOwnCluster(cluster: DevCluster): Promise<void> {

@@ -23,7 +23,7 @@ function isLike(replica: ReplicaView, all: readonly ReplicaView[]): boolean {
 export interface Comparison {
   readonly acknowledged: number;
   readonly replicas: number;
-  /** Acknowledged points that a replica of their shard does not have; each counts once a replica. */
+  /** Replicas that an acknowledged point is missing on, or too many of, summed over the points. */
   readonly lost: number;
   /** Acknowledged points that a replica has with another vector or payload. */
   readonly different: number;
@@ -45,7 +45,7 @@ export async function compareReplicas(cluster: ReplicaReader, collection: string
     }
   }
   const perShard = replicas.length / new Set(replicas.map(({ shard }) => shard)).size;
-  const lost = acknowledged.reduce((sum, id) => sum + perShard - (copies.get(id) ?? 0), 0);
+  const lost = acknowledged.reduce((sum, id) => sum + Math.abs(perShard - (copies.get(id) ?? 0)), 0);
   return { acknowledged: acknowledged.length, replicas: replicas.length, lost, different };
 }
 

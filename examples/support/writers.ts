@@ -15,7 +15,8 @@ export class Writers {
   private total = 0;
 
   constructor(
-    private readonly client: VectronClient,
+    /** Shared out among the writers in turn: one a gateway. */
+    private readonly clients: readonly [VectronClient, ...VectronClient[]],
     private readonly collection: string,
     private readonly ledger: Ledger,
     private readonly count: number,
@@ -56,7 +57,7 @@ export class Writers {
     for (let sequence = 0; !this.isStopping; sequence++) {
       const id = `writer-${writer}-${sequence}`;
       const startedMs = performance.now();
-      await this.writeUntilAcknowledged(id);
+      await this.writeUntilAcknowledged(this.clients[writer % this.clients.length] ?? this.clients[0], id);
       this.ledger.record([id]);
       this.longest = Math.max(this.longest, performance.now() - startedMs);
       this.counts[writer] = sequence + 1;
@@ -65,11 +66,11 @@ export class Writers {
   }
 
   /** Repeating is harmless: nobody else writes this id, and it always has the same content. */
-  private async writeUntilAcknowledged(id: string): Promise<void> {
+  private async writeUntilAcknowledged(client: VectronClient, id: string): Promise<void> {
     const point = this.ledger.pointOf(id);
     for (;;) {
       try {
-        await this.client.upsert(this.collection, [point], { timeoutMs: attemptTimeoutMs });
+        await client.upsert(this.collection, [point], { timeoutMs: attemptTimeoutMs });
         return;
       } catch (error) {
         const code = error instanceof VectronClientError ? error.code : null;
