@@ -49,9 +49,16 @@ export interface DevCluster extends ReplicaReader {
   killLeaderThread(collection: string, shardIndex: number): Promise<KilledReplica>;
   killLeaderMachine(collection: string, shardIndex: number): Promise<KilledReplica>;
 
+  /** Cuts every link of the node, in both directions, until heal(). */
+  isolate(node: NodeName): void;
+  /** Ends all faults of links. */
+  heal(): void;
+
   /** Stops cleanly: everything acknowledged is on disk, every thread has ended. */
   stop(): Promise<void>;
 }
+
+export type ThreadKind = 'shard' | 'log' | 'link';
 
 /** One of the simulated machines: an own directory, own RocksDB, own threads and supervisor. */
 export interface SimulatedMachine {
@@ -61,6 +68,8 @@ export interface SimulatedMachine {
   kill(): Promise<void>;
   /** Starts it again on its data; resolves when its supervisor runs. */
   restart(): Promise<void>;
+  /** Ends one of its threads as it is; `at` in [0, 1) chooses among shard threads. False: none was there to be ended. */
+  killThread(kind: ThreadKind, at: number): Promise<boolean>;
 }
 
 export interface KilledReplica {

@@ -13,6 +13,7 @@ import type {
   ReplicaView,
   ScannedPoint,
   SimulatedMachine,
+  ThreadKind,
 } from './dev-cluster-types';
 import { DirectReads } from './direct-reads';
 import { GatewayNode } from './gateway-node';
@@ -23,6 +24,7 @@ import { WorkerNode, type WorkerOptions } from './worker-node';
 const machineNames = ['machine-1', 'machine-2', 'machine-3'].map(nodeName);
 const placementNames = ['pd-1', 'pd-2', 'pd-3'].map(nodeName);
 const gatewayName = nodeName('gateway-1');
+const nodeNames = [...machineNames, ...placementNames, gatewayName];
 const readyMsMax = 60_000;
 const leaderMsMax = 10_000;
 const pollMs = 10;
@@ -59,6 +61,14 @@ class Machine implements SimulatedMachine {
     this.worker = null;
     await worker?.stop();
   }
+
+  async killThread(kind: ThreadKind, at: number): Promise<boolean> {
+    const machine = this.worker?.machine;
+    if (machine === undefined) return false;
+    if (kind === 'shard') return await machine.pool.killThread(at);
+    const thread = kind === 'log' ? machine.dedicated('log') : machine.linkOwnThread;
+    return (await thread?.killThread()) ?? false;
+  }
 }
 
 /**
@@ -66,7 +76,7 @@ class Machine implements SimulatedMachine {
  * that can be cut, delayed and reordered. Every part is the one that runs as a process of its own elsewhere.
  */
 class LocalCluster implements DevCluster {
-  readonly fabric = new LinkFabric();
+  private readonly fabric = new LinkFabric();
   private placement: PlacementNode[] = [];
   private readonly workers: Machine[];
   private gatewayNode: GatewayNode | null = null;
@@ -159,6 +169,14 @@ class LocalCluster implements DevCluster {
 
   scanReplica(replica: ReplicaId): AsyncIterable<ScannedPoint> {
     return this.reads.scan(replica);
+  }
+
+  isolate(node: NodeName): void {
+    for (const other of nodeNames) if (other !== node) this.fabric.cut(node, other);
+  }
+
+  heal(): void {
+    this.fabric.healAll();
   }
 
   async stop(): Promise<void> {
