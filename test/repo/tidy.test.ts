@@ -68,6 +68,7 @@ describe('each rule can fail:', () => {
     ['a clock in a node folder', noAmbientInPureCode, { path: 'src/runtime/node/clock.ts', content: 'Date.now();' }],
     ['a clock in a comment', noAmbientInPureCode, { path: 'src/raft/a.ts', content: '/* never Date.now() */' }],
     ['a clock in a string', noAmbientInPureCode, { path: 'src/raft/a.ts', content: "throw new E('Date.now()');" }],
+    ['the limit of a test', noSleepInTests, { path: 'test/a.test.ts', content: 'jest.setTimeout(60_000);' }],
     ['a route', noMachinePaths, { path: 'a.ts', content: 'GET /v1/collections' }],
   ];
   it.each(innocent)('but %s passes', (_name, rule, file) => {
