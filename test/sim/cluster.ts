@@ -75,13 +75,6 @@ export class SimCluster {
     return count;
   }
 
-  /** Forgets watermarks of members that a crash or kill has ended. */
-  stopped(machine: PlacementMachine | WorkerMachine): void {
-    if (machine instanceof PlacementMachine)
-      this.checkerOf(0).stopped((placementNodes.indexOf(machine.name) + 1) as ReplicaId);
-    else for (const { spec } of machine.replicas.values()) this.checkerOf(spec.shard.id).stopped(spec.replica);
-  }
-
   /** Whether every group's members have applied the same index and hold equal state, with nothing left to do. */
   agrees(): boolean {
     return this.disagreement() === null;
@@ -149,7 +142,6 @@ export class SimCluster {
     const machine = this.machines().find((candidate) => candidate.node === node);
     if (machine === undefined) return;
     if (machine.dying) {
-      this.stopped(machine);
       machine.crash();
       return;
     }
@@ -168,9 +160,6 @@ export class SimCluster {
     if (machine?.dying === true) return;
     if (error !== null) this.world.fail(threw(`${node.name}/${actor}`, error));
     if (machine instanceof WorkerMachine && actor !== logActor) {
-      for (const { spec } of machine.replicas.values()) {
-        if (`replica/${spec.replica}` === actor) this.checkerOf(spec.shard.id).stopped(spec.replica);
-      }
       machine.ended(actor, 'a handler threw');
     }
   }

@@ -2,6 +2,7 @@ import type { KeyHash } from '../../src/protocol/key-hash';
 import { SimCluster } from './cluster';
 
 import { checkFinalState, unsettled } from './final-check';
+import { type Mutation, withMutation } from './mutation';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
 import { Violation } from './violation';
@@ -35,7 +36,16 @@ const convergeMsMax = 60_000;
 const settleMsMax = 10_000;
 
 /** One seed, from an empty cluster through faults to a healed one that must agree with its clients. */
-export function runSeed(seed: number, keyHash: KeyHash, trace: ((line: string) => void) | null): SimReport {
+export function runSeed(
+  seed: number,
+  keyHash: KeyHash,
+  trace: ((line: string) => void) | null,
+  mutation: Mutation | null = null,
+): SimReport {
+  return withMutation(mutation, () => runOnce(seed, keyHash, trace));
+}
+
+function runOnce(seed: number, keyHash: KeyHash, trace: ((line: string) => void) | null): SimReport {
   const options = drawOptions(seed);
   const cluster = new SimCluster(options, keyHash, trace);
   const workload = new Workload(cluster, options);
