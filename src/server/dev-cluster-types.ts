@@ -1,4 +1,5 @@
 import type { RaftMemberTuning } from '../actors/raft-member-options';
+import type { SupervisorStatus } from '../actors/supervisor';
 import type { LogIndex, NodeName, ReplicaId, ShardId, Term } from '../base/ids';
 
 /**
@@ -11,6 +12,8 @@ export interface DevClusterOptions {
   /** 0 takes a free port. */
   readonly grpcPort?: number;
   readonly httpPort?: number;
+  /** With one key a line. Default: `api-key` in the data directory; made when it does not exist. */
+  readonly apiKeyFile?: string;
   /** Of the public ports. Default: loopback. */
   readonly host?: string;
   readonly cluster?: string;
@@ -64,6 +67,8 @@ export type ThreadKind = 'shard' | 'log' | 'link';
 export interface SimulatedMachine {
   readonly node: NodeName;
   readonly alive: boolean;
+  /** What its supervisor runs or removes; none while it is down. */
+  readonly replicas: SupervisorStatus['replicas'];
   /** Stops it at once, without flush or farewell; resolves when its threads have ended. */
   kill(): Promise<void>;
   /** Starts it again on its data; resolves when its supervisor runs. */

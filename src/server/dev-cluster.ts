@@ -45,6 +45,9 @@ class Machine implements SimulatedMachine {
   get running(): WorkerNode | null {
     return this.worker;
   }
+  get replicas(): SimulatedMachine['replicas'] {
+    return this.worker?.status()?.replicas ?? [];
+  }
 
   async restart(): Promise<void> {
     this.worker ??= await WorkerNode.start(this.options);
@@ -87,7 +90,7 @@ class LocalCluster implements DevCluster {
   constructor(private readonly options: DevClusterOptions) {
     this.dataDirectory = resolve(options.dataDirectory);
     mkdirSync(this.dataDirectory, { recursive: true });
-    this.keys = readApiKeys(join(this.dataDirectory, 'api-key'));
+    this.keys = readApiKeys(options.apiKeyFile ?? join(this.dataDirectory, 'api-key'));
     this.workers = machineNames.map((node) => {
       const { shardThreads = defaultShardThreads } = options;
       return new Machine({ ...this.nodeOptions(node), shardThreads, zone: '', rack: '' });
