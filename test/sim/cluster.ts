@@ -5,6 +5,7 @@ import { GatewayActor } from '../../src/gateway/gateway-actor';
 import { gatewayActor, logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
+import type { CallHistory } from './call-history';
 import { ConsensusChecker } from './consensus-checker';
 import { DurableLog } from './durability';
 import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
@@ -23,6 +24,8 @@ export class SimCluster {
   private readonly disks = new Map<ReplicaId, DurableLog>();
   private readonly gatewayThread;
   private readonly gateway: GatewayActor;
+  /** Writes down what clients call, when somebody wants it judged. */
+  history: CallHistory | null = null;
 
   constructor(options: SimOptions, keyHash: KeyHash, trace: ((line: string) => void) | null) {
     this.world = new SimWorld(
@@ -55,7 +58,8 @@ export class SimCluster {
   }
 
   call<K extends CallKind>(call: CallOf<K>, timeoutMs: number, done: (outcome: Outcome<AnswerOf<K>>) => void): void {
-    this.gatewayThread.host.perform(gatewayActor, (context) => this.gateway.submit(context, call, timeoutMs, done));
+    const told = this.history?.observe(call, done) ?? done;
+    this.gatewayThread.host.perform(gatewayActor, (context) => this.gateway.submit(context, call, timeoutMs, told));
     this.gatewayThread.wake();
   }
 

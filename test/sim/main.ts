@@ -2,7 +2,9 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import { loadKeyHash } from '../../src/protocol/node/xxh3';
+import { buildJudge } from '../history/judge';
 import corpus from './corpus.json';
+import { runJudged } from './judged';
 import { mutationNamed, mutations } from './mutations';
 import { runAll, serve } from './pool';
 import { runSeed, type SimReport } from './run';
@@ -18,6 +20,10 @@ const { values } = parseArgs({
     /** A name or `all`: proves that each planted bug is found within --max-seeds; with --seed, runs one with it. */
     mutations: { type: 'string' },
     'max-seeds': { type: 'string', default: '200' },
+    /** With --seed: where the clients' history goes. */
+    history: { type: 'string' },
+    /** Judges the clients' history of every seed; those that are not legal stay in out/histories. */
+    judge: { type: 'boolean', default: false },
     worker: { type: 'boolean', default: false },
   },
 });
@@ -27,7 +33,12 @@ const processCount = Number(values.jobs);
 const repeatEvery = 100;
 const tellingShareMin = 0.95;
 
-type Job = { readonly seed: number } | { readonly mutation: string; readonly first: number; readonly seedsMax: number };
+/** `judge`: the program; null: it is not asked for. */
+interface SeedJob {
+  readonly seed: number;
+  readonly judge: string | null;
+}
+type Job = SeedJob | { readonly mutation: string; readonly first: number; readonly seedsMax: number };
 interface Hunt {
   readonly mutation: string;
   /** Null: it survived. */
@@ -40,18 +51,18 @@ const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 
 async function replay(seed: number): Promise<void> {
   const mutation = values.mutations === undefined ? null : mutationNamed(values.mutations);
-  const report = runSeed(seed, await loadKeyHash(), values.trace ? say : null, mutation);
+  const report = runSeed(seed, await loadKeyHash(), values.trace ? say : null, mutation, values.history);
   say(JSON.stringify(report));
   process.exitCode = report.violation === null ? 0 : 1;
 }
 
 async function work(): Promise<void> {
   const keyHash = await loadKeyHash();
-  serve((job: Job) => ('seed' in job ? runTwice(job.seed, keyHash) : hunt(job.mutation, job, keyHash)));
+  serve((job: Job) => ('seed' in job ? runTwice(job, keyHash) : hunt(job.mutation, job, keyHash)));
 }
 
-function runTwice(seed: number, keyHash: KeyHash): SimReport {
-  const report = runSeed(seed, keyHash, null);
+function runTwice({ seed, judge }: SeedJob, keyHash: KeyHash): SimReport {
+  const report = judge === null ? runSeed(seed, keyHash, null) : runJudged(seed, keyHash, judge);
   const again = seed % repeatEvery === 0 ? runSeed(seed, keyHash, null).traceHash : report.traceHash;
   const drift = again === report.traceHash ? null : `not deterministic: trace ${report.traceHash}, then ${again}`;
   return { ...report, violation: report.violation ?? drift };
@@ -69,9 +80,10 @@ function hunt(name: string, seeds: { readonly first: number; readonly seedsMax: 
 }
 
 async function runSeeds(): Promise<void> {
+  const judge = values.judge ? buildJudge() : null;
   const startedMs = performance.now();
   const fresh = Array.from({ length: Number(values.seeds) }, (_, i) => first + i);
-  const jobs = [...corpus.filter((seed) => !fresh.includes(seed)), ...fresh].map((seed) => ({ seed }));
+  const jobs = [...corpus.filter((seed) => !fresh.includes(seed)), ...fresh].map((seed) => ({ seed, judge }));
   const reports: SimReport[] = [];
   await runAll<Job, SimReport>(__filename, processCount, jobs, (report) => {
     reports.push(report);

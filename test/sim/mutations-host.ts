@@ -162,8 +162,7 @@ export const hostMutations: readonly Mutation[] = [
         GroupCalls.prototype,
         'finish',
         (_calls, original, [entry, outcome]) => {
-          const hides =
-            outcome.kind === 'failed' && entry.call.ask === 'leader' && entry.call.group.startsWith('shard');
+          const hides = outcome.kind === 'failed' && entry.call.message(0, 0).kind === 'data.write';
           const reply = { kind: 'data.written', request: 0, shard: 0, failure: null, index: 0, affected: 1 };
           original(entry, hides ? { kind: 'answered', reply, unsureCount: 0 } : outcome);
         },

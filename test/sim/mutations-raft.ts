@@ -1,8 +1,8 @@
-import { type LogIndex, logIndex, noReplica } from '../../src/base/ids';
+import { noReplica, type ReplicaId } from '../../src/base/ids';
 import type { Entry, RaftMessage } from '../../src/protocol/raft-messages';
 import { table } from '../../src/raft/dispatch';
+import { Leadership } from '../../src/raft/leadership';
 import { RaftLog } from '../../src/raft/log';
-import { committedIndex } from '../../src/raft/quorum';
 import { Raft } from '../../src/raft/raft';
 import type { Ready } from '../../src/raft/types';
 import { type Mutation, patch } from './mutation';
@@ -23,26 +23,20 @@ export const raftMutations: readonly Mutation[] = [
     name: 'leader-counts-itself-early',
     what: 'a leader counts its own entries towards the majority before they are on its disk',
     patches: [
-      patch<Raft, [boolean]>(Raft.prototype, 'startWrite', (raft, original, args) => {
-        const write = original(...args);
-        if (raft.role === 'leader') raft.log.madeDurable(raft.log.lastIndex, raft.log.lastTerm);
-        return write;
-      }),
+      patch<Leadership, [ReplicaId]>(Leadership.prototype, 'matchOf', ({ raft }, original, [member]) =>
+        member === raft.self ? raft.lastIndex : original(member),
+      ),
     ],
   },
   {
     name: 'commit-old-term',
     what: 'a leader commits entries of earlier terms by counting (Raft, figure 8)',
-    patches: [
-      patch<Raft, []>(Raft.prototype, 'advanceCommit', (raft) => {
-        raft.commitTo(committedIndex(raft.configuration, (member) => matchOf(raft, member)));
-      }),
-    ],
+    patches: [patch(Leadership.prototype, 'mayCommit', () => true)],
   },
   {
     name: 'commit-alone',
     what: 'a leader commits what only its own disk has',
-    patches: [patch<Raft, []>(Raft.prototype, 'advanceCommit', (raft) => raft.commitTo(raft.log.durableIndex))],
+    patches: [patch<Leadership, []>(Leadership.prototype, 'matchOf', ({ raft }) => raft.log.durableIndex)],
   },
   {
     name: 'vote-twice',
@@ -63,7 +57,7 @@ export const raftMutations: readonly Mutation[] = [
     name: 'keep-conflicts',
     what: 'a follower keeps entries that conflict with its leader’s (Raft, 5.3)',
     patches: [
-      patch<Raft, [readonly Entry[]]>(Raft.prototype, 'follow', (raft, original, [entries]) =>
+      patch<Raft, [readonly Entry[]]>(Raft.prototype, 'adopt', (raft, original, [entries]) =>
         original(entries.filter(({ index }) => raft.termAt(index) === null)),
       ),
     ],
@@ -71,18 +65,6 @@ export const raftMutations: readonly Mutation[] = [
   {
     name: 'heartbeat-commits-too-far',
     what: 'a heartbeat lets a follower commit entries that were never compared with the leader’s',
-    patches: [
-      patch<Raft, [number]>(Raft.prototype, 'sendHeartbeats', (raft, _original, [readContext]) => {
-        for (const to of raft.progress.keys()) {
-          raft.send({ kind: 'heartbeatRequest', ...raft.header(to), commit: raft.commitIndex, readContext });
-        }
-      }),
-    ],
+    patches: [patch<Leadership, []>(Leadership.prototype, 'heartbeatCommit', ({ raft }) => raft.commitIndex)],
   },
 ];
-
-const matchOf = (raft: Raft, member: number): LogIndex => {
-  if (member === raft.self) return raft.log.durableIndex;
-  for (const [other, progress] of raft.progress) if (other === member) return progress.match;
-  return logIndex(0);
-};
