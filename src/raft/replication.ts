@@ -78,10 +78,14 @@ export function takeAppendResponse(raft: Raft, message: MessageOf<'appendRespons
   if (progress === undefined) return;
   if (message.rejected) return takeRejection(raft, leadership, progress, message);
   if (message.index > raft.lastIndex) return;
+  const { commitIndex } = raft;
+  const wasPaused = progress.paused;
   const advanced = progress.accepted(message.index);
   const reachable = progress.next > raft.baseIndex;
   if (progress.state === 'probe' || (progress.state === 'snapshot' && reachable)) progress.replicate();
   if (advanced) leadership.advanceCommit();
+  // While it was paused it was told of no commit, and all have been told of one that was made just now.
+  if (wasPaused && !progress.paused && raft.commitIndex === commitIndex) leadership.sendAppend(message.from, progress);
 }
 
 /** Goes back to where the logs may agree, or to a snapshot if that lies before what is left of this log. */
