@@ -9,11 +9,19 @@ export interface NemesisCounts {
   actorKills: number;
   threadKills: number;
   clusterCrashes: number;
+  gatewayRestarts: number;
 }
 
 /** Brings the faults of a run at random moments, never so many that a majority's disks would be lost. */
 export class Nemesis {
-  readonly counts: NemesisCounts = { crashes: 0, partitions: 0, actorKills: 0, threadKills: 0, clusterCrashes: 0 };
+  readonly counts: NemesisCounts = {
+    crashes: 0,
+    partitions: 0,
+    actorKills: 0,
+    threadKills: 0,
+    clusterCrashes: 0,
+    gatewayRestarts: 0,
+  };
   private active = true;
   private readonly random: Prng;
 
@@ -31,6 +39,7 @@ export class Nemesis {
     this.repeat(options.partitionEveryMs, 'partition', () => this.partition());
     this.repeat(options.actorKillEveryMs, 'actor kill', () => this.killActor());
     this.repeat(options.threadKillEveryMs, 'thread kill', () => this.killThread());
+    this.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
     this.repeat(options.crashEveryMs * 8, 'cluster crash', () => this.crashAll());
   }
 
@@ -105,6 +114,11 @@ export class Nemesis {
       }
     }
     this.after(this.options.partitionMeanMs, 'heal', () => network.heal());
+  }
+
+  private restartGateway(): void {
+    this.counts.gatewayRestarts++;
+    this.cluster.gateway.restart();
   }
 
   private killActor(): void {

@@ -48,6 +48,7 @@ export interface NemesisOptions {
   readonly actorKillEveryMs: number;
   readonly threadKillEveryMs: number;
   readonly placementCrashEveryMs: number;
+  readonly gatewayRestartEveryMs: number;
 }
 
 /** A log-uniform draw, so that small and large values are equally at home. */
@@ -82,6 +83,7 @@ export function drawOptions(seed: number): SimOptions {
       actorKillEveryMs: offOr(random, 0.4, () => scale(random, 3_000, 20_000)),
       threadKillEveryMs: offOr(random, 0.4, () => scale(random, 3_000, 20_000)),
       placementCrashEveryMs: offOr(random, 0.4, () => scale(random, 5_000, 20_000)),
+      gatewayRestartEveryMs: offOr(random, 0.4, () => scale(random, 500, 20_000)),
     },
     log: {
       windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),

@@ -1,5 +1,8 @@
 import { Violation } from './violation';
 
+/** `rejected`: it was promised that it never takes effect. `loose`: it may, even later. */
+export type End = 'acknowledged' | 'loose' | 'rejected';
+
 interface Operation {
   readonly serial: number;
   readonly deletes: boolean;
@@ -20,7 +23,7 @@ class KeyHistory {
     this.operations.push({ serial, deletes, state: 'open' });
   }
 
-  finish(serial: number, state: 'acknowledged' | 'loose' | 'rejected', slow: boolean): void {
+  finish(serial: number, state: End, slow: boolean): void {
     const at = this.operations.findIndex((operation) => operation.serial === serial);
     const operation = this.operations[at];
     if (operation === undefined) throw new Violation(`oracle: no operation ${serial}`);
@@ -54,6 +57,7 @@ export class Oracle {
   private readonly keys = new Map<string, KeyHistory>();
   acknowledgedCount = 0;
   unknownCount = 0;
+  rejectedCount = 0;
 
   private history(key: string): KeyHistory {
     const known = this.keys.get(key);
@@ -67,10 +71,11 @@ export class Oracle {
     this.history(key).invoke(serial, deletes);
   }
 
-  finish(key: string, serial: number, state: 'acknowledged' | 'loose' | 'rejected', slow: boolean): void {
+  finish(key: string, serial: number, state: End, slow: boolean): void {
     this.history(key).finish(serial, state, slow);
     if (state === 'acknowledged') this.acknowledgedCount++;
     if (state === 'loose') this.unknownCount++;
+    if (state === 'rejected') this.rejectedCount++;
   }
 
   floorOf(key: string): number {

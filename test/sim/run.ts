@@ -18,6 +18,7 @@ export interface SimReport {
   readonly events: number;
   readonly acknowledged: number;
   readonly unknown: number;
+  readonly rejected: number;
   readonly reads: number;
   readonly crashes: number;
   readonly partitions: number;
@@ -25,6 +26,7 @@ export interface SimReport {
   readonly actorKills: number;
   readonly threadKills: number;
   readonly snapshotsInstalled: number;
+  readonly gatewayRestarts: number;
   readonly droppedMessages: number;
   /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
   readonly telling: boolean;
@@ -174,6 +176,7 @@ function report(
     simulatedMs: cluster.world.now,
     events: cluster.world.eventCount,
     acknowledged,
+    rejected: workload.oracle.rejectedCount,
     unknown: workload.oracle.unknownCount,
     reads: workload.counts.reads,
     crashes: counts.crashes,
@@ -182,6 +185,7 @@ function report(
     actorKills: counts.actorKills,
     threadKills: counts.threadKills,
     snapshotsInstalled: cluster.snapshotsInstalled,
+    gatewayRestarts: counts.gatewayRestarts,
     droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
     telling: isTelling(cluster, workload, nemesis, leadersBefore),
   };

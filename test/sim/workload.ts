@@ -1,11 +1,12 @@
 import { bytesOfFloats, fromUtf8, utf8 } from '../../src/base/bytes';
 import type { Prng } from '../../src/base/prng';
+import { type Outcome, WriteFailedError } from '../../src/gateway/calls';
 import type { Point } from '../../src/protocol/commands';
 import type { StoredPoint } from '../../src/protocol/data-messages';
 import type { SimCluster } from './cluster';
 
 import type { SimOptions } from './options';
-import { Oracle } from './oracle';
+import { type End, Oracle } from './oracle';
 import { Violation } from './violation';
 
 export const collection = 'sim';
@@ -83,7 +84,7 @@ export class Workload {
     const points = keys.map((key, i) => this.point(key, serials[i] as number));
     this.cluster.call({ kind: 'upsert', collection, points }, callTimeoutMs, (outcome) => {
       const slow = this.end(client, begunMs);
-      for (const [i, key] of keys.entries()) this.settle(key, serials[i] as number, outcome.ok, slow);
+      for (const [i, key] of keys.entries()) this.settle(key, serials[i] as number, endOf(outcome, i), slow);
     });
   }
 
@@ -92,13 +93,13 @@ export class Workload {
     const serial = ++this.serial;
     this.oracle.invoke(key, serial, true);
     this.cluster.call({ kind: 'delete', collection, ids: [key] }, callTimeoutMs, (outcome) =>
-      this.settle(key, serial, outcome.ok, this.end(client, begunMs)),
+      this.settle(key, serial, endOf(outcome, 0), this.end(client, begunMs)),
     );
   }
 
-  private settle(key: string, serial: number, ok: boolean, slow: boolean): void {
-    if (!ok) this.counts.failed++;
-    this.oracle.finish(key, serial, ok ? 'acknowledged' : 'loose', slow);
+  private settle(key: string, serial: number, end: End, slow: boolean): void {
+    if (end !== 'acknowledged') this.counts.failed++;
+    this.oracle.finish(key, serial, end, slow);
   }
 
   private read(client: number): void {
@@ -141,6 +142,13 @@ export class Workload {
   private point(id: string, serial: number): Point {
     return { id, vector: bytesOfFloats(vectorOf(serial)), payload: utf8(JSON.stringify({ serial })) };
   }
+}
+
+/** A failure whose class is `safe` says that nothing was applied, nor ever will be. */
+function endOf(outcome: Outcome<unknown>, position: number): End {
+  if (outcome.ok) return 'acknowledged';
+  if (outcome.error instanceof WriteFailedError && !outcome.error.failed.includes(position)) return 'acknowledged';
+  return outcome.error.retry === 'safe' ? 'rejected' : 'loose';
 }
 
 export function serialOf(point: Pick<StoredPoint, 'payload'> | undefined): number | null {
