@@ -3,7 +3,7 @@ import { Prng } from '../../src/base/prng';
 import type { Configuration } from '../../src/protocol/raft-messages';
 import { committedIndex, isQuorum, voteResult, votersOf } from '../../src/raft/quorum';
 
-const caseCount = 100_000;
+const caseCount = 40_000;
 
 /** The definitions, taken literally: an index is committed if some majority of each half has reached it. */
 function committedSlowly({ voters, votersOutgoing }: Configuration, matchOf: (voter: ReplicaId) => number): number {
