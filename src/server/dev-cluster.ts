@@ -80,7 +80,7 @@ class Machine implements SimulatedMachine {
  */
 class LocalCluster implements DevCluster {
   private readonly fabric = new LinkFabric();
-  private placement: PlacementNode[] = [];
+  private readonly placement: PlacementNode[] = [];
   private readonly workers: Machine[];
   private gatewayNode: GatewayNode | null = null;
   private direct: DirectReads | null = null;
@@ -100,9 +100,13 @@ class LocalCluster implements DevCluster {
   async start(): Promise<void> {
     loadAddon();
     this.say('starting three placement-driver nodes');
-    this.placement = await Promise.all(placementNames.map((node) => PlacementNode.start(this.nodeOptions(node))));
+    await allOf(
+      placementNames.map(async (node) => {
+        this.placement.push(await PlacementNode.start(this.nodeOptions(node)));
+      }),
+    );
     this.say('starting three machines');
-    await Promise.all(this.workers.map((worker) => worker.restart()));
+    await allOf(this.workers.map((worker) => worker.restart()));
     this.say('starting the gateway');
     const { grpcPort = 0, httpPort = 0, host = '127.0.0.1' } = this.options;
     this.gatewayNode = await GatewayNode.start({
@@ -183,9 +187,14 @@ class LocalCluster implements DevCluster {
   }
 
   async stop(): Promise<void> {
-    await this.gatewayNode?.stop();
-    await Promise.all(this.workers.map((worker) => worker.stop()));
-    await Promise.all(this.placement.map((node) => node.stop()));
+    const workers = async (): Promise<void> => allOf(this.workers.map((worker) => worker.stop()));
+    const placement = async (): Promise<void> => allOf(this.placement.map((node) => node.stop()));
+    // Whatever fails to stop, the rest stops.
+    const failures: unknown[] = [];
+    for (const part of [async () => this.gatewayNode?.stop(), workers, placement]) {
+      await part().catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
   private async leaderOf(collection: string, shardIndex: number): Promise<KilledReplica> {
@@ -220,6 +229,11 @@ class LocalCluster implements DevCluster {
   private say(line: string): void {
     this.options.onProgress?.(line);
   }
+}
+
+/** Settles when all have settled; then rejects with the first that failed. */
+async function allOf(parts: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(parts)) if (result.status === 'rejected') throw result.reason;
 }
 
 async function until(holds: () => boolean, what: string): Promise<void> {

@@ -194,6 +194,15 @@ describe('a shard of three replicas', () => {
     group.awaitAgreement();
     expect(group.machine(node).engine.files.size).toBe(1);
   });
+
+  it('writes its graph for many points that came in one log entry', () => {
+    const random = new Prng(13);
+    const group = new ReplicaGroup(13, { saveChangesMin: 5 });
+    const points = Array.from({ length: 10 }, (_, i) => pointOf(`p${i}`, random));
+    group.write(group.awaitLeader(), upsert(...points));
+    const node = group.follower();
+    group.runUntil(() => group.machine(node).files.size > 0);
+  });
 });
 
 const isLevel = (group: ReplicaGroup, node: NodeName, index: number): boolean =>
