@@ -7,8 +7,18 @@ import type { Raft } from './raft';
 
 type MessageOf<K extends RaftMessageKind> = Extract<RaftMessage, { readonly kind: K }>;
 
+/**
+ * The cells of the dispatch table that replicate the log, install snapshots and confirm reads; called from there only.
+ *
+ *  1. A follower's log is changed only behind an entry that matches the leader's, and only where it differs.
+ *  2. An acknowledgement names what matches the leader's log, and leaves once that is durable. A refusal promises nothing.
+ *  3. A follower commits nothing beyond what it knows, or its leader knows, to match.
+ *  4. An answer that comes late, twice or out of order costs at most a message.
+ */
+
 // Followers
 
+/** Whoever appends or sends heartbeats in this term leads it (Raft, 5.2). */
 function heed(raft: Raft, message: RaftMessage): void {
   if (raft.role === 'candidate' || raft.role === 'preCandidate' || raft.leader !== message.from) {
     raft.becomeFollower(message.term, message.from);
