@@ -7,7 +7,7 @@ import { MachineRuntime } from '../runtime/node/machine';
 import { readApiKeys } from './api-key';
 import type { KilledReplica, ReplicaReader, ReplicaView, ScannedPoint } from './dev-cluster-types';
 import { DirectReads } from './direct-reads';
-import { freePorts } from './process-cluster-ports';
+import { freePorts } from './ports';
 import { type ProcessKind, ProcessNode } from './process-cluster-child';
 
 export interface ProcessClusterOptions {

@@ -9,7 +9,7 @@ import { startDevCluster } from './dev-cluster';
 import { GatewayNode } from './gateway-node';
 import { type NodeOptions, raftTuning } from './node-options';
 import { PlacementNode } from './placement-node';
-import { expectFreePort } from './process-cluster-ports';
+import { expectFreePort } from './ports';
 import { WorkerNode } from './worker-node';
 
 export type Say = (line: string) => void;
