@@ -6,6 +6,7 @@ import { clusterId, type NodeName, nodeName, type ReplicaId } from '../base/ids'
 import { LinkFabric } from '../runtime/node/link-ports';
 import { loadAddon } from '../vector/node/native-engine';
 import { readApiKeys } from './api-key';
+import { expectPlacementData } from './cluster-file';
 import type {
   DevCluster,
   DevClusterOptions,
@@ -90,6 +91,7 @@ class LocalCluster implements DevCluster {
   constructor(private readonly options: DevClusterOptions) {
     this.dataDirectory = resolve(options.dataDirectory);
     mkdirSync(this.dataDirectory, { recursive: true });
+    expectPlacementData(this.dataDirectory, machineNames, placementNames);
     this.keys = readApiKeys(options.apiKeyFile ?? join(this.dataDirectory, 'api-key'));
     this.workers = machineNames.map((node) => {
       const { shardThreads = defaultShardThreads } = options;
@@ -100,11 +102,7 @@ class LocalCluster implements DevCluster {
   async start(): Promise<void> {
     loadAddon();
     this.say('starting three placement-driver nodes');
-    await allOf(
-      placementNames.map(async (node) => {
-        this.placement.push(await PlacementNode.start(this.nodeOptions(node)));
-      }),
-    );
+    await this.startPlacement();
     this.say('starting three machines');
     await allOf(this.workers.map((worker) => worker.restart()));
     this.say('starting the gateway');
@@ -120,6 +118,23 @@ class LocalCluster implements DevCluster {
     this.say('waiting until every shard has a leader');
     await this.gateway.ready(readyMsMax);
     await until(() => this.workers.every((worker) => worker.running?.isReady === true), 'every machine is registered');
+  }
+
+  /** A node whose stores are corrupt stays down: the others are a majority without it. */
+  private async startPlacement(): Promise<void> {
+    const corrupt: VectronError[] = [];
+    await allOf(
+      placementNames.map(async (node) => {
+        try {
+          this.placement.push(await PlacementNode.start(this.nodeOptions(node)));
+        } catch (error) {
+          if (!(error instanceof VectronError) || error.code !== 'CORRUPT') throw error;
+          this.say(`${node} stays down: ${error.message}`);
+          corrupt.push(error);
+        }
+      }),
+    );
+    if (corrupt[0] !== undefined && this.placement.length * 2 <= placementNames.length) throw corrupt[0];
   }
 
   private get gateway(): GatewayNode {
