@@ -204,9 +204,13 @@ export class ShardMachine {
   }
 }
 
-/** Deletes all that the state store holds of a replica. For one whose actor has ended for good; may be repeated. */
+/**
+ * Deletes all that the state store holds of a replica, durably: the tombstone that follows in the log store says that there
+ * is nothing left to delete. For one whose actor has ended for good; may be repeated.
+ */
 export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
   state.write(new WriteBatch().delete(replicaStateKey(replica, 'descriptor')), { sync: false });
   const { start, end } = allSpaces(replica);
   state.deleteRange(start, end);
+  state.sync();
 }

@@ -155,7 +155,7 @@ export class SimCluster {
   private ended(node: SimNode, actor: string, error: unknown): void {
     const machine = this.machines().find((candidate) => candidate.node === node);
     if (machine?.dying === true) return;
-    if (error !== null) this.world.fail(threw(`${node.name}/${actor}`, error));
+    if (error !== null && machine?.sick !== true) this.world.fail(threw(`${node.name}/${actor}`, error));
     if (machine instanceof WorkerMachine && actor !== logActor) {
       machine.ended(actor, 'a handler threw');
     }

@@ -36,9 +36,11 @@ export class GatewayProcess {
   /** Stops and starts again under the same name: answers to the old process may still reach the new one. */
   restart(): void {
     this.world.note(`RESTART ${gatewayNode}`);
-    this.thread.host.stop(gatewayActor, 'restarted');
+    const { thread } = this;
+    // Clients that hear of the end call again at once: the successor must be there.
     this.actor = this.newActor();
     this.thread = this.boot();
+    thread.host.stop(gatewayActor, 'restarted');
   }
 
   private newActor(): GatewayActor {
