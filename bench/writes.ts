@@ -13,6 +13,7 @@ import { VectronTarget } from './writes/vectron';
  */
 const ratioLeast = 0.5;
 const batchSize = 32;
+const warmUpFactor = 15;
 
 interface Cell {
   readonly clients: number;
@@ -65,6 +66,14 @@ function settings(): Settings {
   };
 }
 
+/** Long enough for the compiler to have seen every path; all processes of both systems go on running afterwards. */
+async function warmUp({ warmupMs, keyCount }: Settings, targets: readonly Target[]): Promise<void> {
+  for (const batch of [1, batchSize]) {
+    const load: Load = { clients: 64, batch, keyCount, warmupMs: 0, measureMs: warmUpFactor * warmupMs };
+    for (const target of targets) await runLoad(target, load);
+  }
+}
+
 /** In one round each cell is measured on both systems, in an order that changes from round to round. */
 async function measure(settings: Settings, etcd: Target, vectron: Target): Promise<void> {
   const { rounds, cells, measureMs, warmupMs, keyCount } = settings;
@@ -110,7 +119,9 @@ async function main(): Promise<void> {
     ends.push(() => etcd.stop());
     const vectron = await VectronTarget.start(join(folder, 'vectron'));
     ends.push(() => vectron.stop());
-    await measure(chosen, await etcd.leader(), vectron.target());
+    const [theirs, ours] = [await etcd.leader(), vectron.target()];
+    await warmUp(chosen, [theirs, ours]);
+    await measure(chosen, theirs, ours);
     report(chosen.cells);
   } finally {
     for (const end of ends.reverse()) await end();
