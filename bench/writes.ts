@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { EtcdCluster, etcdVersion } from './writes/etcd';
@@ -109,9 +109,15 @@ function report(cells: readonly Cell[]): void {
   if (!(least >= ratioLeast)) throw new Error(`${least.toFixed(2)}x is below the ${ratioLeast}x that is the least`);
 }
 
+/** What else runs takes a larger share from whoever crosses more threads: figures of a busy machine are no figures. */
+const machine = (): string => `${availableParallelism()} processors, load ${loadavg()[0]?.toFixed(1)}`;
+
 async function main(): Promise<void> {
   const chosen = settings();
-  console.log(`etcd ${etcdVersion()}, node ${process.version}, ${chosen.keyCount} keys, rounds ${chosen.rounds}`);
+  const { keyCount, rounds } = chosen;
+  console.log(
+    `etcd ${etcdVersion()}, node ${process.version}, ${keyCount} keys, ${rounds} rounds; ${machine()} before`,
+  );
   const folder = mkdtempSync(join(tmpdir(), 'vectron-writes-'));
   const ends: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true })];
   try {
@@ -122,6 +128,7 @@ async function main(): Promise<void> {
     const [theirs, ours] = [await etcd.leader(), vectron.target()];
     await warmUp(chosen, [theirs, ours]);
     await measure(chosen, theirs, ours);
+    console.log(`${machine()} after, of which our own part is about ${availableParallelism()}`);
     report(chosen.cells);
   } finally {
     for (const end of ends.reverse()) await end();
