@@ -19,16 +19,25 @@ import { digestWith, digestWithout, recordHash } from './record-digest';
  *     throws is only a record of ours that is corrupt, since then no answer would be right.
  *  2. A command is applied whole or not at all.
  *  3. No clock, no randomness, no order but the log's.
+ *  4. Bounded memory: of earlier records it holds the bytes of `readKeysMax` at a time and keeps a few numbers each.
  */
 export type Outcome =
   | { readonly ok: true; readonly affected: number }
   | { readonly ok: false; readonly code: 'STALE_SHARD' | 'INVALID_ARGUMENT'; readonly message: string };
 
+/** What is kept of a stored record. */
+export interface Earlier {
+  readonly version: number;
+  readonly live: boolean;
+  /** Its part of the digest. */
+  readonly recordHash: bigint;
+}
+
 export interface Change {
   readonly id: string;
   readonly hash: KeyHash64;
-  /** What the store held before all entries of this call. */
-  readonly before: Uint8Array | undefined;
+  /** Of what the store held before all entries of this call. */
+  readonly before: Earlier | null;
   readonly record: PointRecord;
   readonly after: Uint8Array;
 }
@@ -45,10 +54,13 @@ export interface ShardShape {
   readonly keyHash: KeyHash;
 }
 
-/** Reads the stored records of points, in the order asked for. */
+/** Reads the stored records of at most `readKeysMax` points, in the order asked for. */
 export type ReadRecords = (
   points: readonly { readonly id: string; readonly hash: KeyHash64 }[],
 ) => (Uint8Array | undefined)[];
+
+/** Records read at once: with the largest payloads and vectors, about 80 MiB. */
+export const readKeysMax = 64;
 
 /** The step by which one command may move log time: a leader with a wild clock cannot end every expiry at once. */
 export const logTimeStepMsMax = 3_600_000;
@@ -82,9 +94,9 @@ function parse(entry: Entry): Parsed {
 interface Slot {
   readonly id: string;
   readonly hash: KeyHash64;
-  readonly before: Uint8Array | undefined;
-  readonly recordBefore: PointRecord | undefined;
-  record: PointRecord | undefined;
+  readonly before: Earlier | null;
+  /** What the entries so far made of it; null: they left it alone. */
+  record: PointRecord | null;
 }
 
 class ApplyWork {
@@ -99,7 +111,7 @@ class ApplyWork {
     this.timeMs = before.timeMs;
   }
 
-  /** Reads every record that the commands name, in one call. */
+  /** Reads every record that the commands name. */
   load(read: ReadRecords, commands: readonly (Parsed | null)[]): void {
     const ids = new Set<string>();
     for (const command of commands) {
@@ -107,11 +119,13 @@ class ApplyWork {
       for (const id of idsOf(command.operation)) ids.add(id);
     }
     const wanted = [...ids].map((id) => ({ id, hash: this.shape.keyHash(id) }));
-    read(wanted).forEach((value, at) => {
-      const { id, hash } = wanted[at] as { id: string; hash: KeyHash64 };
-      const record = value === undefined ? undefined : decodeRecord(id, value);
-      this.slots.set(id, { id, hash, before: value, recordBefore: record, record });
-    });
+    for (let from = 0; from < wanted.length; from += readKeysMax) {
+      const part = wanted.slice(from, from + readKeysMax);
+      read(part).forEach((value, at) => {
+        const { id, hash } = part[at] as { id: string; hash: KeyHash64 };
+        this.slots.set(id, { id, hash, before: earlierOf(id, value), record: null });
+      });
+    }
   }
 
   apply(index: LogIndex, command: Parsed): void {
@@ -145,12 +159,17 @@ class ApplyWork {
     }
     let found = 0;
     for (const id of operation.ids) {
-      if (isLive(this.slots.get(id)?.record)) {
+      if (this.isLive(id)) {
         this.put(id, deletion(index, this.timeMs));
         found++;
       }
     }
     return found;
+  }
+
+  private isLive(id: string): boolean {
+    const slot = this.slots.get(id);
+    return slot?.record ? !slot.record.deleted : slot?.before?.live === true;
   }
 
   private recordOf(index: LogIndex, point: Point): PointRecord {
@@ -166,13 +185,13 @@ class ApplyWork {
   finish(entries: readonly Entry[]): Applied {
     const changes: Change[] = [];
     let { points, records, digest } = this.before;
-    for (const { id, hash, before, recordBefore, record } of this.slots.values()) {
-      if (record === undefined || record === recordBefore) continue;
+    for (const { id, hash, before, record } of this.slots.values()) {
+      if (record === null) continue;
       const after = encodeRecord(id, record);
       changes.push({ id, hash, before, record, after });
-      points += Number(isLive(record)) - Number(isLive(recordBefore));
-      records += before === undefined ? 1 : 0;
-      if (before !== undefined) digest = digestWithout(digest, recordHash(id, before));
+      points += Number(!record.deleted) - Number(before?.live === true);
+      records += before === null ? 1 : 0;
+      if (before !== null) digest = digestWithout(digest, before.recordHash);
       digest = digestWith(digest, recordHash(id, after));
     }
     const last = entries[entries.length - 1];
@@ -183,7 +202,13 @@ class ApplyWork {
 }
 
 const noBytes = new Uint8Array(0);
-const isLive = (record: PointRecord | undefined): boolean => record !== undefined && !record.deleted;
+
+/** Throws CORRUPT if the record is. Holds on to none of its bytes. */
+function earlierOf(id: string, value: Uint8Array | undefined): Earlier | null {
+  if (value === undefined) return null;
+  const { version, deleted } = decodeRecord(id, value);
+  return { version, live: !deleted, recordHash: recordHash(id, value) };
+}
 
 const idsOf = (operation: ShardOperation): readonly string[] =>
   operation.kind === 'upsert' ? operation.points.map((point) => point.id) : operation.ids;
