@@ -35,6 +35,9 @@ const callsMaxDefault = 4_096;
 const callBytesMaxDefault = 256 * 1024 * 1024;
 const overloadRetryMs = 100;
 
+/** Runs a task as a handler of this actor: ActorHost.perform bound to its name. False: there is no such actor. */
+export type Perform = (task: (context: ActorContext) => void) => boolean;
+
 interface Running {
   readonly bytes: number;
   /** It may have had an effect, or may yet have one. */
@@ -60,6 +63,8 @@ export class GatewayActor implements Actor {
   private readonly placement: PlacementLink;
   private readonly core: Core;
   private readonly running = new Set<Running>();
+  /** How calls end whose turn has not come: the host drops what waits for an actor that ends. */
+  private readonly waiting = new Set<() => void>();
   private runningBytes = 0;
 
   constructor(private readonly options: GatewayActorOptions) {
@@ -77,7 +82,7 @@ export class GatewayActor implements Actor {
 
   /** Calls without an outcome, and attempts of theirs without an answer. */
   get openCount(): number {
-    return this.running.size + this.calls.openCount;
+    return this.waiting.size + this.running.size + this.calls.openCount;
   }
 
   started(context: ActorContext): void {
@@ -99,6 +104,19 @@ export class GatewayActor implements Actor {
 
   stopped(): void {
     for (const { changes, fail } of [...this.running]) fail(stopping(changes));
+    for (const fail of [...this.waiting]) fail();
+  }
+
+  /** Has a validated call submitted from outside of all handlers. Its outcome comes also if its turn never does. */
+  hand<K extends CallKind>(perform: Perform, call: CallOf<K>, timeoutMs: number, done: Done<AnswerOf<K>>): void {
+    const fail = (): void => {
+      if (this.waiting.delete(fail)) done({ ok: false, error: stopping(false) });
+    };
+    this.waiting.add(fail);
+    const taken = perform((context) => {
+      if (this.waiting.delete(fail)) this.submit(context, call, timeoutMs, done);
+    });
+    if (!taken) fail();
   }
 
   /** Starts a validated call; `done` hears of it within `timeoutMs`, possibly before this returns. */

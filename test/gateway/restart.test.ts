@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
+import type { Perform } from '../../src/gateway/gateway-actor';
 import { gatewayActor } from '../../src/protocol/envelope';
 import { failure } from '../../src/runtime/refusal';
 import { errorOf, get, ids, search, upsert } from './calls';
@@ -31,6 +32,20 @@ test('a change that was under way when its gateway stopped is never called untou
 test('a read that was under way may be sent again', () => {
   expect(errorOf(stoppedDuring(get(['a'])))).toMatchObject({ code: 'UNAVAILABLE', retry: 'safe' });
   expect(errorOf(stoppedDuring(search())).retry).toBe('safe');
+});
+
+test('a call whose turn has not come when its gateway ends was not made, and its client hears so', () => {
+  const cluster = new FakeCluster();
+  cluster.addCollection('things', 4);
+  const outcomes: Outcome<unknown>[] = [];
+  const perform = (task: Parameters<Perform>[0]): boolean => cluster.host.perform(gatewayActor, task);
+  cluster.actor.hand(perform, upsert('a'), 5_000, (outcome) => outcomes.push(outcome));
+  cluster.host.stop(gatewayActor, 'restarted');
+  expect(outcomes.map(errorOf)).toEqual([expect.objectContaining({ code: 'UNAVAILABLE', retry: 'safe' })]);
+  cluster.actor.hand(perform, upsert('a'), 5_000, (outcome) => outcomes.push(outcome));
+  expect(outcomes.map(errorOf)[1]).toMatchObject({ code: 'UNAVAILABLE' });
+  cluster.runUntil(cluster.nowMs + 1_000);
+  expect([outcomes.length, cluster.sentOf('data.write').length]).toEqual([2, 0]);
 });
 
 test('two processes of one name do not use the same request numbers', () => {

@@ -1,4 +1,3 @@
-import { VectronError } from '../../src/base/errors';
 import type { ClusterId } from '../../src/base/ids';
 import { nodeName } from '../../src/base/ids';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
@@ -14,8 +13,6 @@ export const gatewayNode = nodeName('gateway-1');
 export class GatewayProcess {
   private actor: GatewayActor;
   private thread: SimThread;
-  /** Of calls that wait for their turn: a process that ends takes them with it, and its clients hear of it. */
-  private readonly unstarted = new Set<() => void>();
 
   constructor(
     private readonly world: SimWorld,
@@ -32,12 +29,7 @@ export class GatewayProcess {
 
   call<K extends CallKind>(call: CallOf<K>, timeoutMs: number, done: (outcome: Outcome<AnswerOf<K>>) => void): void {
     const { actor, thread } = this;
-    const lost = (): void => done({ ok: false, error: new VectronError('UNAVAILABLE', 'the gateway has ended') });
-    this.unstarted.add(lost);
-    thread.host.perform(gatewayActor, (context) => {
-      this.unstarted.delete(lost);
-      actor.submit(context, call, timeoutMs, done);
-    });
+    actor.hand((task) => thread.host.perform(gatewayActor, task), call, timeoutMs, done);
     thread.wake();
   }
 
@@ -45,13 +37,10 @@ export class GatewayProcess {
   restart(): void {
     this.world.note(`RESTART ${gatewayNode}`);
     const { thread } = this;
-    const lost = [...this.unstarted];
-    this.unstarted.clear();
     // Clients that hear of the end call again at once: the successor must be there.
     this.actor = this.newActor();
     this.thread = this.boot();
     thread.host.stop(gatewayActor, 'restarted');
-    for (const end of lost) end();
   }
 
   private newActor(): GatewayActor {

@@ -152,6 +152,11 @@ export class Nemesis {
     const worker = this.random.pick(this.cluster.workers);
     if (!worker.up) return;
     this.counts.threadKills++;
-    worker.killThread(this.random.pick(['shard-0', 'shard-1', 'log']));
+    const name = this.random.pick(['shard-0', 'shard-1', 'log']);
+    const thread = worker.node.threads.get(name);
+    if (name === 'log' || thread === undefined || this.random.chance(0.5)) return worker.killThread(name);
+    thread.whenItWrites = () => {
+      if (this.active && thread.alive) worker.killThread(name);
+    };
   }
 }

@@ -158,6 +158,7 @@ export class SimNode {
       target.host.deliver(to, from, message, lane);
       target.wake();
     };
+    if (target.name === 'log') source.wrote();
     this.world.schedule(source.channelDelay(target), message.kind, this, () => {
       if (source.alive || source.afterlifeMs === 0) arrive();
       else this.world.schedule(source.afterlifeMs, message.kind, this, arrive);
@@ -178,6 +179,8 @@ export class SimThread {
   alive = true;
   /** What a killed thread had sent still arrives, this much later: after its exit, and after its successor's first words. */
   afterlifeMs = 0;
+  /** Called once, when it has sent something to the log thread: the moment at which a death leaves most behind. */
+  whenItWrites: (() => void) | null = null;
   private wakeAtMs: number | null = null;
   private readonly lastArrivalMs = new Map<string, number>();
 
@@ -213,6 +216,12 @@ export class SimThread {
     const arrival = Math.max(now + drawn, (this.lastArrivalMs.get(target.name) ?? 0) + 0.0001);
     this.lastArrivalMs.set(target.name, arrival);
     return arrival - now;
+  }
+
+  wrote(): void {
+    const { whenItWrites } = this;
+    this.whenItWrites = null;
+    if (whenItWrites !== null) this.node.world.schedule(0, 'thread kill', this.node, whenItWrites);
   }
 
   wake(delayMs = 0.005): void {
