@@ -101,12 +101,5 @@ export const replicaSpecs = (
     shardIds: [shardId(7)],
   };
   const shard = { id: shardId(7), collection: collectionId(1), range, epoch, members };
-  return members.map(({ replica }) => ({
-    cluster: clusterId('test'),
-    collection,
-    shard,
-    replica,
-    bootstrap: true,
-    placementIncarnation: 0,
-  }));
+  return members.map(({ replica }) => ({ cluster: clusterId('test'), collection, shard, replica, bootstrap: true }));
 };
