@@ -80,7 +80,7 @@ export class ShardSnapshotSource {
   beforeChange(change: Change, key: Uint8Array): void {
     const { id, before } = change;
     if (before === undefined || this.scanned || this.preImages.has(id) || compareBytes(key, this.cursor) < 0) return;
-    if (decodeRecord(id, before).version > this.index) return;
+    if (decodeRecord(id, before).touched > this.index) return;
     this.preImages.set(id, before);
     this.preImageBytes += before.length;
     if (this.preImageBytes > this.limits.preImageBytes)
@@ -133,7 +133,7 @@ export class ShardSnapshotSource {
   }
 
   private asOfSnapshot(id: string, value: Uint8Array): Uint8Array | undefined {
-    if (decodeRecord(id, value).version <= this.index) return value;
+    if (decodeRecord(id, value).touched <= this.index) return value;
     const before = this.preImages.get(id);
     this.preImages.delete(id);
     this.preImageBytes -= before?.length ?? 0;

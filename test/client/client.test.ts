@@ -44,7 +44,7 @@ describe('every call', () => {
   test('against a gateway, start to end', async () => {
     await client.createCollection(things);
     expect(await client.listCollections()).toEqual(['things']);
-    expect(await client.upsert('things', points(5))).toBe(5);
+    expect(await client.upsert('things', points(5))).toMatchObject({ count: 5, replayed: false });
     expect(await client.collectionStatus('things')).toMatchObject({ ...things, points: 5, ready: true });
     const found = await client.search('things', { vector: Float32Array.of(1, 0), topK: 2, includeVectors: true });
     expect(found.results.map(({ id, score, payload }) => [id, score, payload])).toEqual([
@@ -59,8 +59,8 @@ describe('every call', () => {
       version: 1,
     });
     expect((await client.getMany('things', ['p1', 'none', 'p0'])).map(({ id }) => id)).toEqual(['p1', 'p0']);
-    expect(await client.delete('things', 'p3')).toBe(1);
-    expect(await client.delete('things', ['p3', 'p4'])).toBe(1);
+    expect((await client.delete('things', 'p3')).count).toBe(1);
+    expect((await client.delete('things', ['p3', 'p4'])).count).toBe(1);
     expect(await client.find('things', 'p3')).toBeNull();
     await client.deleteCollection('things');
     await expect(client.find('things', 'p1')).rejects.toThrow(NotFoundError);

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { Prng } from '../../src/base/prng';
 import type { CallOf } from '../../src/gateway/calls';
+import { plainWrite } from '../../src/protocol/commands';
 import { inRange } from '../../src/protocol/key-hash';
 import { failure } from '../../src/runtime/refusal';
 import { errorOf, get, ids, search, upsert } from './calls';
@@ -23,14 +24,18 @@ describe('points', () => {
     expect(shards.reduce((sum, shard) => sum + shard.points.size, 0)).toBe(40);
     const { points } = cluster.answer(get(['id-7', 'none', 'id-3']));
     expect(points.map(({ id }) => id)).toEqual(['id-7', 'id-3']);
-    expect(cluster.answer({ kind: 'delete', collection: 'things', ids: ['id-7', 'none'] })).toEqual({ count: 1 });
+    expect(
+      cluster.answer({ kind: 'delete', collection: 'things', ids: ['id-7', 'none'], options: plainWrite }),
+    ).toMatchObject({ count: 1 });
     expect(cluster.answer(get(['id-7'])).points).toEqual([]);
   });
 
   test('travel in parts of about a mebibyte', () => {
     const payload = new Uint8Array(300_000);
     const points = pointsOf(...ids).map((point) => ({ ...point, payload }));
-    expect(cluster.answer({ kind: 'upsert', collection: 'things', points })).toEqual({ count: 40 });
+    expect(cluster.answer({ kind: 'upsert', collection: 'things', points, options: plainWrite })).toMatchObject({
+      count: 40,
+    });
     for (const { message } of cluster.sentOf('data.write')) {
       expect(message.operation.kind === 'upsert' && message.operation.points.length).toBeLessThanOrEqual(3);
     }
@@ -43,7 +48,7 @@ describe('points', () => {
     cluster.addCollection('strict', 2, { metric });
     const [first, second] = pointsOf('a', 'b');
     const points = [first, { ...second, vector: wrong }] as CallOf<'upsert'>['points'];
-    const error = errorOf(cluster.outcome({ kind: 'upsert', collection: 'strict', points }));
+    const error = errorOf(cluster.outcome({ kind: 'upsert', collection: 'strict', points, options: plainWrite }));
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'points[1].vector' });
     const query = errorOf(cluster.outcome(search({ collection: 'strict', vector: wrong })));
     expect(query).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'vector' });
@@ -68,7 +73,7 @@ describe('search', () => {
       vector: vector(random.between(0, few), random.between(0, few)),
       payload: new Uint8Array(0),
     }));
-    cluster.answer({ kind: 'upsert', collection: 'things', points });
+    cluster.answer({ kind: 'upsert', collection: 'things', points, options: plainWrite });
     for (const k of [1, 7, 200, 500]) {
       const query = vector(random.between(-3, 3), random.between(-3, 3));
       const { hits, partial, shardsTotal } = cluster.answer(search({ k, vector: query }));
