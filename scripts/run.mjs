@@ -1,6 +1,7 @@
 // The one way in: `npm start`, `npm test` and every other npm script come here. Plain Node, no dependencies, because it
 // runs before anything is installed: it first brings packages, addon and compiled code up to date, each only when stale.
 import { ensureAddon, ensureCode, ensureNode, ensurePackages, withSetupLock } from './lib/ensure.mjs';
+import { judge } from './lib/judge.mjs';
 import { runMain } from './lib/process.mjs';
 import { resetData } from './lib/reset.mjs';
 import { Problem } from './lib/say.mjs';
@@ -39,6 +40,8 @@ const verbs = {
     await lint(['--write', ...args]);
   },
   sim: program('dist/test/sim/main.js'),
+  chaos: program('dist/test/chaos/run.js'),
+  judge: () => judge(args),
 };
 
 /** `example:failover` is dist/examples/failover.js, `bench:ann` is dist/bench/ann.js. */

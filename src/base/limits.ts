@@ -43,6 +43,10 @@ export const uncommittedBytesMax = 64 * 1024 * 1024;
 export const inflightProposalsMax = 4_096;
 /** Log entries kept in memory and on disk behind the applied index, for followers that lag: bytes. */
 export const logWindowBytesMax = 32 * 1024 * 1024;
+/** wire: entries of one append message. The core also hands its host at most so many at a time. */
+export const appendEntriesMax = 65_536;
+/** Rounds of heartbeats that a leader has open to confirm reads; reads beyond share the next round. */
+export const raftReadRoundsMax = 64;
 /** Points not yet linked into the graph before writes are refused with RESOURCE_EXHAUSTED. */
 export const unlinkedPointsMax = 4_096;
 /** wire: bytes of one snapshot chunk. */

@@ -1,3 +1,4 @@
+import { appendEntriesMax } from '../base/limits';
 import { bool, bytes, list, nullable, oneOf, struct, type TypeOf, union, varint } from './codec';
 import { logIndexCodec, replicaIdCodec, termCodec } from './ids';
 
@@ -43,7 +44,7 @@ export const raftMessageCodec = union({
       prevIndex: logIndexCodec,
       prevTerm: termCodec,
       commit: logIndexCodec,
-      entries: list(entryCodec, 65_536),
+      entries: list(entryCodec, appendEntriesMax),
     }),
   ],
   /**

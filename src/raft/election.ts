@@ -35,5 +35,5 @@ export function countVote(raft: Raft, message: MessageOf<'voteResponse'>): void 
 
 /** The leader hands over: no pre-vote, as it has already made sure that this member is up to date. */
 export function campaignNow(raft: Raft): void {
-  if (raft.isVoter()) raft.startElection(true);
+  if (raft.members.selfVotes) raft.becomeCandidate(true);
 }

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert';
 import { type LogIndex, logIndex, type Term } from '../base/ids';
+import { appendEntriesMax } from '../base/limits';
 import type { Entry } from '../protocol/raft-messages';
 
 /** What an entry costs beside its data, so that empty ones are not free. */
@@ -10,7 +11,7 @@ const entryOverheadBytes = 16;
  *
  *  1. Indices are consecutive from base + 1.
  *  2. Terms never fall along the log, and never below the base's.
- *  3. `durableIndex` only counts entries whose own write, and not one of an overwritten predecessor, was completed.
+ *  3. Every entry up to `durableIndex` is in the store, whatever writes are still under way: see output.ts.
  */
 export class RaftLog {
   private entries: Entry[];
@@ -52,18 +53,26 @@ export class RaftLog {
     return this.entries[index - this.base - 1]?.term ?? null;
   }
 
-  /** Entries from `from` (at least base + 1) to `to`, as many as fit; at least one if there is one. */
+  /** Entries from `from` (at least base + 1) to `to`, as many as one message may hold; at least one if there is one. */
   slice(from: LogIndex, to: LogIndex, bytesMax: number): Entry[] {
     assert(from > this.base, `entries from ${from} on are gone`);
     const found: Entry[] = [];
     let bytes = 0;
-    for (let index = from; index <= Math.min(to, this.lastIndex); index++) {
+    const end = Math.min(to, this.lastIndex, from + appendEntriesMax - 1);
+    for (let index = from; index <= end; index++) {
       const entry = this.entries[index - this.base - 1] as Entry;
       bytes += sizeOf(entry);
       if (found.length > 0 && bytes > bytesMax) break;
       found.push(entry);
     }
     return found;
+  }
+
+  /** What the entries from `from` (at least base + 1) to `to` weigh. */
+  bytesOf(from: LogIndex, to: LogIndex): number {
+    let bytes = 0;
+    for (let at = from - this.base - 1; at < to - this.base; at++) bytes += sizeOf(this.entries[at] as Entry);
+    return bytes;
   }
 
   append(entry: Entry): void {
@@ -80,9 +89,10 @@ export class RaftLog {
     if (this.durable >= index) this.durable = logIndex(index - 1);
   }
 
-  /** A write that held the log's end as it then was is on disk. */
-  madeDurable(lastIndex: LogIndex, lastTerm: Term): void {
-    if (lastIndex > this.durable && this.termAt(lastIndex) === lastTerm) this.durable = lastIndex;
+  /** Entries up to `index` are in the store, and no write under way replaces them. */
+  madeDurable(index: LogIndex): void {
+    assert(index <= this.lastIndex, `entry ${index} cannot be durable, the log ends at ${this.lastIndex}`);
+    if (index > this.durable) this.durable = index;
   }
 
   /** Gives up the head, `index` included. */

@@ -3,23 +3,22 @@ import { type LogIndex, logIndex } from '../base/ids';
 export type ProgressState = 'probe' | 'replicate' | 'snapshot';
 
 /**
- * What a leader knows of one follower, itself excluded.
+ * What a leader knows of one other member. Owned by one leadership.
  *
- *  1. Every entry up to `match` is durable there, in this leader's version.
- *  2. `next` is above `match`: the first entry the follower is not believed to have.
- *  3. In probe one append is on its way at a time; in replicate up to `inflightMax`; in snapshot none.
+ *  1. Every entry up to `match` is durable there, in this leader's version; it never falls.
+ *  2. `next` is above `match`: the first entry the member is not believed to have.
+ *  3. In probe one append is on its way at a time; in replicate up to `inflightMax` that hold entries; in snapshot none.
+ *  4. Each state has a way out that needs no more than answered heartbeats: probe and a full pipeline are tried again by
+ *     resume(), snapshot ends by the host's report. So nothing stays stuck however many messages are lost.
  */
 export class Progress {
   state: ProgressState = 'probe';
   match: LogIndex = logIndex(0);
-  /** Heard from since the last quorum check. */
-  active = false;
-  /** Ticks in snapshot without news. */
-  snapshotTicks = 0;
-  /** The host has been asked to stream, and has not reported yet. */
-  streaming = false;
+  /** Ticks since its last word. */
+  silentTicks = Number.POSITIVE_INFINITY;
   private probing = false;
-  private inflight: LogIndex[] = [];
+  /** The last index of each append on its way, rising. */
+  private readonly inflight: LogIndex[] = [];
 
   constructor(
     public next: LogIndex,
@@ -31,6 +30,7 @@ export class Progress {
     return this.state === 'probe' ? this.probing : this.inflight.length >= this.inflightMax;
   }
 
+  /** An append has left that ends at `lastIndex` and holds `count` entries. */
   sent(lastIndex: LogIndex, count: number): void {
     if (this.state === 'probe') {
       this.probing = true;
@@ -40,27 +40,27 @@ export class Progress {
     }
   }
 
-  /** A sign of life: whatever was being waited for may be asked again. */
+  /** A sign of life: what was waited for may be lost, and may be tried again. */
   resume(): void {
     this.probing = false;
     if (this.inflight.length >= this.inflightMax) this.inflight.shift();
   }
 
-  /** False: nothing new. */
+  /** The member's log matches up to `index`. False: nothing new. */
   accepted(index: LogIndex): boolean {
     const advanced = index > this.match;
     if (advanced) this.match = index;
     if (this.next <= index) this.next = logIndex(index + 1);
     this.probing = false;
-    this.inflight = this.inflight.filter((last) => last > index);
+    while (this.inflight[0] !== undefined && this.inflight[0] <= index) this.inflight.shift();
     return advanced;
   }
 
-  /** The follower lacks `rejected`. False: an old message, of an append that has been answered since. */
+  /** The member lacks `rejected`; the logs may agree at `hint`. False: an old message, of an append answered since. */
   rejected(rejected: LogIndex, hint: LogIndex): boolean {
     if (this.state === 'replicate') {
       if (rejected <= this.match) return false;
-      this.probe();
+      this.probe(logIndex(this.match + 1));
       return true;
     }
     if (this.state === 'snapshot' || this.next - 1 !== rejected) return false;
@@ -69,24 +69,27 @@ export class Progress {
     return true;
   }
 
-  probe(): void {
+  probe(next: LogIndex): void {
     this.state = 'probe';
-    this.next = logIndex(this.match + 1);
+    this.next = next;
     this.probing = false;
-    this.inflight = [];
-    this.streaming = false;
+    this.inflight.length = 0;
   }
 
   replicate(): void {
     if (this.state === 'replicate') return;
-    this.probe();
+    this.probe(logIndex(this.match + 1));
     this.state = 'replicate';
   }
 
   awaitSnapshot(): void {
-    this.probe();
+    this.probe(logIndex(this.match + 1));
     this.state = 'snapshot';
-    this.snapshotTicks = 0;
-    this.streaming = true;
+  }
+
+  /** Well or not, what the member holds now is found out by a probe, after its next sign of life and not before. */
+  snapshotEnded(): void {
+    this.probe(logIndex(this.match + 1));
+    this.probing = true;
   }
 }

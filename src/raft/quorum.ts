@@ -34,14 +34,22 @@ export function voteResult(configuration: Configuration, votes: ReadonlyMap<Repl
 
 function halfResult(voters: readonly ReplicaId[], votes: ReadonlyMap<ReplicaId, boolean>): VoteResult {
   if (voters.length === 0) return 'lost';
-  const granted = voters.filter((voter) => votes.get(voter) === true).length;
-  const refused = voters.filter((voter) => votes.get(voter) === false).length;
-  if (granted >= majority(voters.length)) return 'won';
-  return voters.length - refused < majority(voters.length) ? 'lost' : 'pending';
+  const needed = majority(voters.length);
+  if (countOf(voters, (voter) => votes.get(voter) === true) >= needed) return 'won';
+  return voters.length - countOf(voters, (voter) => votes.get(voter) === false) < needed ? 'lost' : 'pending';
 }
 
-/** Whether these members, among others, are a majority (of both halves when joint). */
-export function isQuorum(configuration: Configuration, members: ReadonlySet<ReplicaId>): boolean {
-  const votes = new Map([...members].map((member) => [member, true] as const));
-  return voteResult(configuration, votes) === 'won';
+/** Whether the members for which `has` is true are, among others, a majority: of both halves when joint. */
+export function isQuorum(configuration: Configuration, has: (replica: ReplicaId) => boolean): boolean {
+  const { voters, votersOutgoing } = configuration;
+  return isMajority(voters, has) && (votersOutgoing.length === 0 || isMajority(votersOutgoing, has));
+}
+
+const isMajority = (voters: readonly ReplicaId[], has: (replica: ReplicaId) => boolean): boolean =>
+  countOf(voters, has) >= majority(voters.length);
+
+function countOf(voters: readonly ReplicaId[], has: (replica: ReplicaId) => boolean): number {
+  let count = 0;
+  for (const voter of voters) if (has(voter)) count++;
+  return count;
 }

@@ -1,6 +1,8 @@
 import { assert } from '../base/assert';
 import { logIndex } from '../base/ids';
 import type { RaftMessage, RaftMessageKind } from '../protocol/raft-messages';
+import type { Leadership } from './leadership';
+import type { Progress } from './progress';
 import type { Raft } from './raft';
 
 type MessageOf<K extends RaftMessageKind> = Extract<RaftMessage, { readonly kind: K }>;
@@ -23,7 +25,7 @@ export function followAppend(raft: Raft, message: MessageOf<'appendRequest'>): v
     return;
   }
   if (raft.log.termAt(message.prevIndex) !== message.prevTerm) return rejectAppend(raft, message);
-  raft.follow(message.entries);
+  raft.adopt(message.entries);
   const matched = logIndex(message.prevIndex + message.entries.length);
   raft.commitTo(logIndex(Math.min(message.commit, matched)));
   raft.sendDurably({ kind: 'appendResponse', ...header, rejected: false, index: matched, ...none });
@@ -56,40 +58,55 @@ export function impossibleSecondLeader(raft: Raft, message: RaftMessage): void {
 // Leader
 
 export function takeAppendResponse(raft: Raft, message: MessageOf<'appendResponse'>): void {
-  const progress = raft.heardFrom(message.from);
+  const leadership = raft.leading();
+  const progress = leadership.heardFrom(message.from);
   if (progress === undefined) return;
-  if (message.rejected) {
-    const hint = raft.log.lastWithTermAtMost(message.hintIndex, message.hintTerm);
-    if (progress.rejected(message.index, hint.index)) raft.sendAppend(message.from, progress);
-    return;
-  }
+  if (message.rejected) return takeRejection(raft, leadership, progress, message);
   if (message.index > raft.lastIndex) return;
   const advanced = progress.accepted(message.index);
   const reachable = progress.next > raft.baseIndex;
   if (progress.state === 'probe' || (progress.state === 'snapshot' && reachable)) progress.replicate();
-  if (advanced) raft.advanceCommit();
+  if (advanced) leadership.advanceCommit();
 }
 
+/** Goes back to where the logs may agree, or to a snapshot if that lies before what is left of this log. */
+function takeRejection(
+  raft: Raft,
+  leadership: Leadership,
+  progress: Progress,
+  { from, index, hintIndex, hintTerm }: MessageOf<'appendResponse'>,
+): void {
+  const wasProbe = progress.state === 'probe';
+  const hint = raft.log.lastWithTermAtMost(hintIndex, hintTerm);
+  if (!progress.rejected(index, hint.index)) return;
+  const lacksBase = index <= raft.baseIndex || hintIndex < raft.baseIndex;
+  if (wasProbe && lacksBase) leadership.askSnapshot(from, progress);
+  else leadership.sendAppend(from, progress);
+}
+
+/** The member lives: an append that it may have missed is sent again, if only to be refused (see Progress, 4). */
 export function takeHeartbeatResponse(raft: Raft, message: MessageOf<'heartbeatResponse'>): void {
-  const progress = raft.heardFrom(message.from);
+  const leadership = raft.leading();
+  const progress = leadership.heardFrom(message.from);
   if (progress === undefined) return;
   progress.resume();
-  if (progress.match < raft.lastIndex && !progress.paused) raft.sendAppend(message.from, progress);
-  if (message.readContext > 0) raft.settleReads(raft.readsConfirmedBy(message.from, message.readContext));
+  if (progress.match < raft.lastIndex && !progress.paused) leadership.sendAppend(message.from, progress);
+  if (message.readContext > 0) leadership.settle(leadership.confirmReads(message.from, message.readContext));
 }
 
 export function takeSnapshotInstalled(raft: Raft, message: MessageOf<'snapshotInstalled'>): void {
-  const progress = raft.heardFrom(message.from);
+  const leadership = raft.leading();
+  const progress = leadership.heardFrom(message.from);
   if (progress === undefined || message.index > raft.lastIndex) return;
   const advanced = progress.accepted(message.index);
   progress.replicate();
-  if (advanced) raft.advanceCommit();
+  if (advanced) leadership.advanceCommit();
 }
 
 // Reads
 
 export function takeReadRequest(raft: Raft, message: MessageOf<'readIndexRequest'>): void {
-  raft.reads.add(message.from, message.readContext);
+  raft.leading().reads.add(message.from, message.readContext);
 }
 
 export function refuseRead(raft: Raft, message: MessageOf<'readIndexRequest'>): void {
@@ -97,5 +114,5 @@ export function refuseRead(raft: Raft, message: MessageOf<'readIndexRequest'>): 
 }
 
 export function takeReadAnswer(raft: Raft, message: MessageOf<'readIndexResponse'>): void {
-  raft.readAnswered(message.readContext, message.index);
+  raft.forwardedAnswered(message.readContext, message.index);
 }

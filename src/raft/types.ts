@@ -22,19 +22,26 @@ export interface RaftOptions {
   /** Limits of one append message and of what is on its way to one follower. */
   readonly appendBytesMax: number;
   readonly inflightAppendsMax: number;
+  /** A leader with more bytes of its own term uncommitted refuses proposals; a single one of any size is accepted. */
   readonly uncommittedBytesMax: number;
 }
 
 /**
  * What the host must do now, as in etcd-io/raft's asynchronous mode. Rules:
- *  1. `messages` may be sent at once.
- *  2. `hardState` and `entries` are written (entries replacing the log from their first index on); `afterAppend` may be
- *     sent only when this ready's write, and all earlier ones, are durable. Then the host calls appended(write).
- *     `write` is 0 when there is nothing to write; then afterAppend is empty.
- *  3. `committed` is applied in order, then the host calls applied(index). It never holds an entry twice.
+ *  1. `messages` may be sent at once: the core has held back what speaks of a term, a vote or entries that are not durable.
+ *  2. `hardState` and `entries` are written in one step, entries replacing the log from their first index on; writes
+ *     become durable in the order of their numbers. Once this one and all before it are, `afterAppend` is sent and
+ *     appended(write) is called; calls may be skipped (a later one speaks for them), repeated or late. `write` is 0 when
+ *     there is nothing to write; then `entries` and `afterAppend` are empty and `hardState` is null. `hardState.commit`
+ *     never lies beyond the entries written so far.
+ *  3. `committed` is applied in order, then the host calls applied(index). It never holds an entry twice, nor one that is
+ *     not durable in the own store, so what is applied may be cut from the log without a further look.
  *  4. `snapshotTo` names followers whose next entry is gone from the log: the host streams them the state and reports
- *     with snapshotFinished.
+ *     the end of each stream, good or bad, with snapshotFinished; without that the follower gets nothing else for as long
+ *     as this member leads. Streams are dropped without a report when leadership is lost.
  *  5. `reads` are read requests that are safe to serve once the state machine has applied `index`; `index` null: refused.
+ *  6. Entries of one ready weigh about logBatchBytesMax at most; the rest comes with the next: drain until hasReady() is
+ *     false.
  */
 export interface Ready {
   readonly write: number;
@@ -51,7 +58,10 @@ export type ProposeResult =
   | { readonly ok: true; readonly index: LogIndex; readonly term: Term }
   | { readonly ok: false; readonly reason: 'notLeader' | 'busy' | 'transferring' };
 
-/** The whole surface of the consensus core. Pure: no clock, disk, socket or randomness of its own. */
+/**
+ * The whole surface of the consensus core. Pure: no clock, disk, socket or randomness of its own. Called synchronously by
+ * one host, which drains ready() after each call. Assertions mean that the core or its host is broken.
+ */
 export interface RaftCore {
   readonly self: ReplicaId;
   readonly role: Role;
@@ -63,7 +73,10 @@ export interface RaftCore {
   readonly lastIndex: LogIndex;
   readonly baseIndex: LogIndex;
   readonly configuration: Configuration;
-  /** True for a leader that heard from a quorum within the last election timeout: the LEADER read level. */
+  /**
+   * True for a leader that heard from a quorum within the last election timeout: the LEADER read level. By ticks, and so
+   * no promise of linearizability: that is what readIndex gives.
+   */
   readonly leaderIsConfirmed: boolean;
   /** Bytes of entries in the log, for the host to decide on truncation. */
   readonly logBytes: number;
@@ -76,13 +89,26 @@ export interface RaftCore {
   campaign(): void;
   hasReady(): boolean;
   ready(): Ready;
+  /** Writes up to this one are durable. */
   appended(write: number): void;
   applied(index: LogIndex): void;
   /** The term of an entry still in the log, or of the base; null outside. */
   termAt(index: LogIndex): Term | null;
-  /** Drops entries up to `index` (at most applied) from the log's head. */
+  /**
+   * Drops entries up to `index` (at most applied) from the log's head; at once, whatever the host's store does. A follower
+   * that needs them is probed at the new base, and is sent a snapshot once it says that it lacks that.
+   */
   truncate(index: LogIndex): void;
-  /** A snapshot was installed by the host: the log restarts after it. The host persists it with log.reset. */
+  /**
+   * The host's state machine holds a snapshot ahead of commit: the log restarts after it, and promises not yet kept about
+   * the old log are dropped. The host persists the new beginning with log.reset before any later write, and once that is
+   * durable sends the leader `snapshotInstalled` itself; the core asks for a write of its own behind it, which its next
+   * durable answer waits for. Must not be called on a leader.
+   */
   restore(meta: SnapshotMeta): void;
+  /**
+   * The end of a stream that was asked for in `snapshotTo`. What the follower holds now is told by `snapshotInstalled`, or
+   * else by a probe after its next heartbeat answer, so that a stream which fails at once is not repeated at once.
+   */
   snapshotFinished(to: ReplicaId, ok: boolean): void;
 }

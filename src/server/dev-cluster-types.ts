@@ -1,4 +1,5 @@
 import type { RaftMemberTuning } from '../actors/raft-member-options';
+import type { SupervisorStatus } from '../actors/supervisor';
 import type { LogIndex, NodeName, ReplicaId, ShardId, Term } from '../base/ids';
 
 /**
@@ -11,6 +12,8 @@ export interface DevClusterOptions {
   /** 0 takes a free port. */
   readonly grpcPort?: number;
   readonly httpPort?: number;
+  /** With one key a line. Default: `api-key` in the data directory; made when it does not exist. */
+  readonly apiKeyFile?: string;
   /** Of the public ports. Default: loopback. */
   readonly host?: string;
   readonly cluster?: string;
@@ -49,18 +52,29 @@ export interface DevCluster extends ReplicaReader {
   killLeaderThread(collection: string, shardIndex: number): Promise<KilledReplica>;
   killLeaderMachine(collection: string, shardIndex: number): Promise<KilledReplica>;
 
+  /** Cuts every link of the node, in both directions, until heal(). */
+  isolate(node: NodeName): void;
+  /** Ends all faults of links. */
+  heal(): void;
+
   /** Stops cleanly: everything acknowledged is on disk, every thread has ended. */
   stop(): Promise<void>;
 }
+
+export type ThreadKind = 'shard' | 'log' | 'link';
 
 /** One of the simulated machines: an own directory, own RocksDB, own threads and supervisor. */
 export interface SimulatedMachine {
   readonly node: NodeName;
   readonly alive: boolean;
+  /** What its supervisor runs or removes; none while it is down. */
+  readonly replicas: SupervisorStatus['replicas'];
   /** Stops it at once, without flush or farewell; resolves when its threads have ended. */
   kill(): Promise<void>;
   /** Starts it again on its data; resolves when its supervisor runs. */
   restart(): Promise<void>;
+  /** Ends one of its threads as it is; `at` in [0, 1) chooses among shard threads. False: none was there to be ended. */
+  killThread(kind: ThreadKind, at: number): Promise<boolean>;
 }
 
 export interface KilledReplica {

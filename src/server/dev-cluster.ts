@@ -13,6 +13,7 @@ import type {
   ReplicaView,
   ScannedPoint,
   SimulatedMachine,
+  ThreadKind,
 } from './dev-cluster-types';
 import { DirectReads } from './direct-reads';
 import { GatewayNode } from './gateway-node';
@@ -23,6 +24,7 @@ import { WorkerNode, type WorkerOptions } from './worker-node';
 const machineNames = ['machine-1', 'machine-2', 'machine-3'].map(nodeName);
 const placementNames = ['pd-1', 'pd-2', 'pd-3'].map(nodeName);
 const gatewayName = nodeName('gateway-1');
+const nodeNames = [...machineNames, ...placementNames, gatewayName];
 const readyMsMax = 60_000;
 const leaderMsMax = 10_000;
 const pollMs = 10;
@@ -43,6 +45,9 @@ class Machine implements SimulatedMachine {
   get running(): WorkerNode | null {
     return this.worker;
   }
+  get replicas(): SimulatedMachine['replicas'] {
+    return this.worker?.status()?.replicas ?? [];
+  }
 
   async restart(): Promise<void> {
     this.worker ??= await WorkerNode.start(this.options);
@@ -59,6 +64,14 @@ class Machine implements SimulatedMachine {
     this.worker = null;
     await worker?.stop();
   }
+
+  async killThread(kind: ThreadKind, at: number): Promise<boolean> {
+    const machine = this.worker?.machine;
+    if (machine === undefined) return false;
+    if (kind === 'shard') return await machine.pool.killThread(at);
+    const thread = kind === 'log' ? machine.dedicated('log') : machine.linkOwnThread;
+    return (await thread?.killThread()) ?? false;
+  }
 }
 
 /**
@@ -66,7 +79,7 @@ class Machine implements SimulatedMachine {
  * that can be cut, delayed and reordered. Every part is the one that runs as a process of its own elsewhere.
  */
 class LocalCluster implements DevCluster {
-  readonly fabric = new LinkFabric();
+  private readonly fabric = new LinkFabric();
   private placement: PlacementNode[] = [];
   private readonly workers: Machine[];
   private gatewayNode: GatewayNode | null = null;
@@ -77,7 +90,7 @@ class LocalCluster implements DevCluster {
   constructor(private readonly options: DevClusterOptions) {
     this.dataDirectory = resolve(options.dataDirectory);
     mkdirSync(this.dataDirectory, { recursive: true });
-    this.keys = readApiKeys(join(this.dataDirectory, 'api-key'));
+    this.keys = readApiKeys(options.apiKeyFile ?? join(this.dataDirectory, 'api-key'));
     this.workers = machineNames.map((node) => {
       const { shardThreads = defaultShardThreads } = options;
       return new Machine({ ...this.nodeOptions(node), shardThreads, zone: '', rack: '' });
@@ -159,6 +172,14 @@ class LocalCluster implements DevCluster {
 
   scanReplica(replica: ReplicaId): AsyncIterable<ScannedPoint> {
     return this.reads.scan(replica);
+  }
+
+  isolate(node: NodeName): void {
+    for (const other of nodeNames) if (other !== node) this.fabric.cut(node, other);
+  }
+
+  heal(): void {
+    this.fabric.healAll();
   }
 
   async stop(): Promise<void> {

@@ -23,12 +23,19 @@ function start(service: Service): Promise<RunningService> {
   }
 }
 
-/** The first signal stops cleanly, a second one at once. */
+/** Some shells deliver one Ctrl-C twice: what follows so soon is not a second wish. */
+const sameSignalMs = 1_000;
+
+/** The first signal stops cleanly, a later one at once. */
 function stopOnSignal(service: Promise<RunningService>): void {
-  let stopping = false;
+  let stoppingSinceMs: number | null = null;
   const stop = (signal: NodeJS.Signals): void => {
-    if (stopping) process.exit(130);
-    stopping = true;
+    const nowMs = performance.now();
+    if (stoppingSinceMs !== null) {
+      if (nowMs - stoppingSinceMs > sameSignalMs) process.exit(130);
+      return;
+    }
+    stoppingSinceMs = nowMs;
     say(`${signal}: stopping`);
     service
       .then((running) => running.stop())

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { VectronError } from '../base/errors';
-import { clusterId, type NodeName, nodeName, type ReplicaId, replicaId, shardId } from '../base/ids';
+import { clusterId, type NodeName, nodeName, type ReplicaId, type Revision, replicaId, shardId } from '../base/ids';
 import { connect, type VectronClient } from '../client/node';
 import { MachineRuntime } from '../runtime/node/machine';
 import { readApiKeys } from './api-key';
@@ -122,6 +122,12 @@ export class ProcessCluster implements ReplicaReader {
       }
       return null;
     });
+  }
+
+  /** What each placement-driver node that answers holds. */
+  async placementStates(): Promise<readonly { readonly revision: Revision; readonly digest: string }[]> {
+    const states = await Promise.all(this.placement.map(({ node }) => this.reads.placement(node)));
+    return states.filter((state) => state !== null);
   }
 
   /** Kills the process that leads the shard; it stays down until its restart(). */

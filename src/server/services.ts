@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { clusterId, nodeName } from '../base/ids';
 import type { MachineLink } from '../runtime/node/machine';
 import { loadAddon } from '../vector/node/native-engine';
@@ -25,9 +25,11 @@ const gatewayReadyMs = 60_000;
 export async function runDev(config: Config<'dev'>, say: Say): Promise<RunningService> {
   const directory = resolve(config.VECTRON_DATA_DIR);
   expectNoCluster(directory);
+  const apiKeyFile = config.VECTRON_API_KEY_FILE || join(directory, 'api-key');
   const cluster = await startDevCluster({
     dataDirectory: directory,
     cluster: config.VECTRON_CLUSTER,
+    apiKeyFile,
     host: config.VECTRON_HOST,
     grpcPort: config.VECTRON_GRPC_PORT,
     httpPort: config.VECTRON_HTTP_PORT,
@@ -36,12 +38,12 @@ export async function runDev(config: Config<'dev'>, say: Say): Promise<RunningSe
     onProgress: say,
   });
   const { grpcAddress, httpAddress, apiKey } = cluster;
-  writeClusterFile(directory, { pid: process.pid, grpc: grpcAddress, http: httpAddress, apiKeyFile: 'api-key' });
+  writeClusterFile(directory, { pid: process.pid, grpc: grpcAddress, http: httpAddress, apiKeyFile });
   say('');
   say('Vectron is ready.');
   say(`  gRPC      ${grpcAddress}`);
   say(`  HTTP      ${httpAddress}`);
-  say(`  API key   ${apiKey}   (in ${resolve(directory, 'api-key')})`);
+  say(`  API key   ${apiKey}   (in ${apiKeyFile})`);
   say(`  data      ${directory}`);
   say(`  try       curl -s -H 'x-api-key: ${apiKey}' ${httpAddress}/v1/collections`);
   say('Ctrl-C stops it.');

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ReplicaHosts } from '../actors/ports';
 import { destroyReplica, replicaIndexPath } from '../actors/replica-options';
-import { SupervisorActor } from '../actors/supervisor';
+import { SupervisorActor, type SupervisorStatus } from '../actors/supervisor';
 import type { NodeName, ReplicaId } from '../base/ids';
 import { encode } from '../protocol/codec';
 import { at, lanes, logActor, replicaActor, supervisorActor } from '../protocol/envelope';
@@ -60,6 +60,11 @@ export class WorkerNode implements ReplicaHosts {
   /** The placement driver knows this worker, and every replica it is to run knows its leader. */
   get isReady(): boolean {
     return this.supervisor?.isReady() ?? false;
+  }
+
+  /** What the supervisor runs; null before it has started. */
+  status(): SupervisorStatus | null {
+    return this.supervisor?.status() ?? null;
   }
 
   // ReplicaHosts

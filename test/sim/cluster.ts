@@ -5,6 +5,7 @@ import { GatewayActor } from '../../src/gateway/gateway-actor';
 import { gatewayActor, logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
+import type { CallHistory } from './call-history';
 import { ConsensusChecker } from './consensus-checker';
 import { DurableLog } from './durability';
 import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
@@ -23,6 +24,8 @@ export class SimCluster {
   private readonly disks = new Map<ReplicaId, DurableLog>();
   private readonly gatewayThread;
   private readonly gateway: GatewayActor;
+  /** Writes down what clients call, when somebody wants it judged. */
+  history: CallHistory | null = null;
 
   constructor(options: SimOptions, keyHash: KeyHash, trace: ((line: string) => void) | null) {
     this.world = new SimWorld(
@@ -55,7 +58,8 @@ export class SimCluster {
   }
 
   call<K extends CallKind>(call: CallOf<K>, timeoutMs: number, done: (outcome: Outcome<AnswerOf<K>>) => void): void {
-    this.gatewayThread.host.perform(gatewayActor, (context) => this.gateway.submit(context, call, timeoutMs, done));
+    const told = this.history?.observe(call, done) ?? done;
+    this.gatewayThread.host.perform(gatewayActor, (context) => this.gateway.submit(context, call, timeoutMs, told));
     this.gatewayThread.wake();
   }
 
@@ -73,13 +77,6 @@ export class SimCluster {
     let count = 0;
     for (const checker of this.checkers.values()) count += checker.snapshotsInstalled;
     return count;
-  }
-
-  /** Forgets watermarks of members that a crash or kill has ended. */
-  stopped(machine: PlacementMachine | WorkerMachine): void {
-    if (machine instanceof PlacementMachine)
-      this.checkerOf(0).stopped((placementNodes.indexOf(machine.name) + 1) as ReplicaId);
-    else for (const { spec } of machine.replicas.values()) this.checkerOf(spec.shard.id).stopped(spec.replica);
   }
 
   /** Whether every group's members have applied the same index and hold equal state, with nothing left to do. */
@@ -149,7 +146,6 @@ export class SimCluster {
     const machine = this.machines().find((candidate) => candidate.node === node);
     if (machine === undefined) return;
     if (machine.dying) {
-      this.stopped(machine);
       machine.crash();
       return;
     }
@@ -168,9 +164,6 @@ export class SimCluster {
     if (machine?.dying === true) return;
     if (error !== null) this.world.fail(threw(`${node.name}/${actor}`, error));
     if (machine instanceof WorkerMachine && actor !== logActor) {
-      for (const { spec } of machine.replicas.values()) {
-        if (`replica/${spec.replica}` === actor) this.checkerOf(spec.shard.id).stopped(spec.replica);
-      }
       machine.ended(actor, 'a handler threw');
     }
   }

@@ -32,7 +32,8 @@ export class ConsensusChecker {
   private readonly entries = new Map<string, string>();
   private readonly committed: (string | undefined)[] = [];
   private readonly digests = new Map<LogIndex, string>();
-  private readonly running = new Map<ReplicaId, Watermark>();
+  /** By core, as a member that starts again has a new one and may begin below its old watermarks. */
+  private readonly running = new WeakMap<RaftCore, Watermark>();
   /** The highest term that ever left a member: no crash may take it back. */
   private readonly promised = new Map<ReplicaId, number>();
   private committedTo = 0 as LogIndex;
@@ -78,15 +79,10 @@ export class ConsensusChecker {
     must(entries.length === 0 || entries[0]?.index === prevIndex + 1, () => this.say('append with a gap'));
   }
 
-  /** A member that stopped: its volatile watermarks may fall when it starts again. */
-  stopped(replica: ReplicaId): void {
-    this.running.delete(replica);
-  }
-
   /** Looks at a member after an event that may have changed it. */
   observe(raft: RaftCore, digest: () => string): void {
     this.checkLeader(raft);
-    const before = this.running.get(raft.self);
+    const before = this.running.get(raft);
     const led = raft.role === 'leader';
     const { term, commitIndex: commit, appliedIndex: applied } = raft;
     const isNews =
@@ -96,7 +92,7 @@ export class ConsensusChecker {
     this.checkOwnTerm(raft, before);
     this.checkCommitted(raft);
     if (before?.applied !== raft.appliedIndex) this.checkDigest(raft, digest());
-    this.running.set(raft.self, { term, commit, applied, led });
+    this.running.set(raft, { term, commit, applied, led });
   }
 
   private checkLeader(raft: RaftCore): void {
@@ -143,7 +139,7 @@ export class ConsensusChecker {
   }
 
   private checkCommitted(raft: RaftCore): void {
-    const from = Math.max(raft.baseIndex + 1, (this.running.get(raft.self)?.commit ?? 0) + 1);
+    const from = Math.max(raft.baseIndex + 1, (this.running.get(raft)?.commit ?? 0) + 1);
     for (let index = from; index <= raft.commitIndex; index++) {
       const held = String(raft.termAt(index as LogIndex));
       const agreed = this.committed[index];

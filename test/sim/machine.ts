@@ -20,6 +20,8 @@ export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('
 const placementMembers = placementNodes.map((node, i) => ({ replica: replicaId(i + 1), node }));
 const shardThreadCount = 2;
 const stateSyncMs = 1_000;
+/** Longer than a supervisor waits before it starts a replica again. */
+const afterlifeMsMax = 400;
 
 /** What every simulated process of a run shares. */
 export interface SimContext {
@@ -206,6 +208,8 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.context.world.note(`KILL THREAD ${this.name}/${name}`);
     const actors = thread.host.names();
     thread.alive = false;
+    const { random } = this.context.world;
+    if (random.chance(0.5)) thread.afterlifeMs = random.float() * afterlifeMsMax;
     this.node.threads.delete(name);
     const { node } = this;
     this.context.world.schedule(1, 'thread exit', node, () => {

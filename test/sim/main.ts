@@ -1,8 +1,14 @@
-import { fork } from 'node:child_process';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import type { KeyHash } from '../../src/protocol/key-hash';
 import { loadKeyHash } from '../../src/protocol/node/xxh3';
+import { buildJudge } from '../history/judge';
+import corpus from './corpus.json';
+import { runJudged } from './judged';
+import { mutationNamed, mutations } from './mutations';
+import { runAll, serve } from './pool';
 import { runSeed, type SimReport } from './run';
+import { summary } from './summary';
 
 const { values } = parseArgs({
   options: {
@@ -11,84 +17,108 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     jobs: { type: 'string', default: String(Math.min(2, cpus().length)) },
     trace: { type: 'boolean', default: false },
+    /** A name or `all`: proves that each planted bug is found within --max-seeds; with --seed, runs one with it. */
+    mutations: { type: 'string' },
+    'max-seeds': { type: 'string', default: '200' },
+    /** With --seed: where the clients' history goes. */
+    history: { type: 'string' },
+    /** Judges the clients' history of every seed; those that are not legal stay in out/histories. */
+    judge: { type: 'boolean', default: false },
     worker: { type: 'boolean', default: false },
   },
 });
 const first = Number(values.first);
-const count = Number(values.seeds);
-const jobs = Number(values.jobs);
+const processCount = Number(values.jobs);
 /** One seed in a hundred runs twice and must leave the same trace. */
 const repeatEvery = 100;
 const tellingShareMin = 0.95;
 
+/** `judge`: the program; null: it is not asked for. */
+interface SeedJob {
+  readonly seed: number;
+  readonly judge: string | null;
+}
+type Job = SeedJob | { readonly mutation: string; readonly first: number; readonly seedsMax: number };
+interface Hunt {
+  readonly mutation: string;
+  /** Null: it survived. */
+  readonly seed: number | null;
+  readonly seedsRun: number;
+  readonly violation: string;
+}
+
+const say = (line: string): boolean => process.stdout.write(`${line}\n`);
+
 async function replay(seed: number): Promise<void> {
-  const keyHash = await loadKeyHash();
-  const report = runSeed(seed, keyHash, values.trace ? (line) => process.stdout.write(`${line}\n`) : null);
-  process.stdout.write(`${JSON.stringify(report)}\n`);
+  const mutation = values.mutations === undefined ? null : mutationNamed(values.mutations);
+  const report = runSeed(seed, await loadKeyHash(), values.trace ? say : null, mutation, values.history);
+  say(JSON.stringify(report));
   process.exitCode = report.violation === null ? 0 : 1;
 }
 
-/** In a child process: seeds come in, reports go out. */
-async function serve(): Promise<void> {
+async function work(): Promise<void> {
   const keyHash = await loadKeyHash();
-  process.on('message', (seed: number) => {
-    const report = runSeed(seed, keyHash, null);
-    const again = seed % repeatEvery === 0 ? runSeed(seed, keyHash, null).traceHash : report.traceHash;
-    const drift = again === report.traceHash ? null : `not deterministic: trace ${report.traceHash}, then ${again}`;
-    process.send?.({ ...report, violation: report.violation ?? drift });
-  });
-  process.send?.('ready');
+  serve((job: Job) => ('seed' in job ? runTwice(job, keyHash) : hunt(job.mutation, job, keyHash)));
 }
 
-function runAll(onReport: (report: SimReport) => void): Promise<void> {
-  let next = first;
-  const one = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const child = fork(__filename, ['--worker']);
-      const feed = (): void => {
-        if (next < first + count) child.send(next++);
-        else child.disconnect();
-      };
-      child.on('message', (message: SimReport | 'ready') => {
-        if (message !== 'ready') onReport(message);
-        feed();
-      });
-      child.on('exit', (code) =>
-        code === 0 ? resolve() : reject(new Error(`a simulator process ended with ${code}`)),
-      );
-    });
-  return Promise.all(Array.from({ length: jobs }, one)).then(() => undefined);
+function runTwice({ seed, judge }: SeedJob, keyHash: KeyHash): SimReport {
+  const report = judge === null ? runSeed(seed, keyHash, null) : runJudged(seed, keyHash, judge);
+  const again = seed % repeatEvery === 0 ? runSeed(seed, keyHash, null).traceHash : report.traceHash;
+  const drift = again === report.traceHash ? null : `not deterministic: trace ${report.traceHash}, then ${again}`;
+  return { ...report, violation: report.violation ?? drift };
 }
 
-async function main(): Promise<void> {
+/** Runs seeds with a planted bug until one is red. */
+function hunt(name: string, seeds: { readonly first: number; readonly seedsMax: number }, keyHash: KeyHash): Hunt {
+  const mutation = mutationNamed(name);
+  for (let i = 0; i < seeds.seedsMax; i++) {
+    const seed = seeds.first + i;
+    const { violation } = runSeed(seed, keyHash, null, mutation);
+    if (violation !== null) return { mutation: name, seed, seedsRun: i + 1, violation };
+  }
+  return { mutation: name, seed: null, seedsRun: seeds.seedsMax, violation: '' };
+}
+
+async function runSeeds(): Promise<void> {
+  const judge = values.judge ? buildJudge() : null;
   const startedMs = performance.now();
+  const fresh = Array.from({ length: Number(values.seeds) }, (_, i) => first + i);
+  const jobs = [...corpus.filter((seed) => !fresh.includes(seed)), ...fresh].map((seed) => ({ seed, judge }));
   const reports: SimReport[] = [];
-  await runAll((report) => {
+  await runAll<Job, SimReport>(__filename, processCount, jobs, (report) => {
     reports.push(report);
-    if (report.violation !== null) {
-      process.stdout.write(
-        `seed ${report.seed}: ${report.violation}\n  replay: npm run sim -- --seed ${report.seed} --trace\n`,
-      );
-    }
+    if (report.violation === null) return;
+    say(`seed ${report.seed}: ${report.violation}\n  replay: npm run sim -- --seed ${report.seed} --trace`);
   });
-  const sum = (pick: (report: SimReport) => number): number =>
-    reports.reduce((total, report) => total + pick(report), 0);
-  const elapsedMs = performance.now() - startedMs;
   const failed = reports.filter((report) => report.violation !== null).length;
   const telling = reports.filter((report) => report.telling).length / Math.max(1, reports.length);
-  const enough = reports.length === count && telling >= tellingShareMin;
-  process.stdout.write(
-    `sim: ${reports.length} seeds, ${failed} red, ${(telling * 100).toFixed(1)} % telling, ` +
-      `${sum((r) => r.acknowledged)} writes acknowledged, ${sum((r) => r.reads)} reads checked, ${sum((r) => r.crashes)} crashes, ` +
-      `${sum((r) => r.partitions)} partitions, ${sum((r) => r.leaderChanges)} leader changes, ${sum((r) => r.threadKills)} thread kills, ` +
-      `${sum((r) => r.actorKills)} actor kills, ${sum((r) => r.snapshotsInstalled)} snapshots installed, ${(sum((r) => r.simulatedMs) / elapsedMs).toFixed(0)}x real time, ${(elapsedMs / 1000).toFixed(0)} s\n`,
-  );
-  if (!enough) process.stdout.write(`sim: red, a run must be telling in ${tellingShareMin * 100} % of its seeds\n`);
+  const enough = reports.length === jobs.length && telling >= tellingShareMin;
+  say(summary(reports, performance.now() - startedMs));
+  if (!enough) say(`sim: red, a run must be telling in ${tellingShareMin * 100} % of its seeds`);
   process.exitCode = failed === 0 && enough ? 0 : 1;
 }
 
-const task = values.worker ? serve() : values.seed !== undefined ? replay(Number(values.seed)) : main();
-task.catch((error: unknown) => {
+async function hunts(wanted: string): Promise<void> {
+  const names = wanted === 'all' ? mutations.map(({ name }) => name) : wanted.split(',');
+  const seedsMax = Number(values['max-seeds']);
+  let survived = 0;
+  const jobs = names.map((mutation) => ({ mutation, first, seedsMax }));
+  await runAll<Job, Hunt>(__filename, processCount, jobs, ({ mutation, seed, seedsRun, violation }) => {
+    if (seed === null) survived++;
+    const found = seed === null ? `SURVIVED ${seedsRun} seeds` : `seed ${seed}: ${violation.split('\n')[0]}`;
+    say(`${mutation.padEnd(28)} ${found}`);
+  });
+  say(`sim: ${names.length} planted bugs, ${names.length - survived} found, ${survived} survived`);
+  process.exitCode = survived === 0 ? 0 : 1;
+}
+
+function main(): Promise<void> {
+  if (values.worker) return work();
+  if (values.seed !== undefined) return replay(Number(values.seed));
+  return values.mutations === undefined ? runSeeds() : hunts(values.mutations);
+}
+
+main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
   process.exitCode = 1;
 });

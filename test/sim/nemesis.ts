@@ -62,7 +62,6 @@ export class Nemesis {
   private crash(machine: WorkerMachine | PlacementMachine): void {
     if (!machine.up) return;
     this.counts.crashes++;
-    this.cluster.stopped(machine);
     machine.crashSoon();
     this.restartLater(machine);
   }
@@ -115,7 +114,6 @@ export class Nemesis {
     this.counts.actorKills++;
     const { spec } = this.random.pick(replicas);
     const name = `replica/${spec.replica}`;
-    this.cluster.stopped(worker);
     worker.node.threadOf(name)?.host.stop(name, 'killed');
   }
 
@@ -123,7 +121,6 @@ export class Nemesis {
     const worker = this.random.pick(this.cluster.workers);
     if (!worker.up) return;
     this.counts.threadKills++;
-    this.cluster.stopped(worker);
     worker.killThread(this.random.pick(['shard-0', 'shard-1', 'log']));
   }
 }

@@ -1,7 +1,10 @@
 import type { KeyHash } from '../../src/protocol/key-hash';
+import { HistoryWriter } from '../history/history-writer';
+import { CallHistory } from './call-history';
 import { SimCluster } from './cluster';
 
 import { checkFinalState, unsettled } from './final-check';
+import { type Mutation, withMutation } from './mutation';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
 import { Violation } from './violation';
@@ -35,9 +38,29 @@ const convergeMsMax = 60_000;
 const settleMsMax = 10_000;
 
 /** One seed, from an empty cluster through faults to a healed one that must agree with its clients. */
-export function runSeed(seed: number, keyHash: KeyHash, trace: ((line: string) => void) | null): SimReport {
-  const options = drawOptions(seed);
-  const cluster = new SimCluster(options, keyHash, trace);
+export function runSeed(
+  seed: number,
+  keyHash: KeyHash,
+  trace: ((line: string) => void) | null,
+  mutation: Mutation | null = null,
+  historyFile: string | null = null,
+): SimReport {
+  return withMutation(mutation, () => {
+    const options = drawOptions(seed);
+    const cluster = new SimCluster(options, keyHash, trace);
+    if (historyFile !== null) cluster.history = historyOf(cluster, seed, historyFile);
+    const report = runOnce(cluster, options);
+    cluster.history?.close();
+    return report;
+  });
+}
+
+function historyOf({ world }: SimCluster, seed: number, file: string): CallHistory {
+  const meta = { model: 'register', seed, commit: '', clock: 'virtual time in ns' } as const;
+  return new CallHistory(new HistoryWriter(file, meta, () => Math.round(world.now * 1e6)));
+}
+
+function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
   const workload = new Workload(cluster, options);
   const nemesis = new Nemesis(cluster, options.nemesis);
   let violation: string | null = null;

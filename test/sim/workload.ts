@@ -143,7 +143,7 @@ export class Workload {
   }
 }
 
-export function serialOf(point: StoredPoint | undefined): number | null {
+export function serialOf(point: Pick<StoredPoint, 'payload'> | undefined): number | null {
   if (point === undefined) return null;
   return (JSON.parse(fromUtf8(point.payload)) as { serial: number }).serial;
 }

@@ -155,12 +155,15 @@ export class SimNode {
     if (to.node !== this.name) return this.world.transmit(to, from, message, lane);
     const target = this.threadOf(to.actor);
     if (target === undefined) return;
-    const delayMs = source.channelDelay(target.name);
-    this.world.schedule(delayMs, message.kind, this, () => {
+    const arrive = (): void => {
       if (!target.alive) return;
       this.world.note(`${message.kind} ${addressText(from)} > ${addressText(to)}`);
       target.host.deliver(to, from, message, lane);
       target.wake();
+    };
+    this.world.schedule(source.channelDelay(target), message.kind, this, () => {
+      if (source.alive || source.afterlifeMs === 0) arrive();
+      else this.world.schedule(source.afterlifeMs, message.kind, this, arrive);
     });
   }
 
@@ -176,6 +179,8 @@ export class SimNode {
 export class SimThread {
   readonly host: ActorHost;
   alive = true;
+  /** What a killed thread had sent still arrives, this much later: after its exit, and after its successor's first words. */
+  afterlifeMs = 0;
   private wakeAtMs: number | null = null;
   private readonly lastArrivalMs = new Map<string, number>();
 
@@ -200,12 +205,16 @@ export class SimThread {
     });
   }
 
-  /** How long a message to another thread takes; for the log thread that is its sync. Order is kept. */
-  channelDelay(target: string): number {
+  /**
+   * How long a message to another thread takes. Order is kept. To and from the log thread that is half of its sync: one
+   * that dies with its machine has written nothing in the first half, and told nobody in the second.
+   */
+  channelDelay(target: SimThread): number {
     const { now, random } = this.node.world;
-    const drawn = -Math.log(1 - random.float()) * this.completionDelayMs;
-    const arrival = Math.max(now + drawn, (this.lastArrivalMs.get(target) ?? 0) + 0.0001);
-    this.lastArrivalMs.set(target, arrival);
+    const meanMs = (this.completionDelayMs + target.completionDelayMs) / 2;
+    const drawn = -Math.log(1 - random.float()) * meanMs;
+    const arrival = Math.max(now + drawn, (this.lastArrivalMs.get(target.name) ?? 0) + 0.0001);
+    this.lastArrivalMs.set(target.name, arrival);
     return arrival - now;
   }
 

@@ -137,6 +137,15 @@ export class ShardPool {
     return true;
   }
 
+  /** For tests: ends one of the threads, at a share in [0, 1) of them all. False: there is none. */
+  async killThread(at: number): Promise<boolean> {
+    const { threads } = this.pool;
+    const worker = threads[Math.floor(at * threads.length)];
+    if (worker === undefined) return false;
+    await worker.terminate();
+    return true;
+  }
+
   /** For tests: ends every thread, those that are still loading as well. */
   async killThreads(): Promise<void> {
     await Promise.all(this.pool.threads.map((worker) => worker.terminate()));

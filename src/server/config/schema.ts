@@ -38,6 +38,8 @@ const consensus = {
 };
 const worker = {
   VECTRON_SHARD_THREADS: z.coerce.number().int().min(1).max(64).default(2).describe('shard threads of one worker'),
+};
+const domain = {
   VECTRON_ZONE: z.string().default('').describe('failure domain, wider'),
   VECTRON_RACK: z.string().default('').describe('failure domain, narrower'),
 };
@@ -60,7 +62,7 @@ const joined = {
 export const schemas = {
   dev: z.object({ ...common, ...consensus, ...worker, ...gateway }),
   pd: z.object({ ...common, ...consensus, ...joined }),
-  worker: z.object({ ...common, ...consensus, ...worker, ...joined }),
+  worker: z.object({ ...common, ...consensus, ...worker, ...domain, ...joined }),
   gateway: z.object({ ...common, ...gateway, ...joined }),
 } as const satisfies Record<Service, z.ZodObject>;
 

@@ -31,7 +31,7 @@ export const noSleepInTests: Rule = ({ path, content }) =>
     ? findings(
         path,
         blank(content, 'blank'),
-        /\b(?:sleep|setTimeout)\s*\((?:[^()]*,)?\s*[\d_]+\s*\)|\btimers\/promises\b/g,
+        /(?<!\bjest\s*\.\s*)\b(?:sleep|setTimeout)\s*\((?:[^()]*,)?\s*[\d_]+\s*\)|\btimers\/promises\b/g,
         'sleeps',
       )
     : [];

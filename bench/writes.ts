@@ -1,0 +1,123 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { EtcdCluster, etcdVersion } from './writes/etcd';
+import { type Figures, type Load, runLoad, type Target } from './writes/load';
+import { VectronTarget } from './writes/vectron';
+
+/**
+ * Durable writes of 256-byte values to one group of three nodes, beside etcd (Debian: `apt-get install etcd-server`) on
+ * the same machine in the same run: the same closed-loop gRPC client for both, at 1, 64 and 256 clients, one value a call
+ * and 32. The systems take turns; what is printed are medians of the rounds. Fails below `ratioLeast` anywhere.
+ */
+const ratioLeast = 0.5;
+const batchSize = 32;
+
+interface Cell {
+  readonly clients: number;
+  readonly batch: number;
+  readonly etcd: Figures[];
+  readonly vectron: Figures[];
+}
+
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+
+const reduced = (all: readonly Figures[]): Figures => ({
+  callsPerSecond: median(all.map((one) => one.callsPerSecond)),
+  p50Ms: median(all.map((one) => one.p50Ms)),
+  p99Ms: median(all.map((one) => one.p99Ms)),
+});
+
+const ratioOf = ({ etcd, vectron }: Cell): number => reduced(vectron).callsPerSecond / reduced(etcd).callsPerSecond;
+
+interface Settings {
+  readonly rounds: number;
+  readonly measureMs: number;
+  readonly warmupMs: number;
+  readonly keyCount: number;
+  readonly cells: readonly Cell[];
+}
+
+function settings(): Settings {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '5' },
+      warmup: { type: 'string', default: '1' },
+      keys: { type: 'string', default: '3000' },
+      clients: { type: 'string', default: '1,64,256' },
+      batches: { type: 'string', default: `1,${batchSize}` },
+    },
+  });
+  const numbers = (list: string): number[] => list.split(',').map(Number);
+  const cells = numbers(values.batches).flatMap((batch) =>
+    numbers(values.clients).map((clients): Cell => ({ clients, batch, etcd: [], vectron: [] })),
+  );
+  const [rounds, keyCount] = [Number(values.rounds), Number(values.keys)];
+  return {
+    rounds,
+    keyCount,
+    cells,
+    measureMs: Number(values.seconds) * 1_000,
+    warmupMs: Number(values.warmup) * 1_000,
+  };
+}
+
+/** In one round each cell is measured on both systems, in an order that changes from round to round. */
+async function measure(settings: Settings, etcd: Target, vectron: Target): Promise<void> {
+  const { rounds, cells, measureMs, warmupMs, keyCount } = settings;
+  for (let round = 0; round < rounds; round++) {
+    const order = round % 2 === 0 ? ([etcd, vectron] as const) : ([vectron, etcd] as const);
+    for (const cell of cells) {
+      const load: Load = { clients: cell.clients, batch: cell.batch, measureMs, warmupMs, keyCount };
+      for (const target of order) {
+        const figures = await runLoad(target, load);
+        (target === etcd ? cell.etcd : cell.vectron).push(figures);
+      }
+      console.error(`round ${round + 1} of ${rounds}: ${line(cell, last)}`);
+    }
+  }
+}
+
+const last = (all: readonly Figures[]): Figures => all[all.length - 1] as Figures;
+
+function line(cell: Cell, figuresOf: (all: readonly Figures[]) => Figures): string {
+  const [a, b] = [figuresOf(cell.etcd), figuresOf(cell.vectron)];
+  const one = ({ callsPerSecond, p50Ms, p99Ms }: Figures): string =>
+    (callsPerSecond * cell.batch).toFixed(0).padStart(8) + p50Ms.toFixed(2).padStart(9) + p99Ms.toFixed(2).padStart(9);
+  const head = String(cell.clients).padStart(7) + String(cell.batch).padStart(6);
+  return `${head} |${one(a)} |${one(b)} | ${(b.callsPerSecond / a.callsPerSecond).toFixed(2)}x`;
+}
+
+function report(cells: readonly Cell[]): void {
+  console.log('clients batch |  etcd/s   p50 ms   p99 ms | vectron/s  p50 ms  p99 ms | ratio');
+  for (const cell of cells) console.log(line(cell, reduced));
+  const ratios = cells.map((cell) => `${ratioOf(cell).toFixed(2)}x (${cell.clients}x${cell.batch})`);
+  console.log(`vectron / etcd, values a second: ${ratios.join(', ')}`);
+  const least = Math.min(...cells.map(ratioOf));
+  if (!(least >= ratioLeast)) throw new Error(`${least.toFixed(2)}x is below the ${ratioLeast}x that is the least`);
+}
+
+async function main(): Promise<void> {
+  const chosen = settings();
+  console.log(`etcd ${etcdVersion()}, node ${process.version}, ${chosen.keyCount} keys, rounds ${chosen.rounds}`);
+  const folder = mkdtempSync(join(tmpdir(), 'vectron-writes-'));
+  const ends: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true })];
+  try {
+    const etcd = await EtcdCluster.start(join(folder, 'etcd'));
+    ends.push(() => etcd.stop());
+    const vectron = await VectronTarget.start(join(folder, 'vectron'));
+    ends.push(() => vectron.stop());
+    await measure(chosen, await etcd.leader(), vectron.target());
+    report(chosen.cells);
+  } finally {
+    for (const end of ends.reverse()) await end();
+  }
+}
+
+main().catch((error) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

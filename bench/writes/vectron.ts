@@ -1,0 +1,76 @@
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { connect } from '../../src/client/node';
+import { methodDefinition } from '../../src/protocol/node/grpc-service';
+import { ProcessCluster } from '../../src/server/process-cluster';
+import type { Target } from './load';
+
+const collection = 'writes';
+/** 64 float32: 256 bytes. */
+const dimension = 64;
+const createMsMax = 30_000;
+
+/**
+ * Three placement drivers, three workers and three gateways, each a process of its own, and a collection of one shard
+ * with three replicas. Clients of Vectron speak to a gateway, so the way to the leader has a hop that etcd's has not.
+ */
+export class VectronTarget {
+  private readonly client: Client;
+
+  private constructor(
+    readonly cluster: ProcessCluster,
+    address: string,
+  ) {
+    this.client = new Client(address, credentials.createInsecure());
+  }
+
+  static async start(dataDirectory: string): Promise<VectronTarget> {
+    const cluster = await ProcessCluster.start({ dataDirectory, environment: { VECTRON_SHARD_THREADS: '1' } });
+    const [address = ''] = cluster.grpcAddresses;
+    const client = connect({ url: address, apiKey: cluster.apiKey, timeoutMs: createMsMax });
+    try {
+      await client.createCollection({ name: collection, dimension, distance: 'euclidean', shardCount: 1 });
+    } finally {
+      client.close();
+    }
+    return new VectronTarget(cluster, address);
+  }
+
+  target(): Target {
+    const metadata = new Metadata();
+    metadata.set('authorization', `Bearer ${this.cluster.apiKey}`);
+    const { path, requestSerialize, responseDeserialize } = methodDefinition('upsert');
+    return {
+      name: 'vectron',
+      client: this.client,
+      metadata,
+      write: (keys) => {
+        const points = keys.map(pointOf);
+        return {
+          path,
+          body: requestSerialize({ collection, points }),
+          check: (reply) => {
+            const { count } = responseDeserialize(reply) as { readonly count: number };
+            if (count !== points.length) throw new Error(`vectron wrote ${count} of ${points.length}`);
+          },
+        };
+      },
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.client.close();
+    await this.cluster.stop();
+  }
+}
+
+const noBytes = new Uint8Array(0);
+const vector = Float32Array.from({ length: dimension }, (_, i) => Math.sin(i));
+let written = 0;
+
+/** A fresh value for the same price as etcd's: the last one with a counter in it. */
+function pointOf(key: number) {
+  const fresh = vector.slice();
+  fresh[0] = ++written;
+  fresh[1] = key;
+  return { id: `key-${key}`, vector: noBytes, vectorBytes: new Uint8Array(fresh.buffer), payload: noBytes };
+}

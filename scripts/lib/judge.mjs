@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { withLock } from './lock.mjs';
+import { root, run } from './process.mjs';
+import { Problem, step } from './say.mjs';
+import { hashOf, isFresh, markFresh } from './stamp.mjs';
+
+const binary = join(root, '.build', 'bin', 'judge');
+
+/** Builds the judge when its sources have changed; resolves with its path. */
+export const ensureJudge = () => withLock(join(root, '.build', 'judge.lock'), buildWhenStale);
+
+async function buildWhenStale() {
+  const go = goCommand();
+  const sources = hashOf(['judge'], { endsWith: ['.go', 'go.mod', 'go.sum'], go });
+  if (existsSync(binary) && isFresh('judge', sources)) return binary;
+  const env = { GOFLAGS: '-mod=readonly', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
+  const build = 'cd judge && exec "$0" build -o "$1" .';
+  await step('building the judge', () => run('sh', ['-c', build, go, binary], { quiet: true, env }));
+  markFresh('judge', sources);
+  return binary;
+}
+
+/** `--build` only builds it and prints where it is. */
+export async function judge(args) {
+  const path = await ensureJudge();
+  if (args.includes('--build')) return console.log(path);
+  const { code } = await run(path, args, { check: false });
+  process.exitCode = code;
+}
+
+function goCommand() {
+  const onPath = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'go'));
+  const found = [...onPath, '/usr/local/go/bin/go', '/usr/lib/go/bin/go'].find((file) => existsSync(file));
+  if (found !== undefined) return found;
+  throw new Problem('the judge is a Go program: install Go 1.19 or later (Debian: apt-get install golang-go)');
+}

@@ -1,0 +1,178 @@
+import { type LogIndex, logIndex, type ReplicaId } from '../base/ids';
+import type { Entry } from '../protocol/raft-messages';
+import { sizeOf } from './log';
+import { Progress } from './progress';
+import type { Raft } from './raft';
+import { LeaderReads, type SettledRead } from './reads';
+import type { ProposeResult } from './types';
+
+const noData = new Uint8Array(0);
+
+/**
+ * What a member is and does only while it leads one term: made when it is elected, dropped when it steps down. Called by
+ * the core and by the leader's cells of the dispatch table.
+ *
+ *  1. Commits by counting only entries of its own term (Raft, 5.4.2); counts itself only up to what its own store holds.
+ *  2. Counts voters only, of both halves of a joint configuration.
+ *  3. No read is confirmed before an entry of the own term is committed (thesis, 6.4).
+ *  4. A heartbeat's commit index never goes beyond what the receiver is known to match.
+ *  5. Steps down once no quorum was heard for an election timeout (thesis, 6.2).
+ *  6. A snapshot is only asked for when the follower itself has said that it lacks the log's base.
+ *  7. `uncommittedBytes` is the weight of the own-term entries beyond commit: 0 when all are committed.
+ */
+export class Leadership {
+  readonly progress = new Map<ReplicaId, Progress>();
+  readonly reads = new LeaderReads();
+  uncommittedBytes = 0;
+  private heartbeatElapsed = 0;
+  private readonly firstIndex: LogIndex;
+
+  constructor(
+    readonly raft: Raft,
+    votes: ReadonlyMap<ReplicaId, boolean>,
+  ) {
+    this.firstIndex = logIndex(raft.log.lastIndex + 1);
+    for (const member of raft.members.others) {
+      this.progress.set(member, new Progress(this.firstIndex, raft.options.inflightAppendsMax));
+    }
+    for (const voter of votes.keys()) this.heardFrom(voter);
+    this.append('noop', noData);
+  }
+
+  /** A quorum was heard within the last election timeout. */
+  get isConfirmed(): boolean {
+    const { self, members, options } = this.raft;
+    const recent = (member: ReplicaId): boolean =>
+      member === self || (this.progress.get(member)?.silentTicks ?? Number.POSITIVE_INFINITY) < options.electionTicks;
+    return members.isQuorum(recent);
+  }
+
+  tick(): void {
+    for (const progress of this.progress.values()) progress.silentTicks++;
+    if (!this.isConfirmed) {
+      this.raft.becomeFollower(this.raft.term);
+      return;
+    }
+    if (++this.heartbeatElapsed < this.raft.options.heartbeatTicks) return;
+    this.heartbeatElapsed = 0;
+    this.sendHeartbeats(this.reads.latestRound);
+  }
+
+  heardFrom(member: ReplicaId): Progress | undefined {
+    const progress = this.progress.get(member);
+    if (progress !== undefined) progress.silentTicks = 0;
+    return progress;
+  }
+
+  // Entries
+
+  propose(data: Uint8Array): ProposeResult {
+    const { uncommittedBytesMax } = this.raft.options;
+    if (this.uncommittedBytes > 0 && this.uncommittedBytes + data.length > uncommittedBytesMax) {
+      return { ok: false, reason: 'busy' };
+    }
+    const { index, term } = this.append('command', data);
+    return { ok: true, index, term };
+  }
+
+  private append(type: Entry['type'], data: Uint8Array): Entry {
+    const { log, term } = this.raft;
+    const entry: Entry = { term, index: logIndex(log.lastIndex + 1), type, data };
+    log.append(entry);
+    this.uncommittedBytes += sizeOf(entry);
+    return entry;
+  }
+
+  get wantsAppends(): boolean {
+    for (const progress of this.progress.values()) if (this.wantsAppend(progress)) return true;
+    return false;
+  }
+
+  private wantsAppend(progress: Progress): boolean {
+    return !progress.paused && progress.next <= this.raft.log.lastIndex;
+  }
+
+  replicateAll(): void {
+    for (const [to, progress] of this.progress) while (this.wantsAppend(progress)) this.sendAppend(to, progress);
+  }
+
+  /** One append, possibly empty. If what comes next is gone from the log, a question whether the base is there. */
+  sendAppend(to: ReplicaId, progress: Progress): void {
+    const { log, options, commitIndex: commit } = this.raft;
+    if (progress.next <= log.baseIndex) progress.probe(logIndex(log.baseIndex + 1));
+    const prevIndex = logIndex(progress.next - 1);
+    const prevTerm = this.raft.termOf(prevIndex);
+    const entries = log.slice(progress.next, log.lastIndex, options.appendBytesMax);
+    this.raft.send({ kind: 'appendRequest', ...this.raft.header(to), prevIndex, prevTerm, commit, entries });
+    progress.sent(logIndex(prevIndex + entries.length), entries.length);
+  }
+
+  askSnapshot(to: ReplicaId, progress: Progress): void {
+    progress.awaitSnapshot();
+    this.raft.output.askSnapshot(to);
+  }
+
+  sendHeartbeats(round: number): void {
+    for (const [to, progress] of this.progress) {
+      const commit = this.heartbeatCommit(progress);
+      this.raft.send({ kind: 'heartbeatRequest', ...this.raft.header(to), commit, readContext: round });
+    }
+  }
+
+  heartbeatCommit(progress: Progress): LogIndex {
+    return logIndex(Math.min(progress.match, this.raft.commitIndex));
+  }
+
+  // Commit
+
+  advanceCommit(): void {
+    const { log, members, commitIndex } = this.raft;
+    const index = members.committedIndex((member) => this.matchOf(member));
+    if (index <= commitIndex || !this.mayCommit(index)) return;
+    this.uncommittedBytes -= log.bytesOf(logIndex(Math.max(commitIndex + 1, this.firstIndex)), index);
+    this.raft.commitTo(index);
+    for (const [to, progress] of this.progress) if (!progress.paused) this.sendAppend(to, progress);
+  }
+
+  /** Entries of earlier terms are committed by one of this term that follows them (Raft, 5.4.2 and figure 8). */
+  mayCommit(index: LogIndex): boolean {
+    return this.raft.log.termAt(index) === this.raft.term;
+  }
+
+  matchOf(member: ReplicaId): LogIndex {
+    if (member === this.raft.self) return this.raft.log.durableIndex;
+    return this.progress.get(member)?.match ?? logIndex(0);
+  }
+
+  // Reads
+
+  get wantsReadRound(): boolean {
+    return this.reads.wantsRound && this.hasCommittedInTerm();
+  }
+
+  /** Until then, entries that an earlier leader committed may lie beyond this one's commit index. */
+  hasCommittedInTerm(): boolean {
+    return this.raft.log.termAt(this.raft.commitIndex) === this.raft.term;
+  }
+
+  startReadRound(): void {
+    const round = this.reads.startRound(this.raft.commitIndex);
+    const safe = this.confirmReads(this.raft.self, round);
+    this.settle(safe);
+    if (safe.length === 0) this.sendHeartbeats(round);
+  }
+
+  confirmReads(from: ReplicaId, round: number): SettledRead[] {
+    return this.reads.acknowledge(from, round, (has) => this.raft.members.isQuorum(has));
+  }
+
+  settle(reads: readonly SettledRead[]): void {
+    for (const { origin, context, index } of reads) this.raft.answerRead(origin, context, index);
+  }
+
+  /** Leadership is lost. */
+  end(): void {
+    this.settle(this.reads.drop());
+    this.raft.output.forgetSnapshots();
+  }
+}

@@ -1,0 +1,161 @@
+import { type LogIndex, logIndex, noReplica, replicaId } from '../../../src/base/ids';
+import type { RaftMessage } from '../../../src/protocol/raft-messages';
+import { Leadership } from '../../../src/raft/leadership';
+import { RaftLog } from '../../../src/raft/log';
+import { Output } from '../../../src/raft/output';
+import { Progress } from '../../../src/raft/progress';
+import { Raft } from '../../../src/raft/raft';
+import type { Ready } from '../../../src/raft/types';
+import type { Fuzz, HostBug } from './group-fuzz';
+
+/** A bug that the fuzz must find. Numbers are those of the checklist of bugs that real systems had. */
+export interface PlantedBug {
+  readonly name: string;
+  /** Changes the core until the returned function is called. */
+  readonly plant?: () => () => void;
+  readonly host?: HostBug;
+}
+
+type Patch = Pick<PropertyDescriptor, 'value' | 'get'>;
+
+const patched = (prototype: object, name: string, patch: Patch) => (): (() => void) => {
+  const original = Object.getOwnPropertyDescriptor(prototype, name);
+  if (original === undefined) throw new Error(`nothing to plant: ${name}`);
+  Object.defineProperty(prototype, name, { ...patch, configurable: true });
+  return () => Object.defineProperty(prototype, name, original);
+};
+
+export const plantedBugs: readonly PlantedBug[] = [
+  {
+    name: '1: the vote is not persisted',
+    host: { persistHardState: (hardState) => ({ ...hardState, vote: noReplica }) },
+  },
+  {
+    name: '1: the term is not persisted',
+    host: { persistHardState: (hardState) => ({ ...hardState, term: 1 as never }) },
+  },
+  {
+    name: '1, 22: votes and acknowledgements leave before they are durable',
+    plant: () => {
+      const { take } = Output.prototype;
+      return patched(Output.prototype, 'take', {
+        value(this: Output): Ready {
+          const ready = take.call(this);
+          return { ...ready, messages: [...ready.messages, ...ready.afterAppend], afterAppend: [] };
+        },
+      })();
+    },
+  },
+  {
+    name: 'a candidate asks before its candidacy is durable',
+    plant: () => {
+      const { take } = Output.prototype;
+      const isCandidacy = ({ kind }: RaftMessage): boolean => kind === 'voteRequest';
+      return patched(Output.prototype, 'take', {
+        value(this: Output): Ready {
+          const ready = take.call(this);
+          const messages = [...ready.messages, ...ready.afterAppend.filter(isCandidacy)];
+          return { ...ready, messages, afterAppend: ready.afterAppend.filter((message) => !isCandidacy(message)) };
+        },
+      })();
+    },
+  },
+  {
+    name: '4: two votes in one term',
+    plant: () => {
+      const { step } = Raft.prototype;
+      return patched(Raft.prototype, 'step', {
+        value(this: Raft, message: RaftMessage) {
+          if (message.kind === 'voteRequest' && message.term === this.term && this.role === 'follower') {
+            this.vote = noReplica;
+            this.leader = noReplica;
+          }
+          step.call(this, message);
+        },
+      })();
+    },
+  },
+  {
+    name: 'a vote for a log that is behind',
+    plant: patched(RaftLog.prototype, 'isUpToDate', { value: () => true }),
+  },
+  {
+    name: '18: acknowledgements of learners count',
+    host: {
+      onSend: (message, fuzz) =>
+        message.kind === 'appendResponse' && isLearner(fuzz, message.from)
+          ? { ...message, from: replicaId(2) }
+          : message,
+    },
+  },
+  {
+    name: '20: entries of earlier terms are committed by counting (figure 8)',
+    plant: patched(Leadership.prototype, 'mayCommit', { value: () => true }),
+  },
+  {
+    name: '23: a late append cuts entries that match',
+    plant: patched(Raft.prototype, 'adopt', {
+      value(this: Raft, entries: Parameters<Raft['adopt']>[0]) {
+        const first = entries.find(({ index }) => index > this.commitIndex);
+        if (first === undefined) return;
+        if (first.index <= this.lastIndex) {
+          this.log.cutFrom(first.index);
+          this.output.cutFrom(first.index);
+        }
+        for (const entry of entries) if (entry.index >= first.index) this.log.append(entry);
+      },
+    }),
+  },
+  {
+    name: '25: a completion vouches for entries that were overwritten',
+    plant: patched(Output.prototype, 'cutFrom', {
+      value(this: { handedIndex: LogIndex }, index: LogIndex) {
+        this.handedIndex = logIndex(Math.min(this.handedIndex, index - 1));
+      },
+    }),
+  },
+  {
+    name: '26: a leader counts itself before its disk does',
+    plant: () => {
+      const { matchOf } = Leadership.prototype;
+      return patched(Leadership.prototype, 'matchOf', {
+        value(this: Leadership, member: Parameters<Leadership['matchOf']>[0]) {
+          return member === this.raft.self ? this.raft.lastIndex : matchOf.call(this, member);
+        },
+      })();
+    },
+  },
+  {
+    name: '28, 33: a heartbeat that carries a commit index beyond the match',
+    plant: patched(Leadership.prototype, 'heartbeatCommit', {
+      value(this: Leadership) {
+        return this.raft.commitIndex;
+      },
+    }),
+  },
+  {
+    name: '35: a read before the leader has committed in its term',
+    plant: patched(Leadership.prototype, 'hasCommittedInTerm', { value: () => true }),
+  },
+  {
+    name: '37: a read that no quorum confirmed',
+    plant: patched(Leadership.prototype, 'confirmReads', {
+      value(this: Leadership, from: number, round: number) {
+        return this.reads.acknowledge(replicaId(from), round, () => true);
+      },
+    }),
+  },
+  {
+    name: '34: a snapshot that failed is never tried again',
+    plant: patched(Progress.prototype, 'snapshotEnded', { value: () => undefined }),
+  },
+  {
+    name: 'what was lost on the way is never sent again',
+    plant: patched(Progress.prototype, 'resume', { value: () => undefined }),
+  },
+];
+
+function isLearner(fuzz: Fuzz, id: number): boolean {
+  for (const { core, up } of fuzz.nodes.values()) if (up) return core.configuration.learners.includes(replicaId(id));
+  return false;
+}

@@ -1,0 +1,71 @@
+import { VectronError } from '../../src/base/errors';
+import {
+  type AnswerOf,
+  type CallKind,
+  type CallOf,
+  type GatewayCall,
+  type Outcome,
+  WriteFailedError,
+} from '../../src/gateway/calls';
+import type { Ending, HistoryWriter, Invocation } from '../history/history-writer';
+import { serialOf } from './workload';
+
+type Done<K extends CallKind> = (outcome: Outcome<AnswerOf<K>>) => void;
+
+/**
+ * The client-side history of a simulated run: every linearizable get of one key, and every upsert and delete, key by key.
+ * The parts of a write of several keys are independent registers that were written within the same time.
+ */
+export class CallHistory {
+  private calls = 0;
+
+  constructor(private readonly writer: HistoryWriter) {}
+
+  /** The same call's outcome, noted before it is told. */
+  observe<K extends CallKind>(call: CallOf<K>, done: Done<K>): Done<K> {
+    const ids = invocationsOf(call as GatewayCall, ++this.calls).map((invocation) => this.writer.begin(invocation));
+    if (ids.length === 0) return done;
+    return (outcome) => {
+      for (const [position, id] of ids.entries()) {
+        this.writer.end(id, endingOf(call as GatewayCall, position, outcome as Outcome<AnswerOf<CallKind>>));
+      }
+      done(outcome);
+    };
+  }
+
+  close(): void {
+    this.writer.close();
+  }
+}
+
+function invocationsOf(call: GatewayCall, p: number): Invocation[] {
+  switch (call.kind) {
+    case 'upsert':
+      return call.points.map((point) => ({ p, f: 'put', k: point.id, v: { h: String(serialOf(point)) } }));
+    case 'delete':
+      return call.ids.map((k) => ({ p, f: 'del', k }));
+    case 'get':
+      return call.level === 'linearizable' && call.ids.length === 1
+        ? call.ids.map((k) => ({ p, f: 'get' as const, k }))
+        : [];
+    default:
+      return [];
+  }
+}
+
+function endingOf(call: GatewayCall, position: number, outcome: Outcome<AnswerOf<CallKind>>): Ending {
+  if (!outcome.ok) return failureOf(position, outcome.error);
+  if (call.kind !== 'get') {
+    const { count } = outcome.answer as AnswerOf<'delete'>;
+    return { st: 'ok', o: call.kind === 'delete' && call.ids.length === 1 ? { n: count } : null };
+  }
+  const [point] = (outcome.answer as AnswerOf<'get'>).points;
+  return { st: 'ok', o: point === undefined ? { h: null } : { h: String(serialOf(point)), ver: point.version } };
+}
+
+/** Of several parts that failed, the code tells of the first only. */
+function failureOf(position: number, error: VectronError): Ending {
+  const failed = error instanceof WriteFailedError ? error.failed : [position];
+  if (!failed.includes(position)) return { st: 'ok', o: null };
+  return { st: failed.length > 1 || error.retry === 'unsure' ? 'info' : 'fail', err: error.code };
+}

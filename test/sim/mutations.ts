@@ -1,0 +1,11 @@
+import type { Mutation } from './mutation';
+import { hostMutations } from './mutations-host';
+import { raftMutations } from './mutations-raft';
+
+export const mutations: readonly Mutation[] = [...raftMutations, ...hostMutations];
+
+export function mutationNamed(name: string): Mutation {
+  const found = mutations.find((mutation) => mutation.name === name);
+  if (found === undefined) throw new Error(`no mutation ${name}; there are ${mutations.map((m) => m.name).join(', ')}`);
+  return found;
+}
