@@ -196,33 +196,36 @@ func highest(a, b int64) int64 {
 	return b
 }
 
-// groups: a get alone. Where no operation says what else it found, also all writes of a value together with the gets
-// that saw it, and a delete that no remaining get can have seen.
+// groups: a get alone. Where no operation says that it found something, also all writes of a value together with the gets
+// that saw it, a delete that found nothing, and one that no remaining operation can have found nothing because of.
 func (register) groups(ops []operation) [][]int {
-	var gets, deletes [][]int
+	var gets, others [][]int
 	byValue := map[string][]int{}
 	whole := true
 	barrier := deleteBarrier(ops)
 	for i, op := range ops {
-		in := op.input.(registerInput)
-		out, known := op.output.(registerOutput)
-		whole = whole && in.function != "cas" && !(known && out.existed != nil)
-		switch {
-		case in.function == "get":
+		out, _ := op.output.(registerOutput)
+		switch in := op.input.(registerInput); in.function {
+		case "get":
 			gets = append(gets, []int{i})
 			if out.value != nil {
 				byValue[*out.value] = append(byValue[*out.value], i)
 			}
-		case in.function == "put":
+		case "put":
 			byValue[in.value] = append(byValue[in.value], i)
-		case in.function == "del" && (op.ret < barrier || barrier == forever):
-			deletes = append(deletes, []int{i})
+		case "del":
+			whole = whole && (out.existed == nil || *out.existed == 0)
+			if foundNothing(op) || op.ret < barrier || barrier == forever {
+				others = append(others, []int{i})
+			}
+		case "cas":
+			whole = false
 		}
 	}
 	if !whole {
 		return gets
 	}
-	groups := append(gets, deletes...)
+	groups := append(gets, others...)
 	for _, group := range byValue {
 		groups = append(groups, group)
 	}
@@ -231,8 +234,20 @@ func (register) groups(ops []operation) [][]int {
 	return groups
 }
 
-// deleteBarrier: a delete that ended before it is followed, in every order, by a put before each get that found nothing,
-// so that none of them found nothing because of it.
+// foundNothing: a get, or a delete, that says so.
+func foundNothing(op operation) bool {
+	out, known := op.output.(registerOutput)
+	switch op.input.(registerInput).function {
+	case "get":
+		return known && out.value == nil
+	case "del":
+		return known && out.existed != nil && *out.existed == 0
+	}
+	return false
+}
+
+// deleteBarrier: a delete that ended before it is followed, in every order, by a put before each operation that found
+// nothing, so that none of them found nothing because of it.
 func deleteBarrier(ops []operation) int64 {
 	var puts []operation
 	for _, op := range ops {
@@ -248,8 +263,7 @@ func deleteBarrier(ops []operation) int64 {
 	}
 	var barrier int64 = forever
 	for _, op := range ops {
-		out, known := op.output.(registerOutput)
-		if op.input.(registerInput).function != "get" || !known || out.value != nil {
+		if !foundNothing(op) {
 			continue
 		}
 		before := sort.Search(len(puts), func(i int) bool { return puts[i].ret >= op.call })

@@ -20,9 +20,7 @@ func window(m model, ops []operation, deadline time.Time) []operation {
 		return check(m, candidate, until) == porcupine.Illegal
 	}
 	ops = shortestPrefix(ops, isIllegal)
-	if blind := withoutCounts(ops); isIllegal(blind) {
-		ops = blind
-	}
+	ops = withoutCounts(ops, isIllegal)
 	ops = reduce(m, ops, isIllegal)
 	sort.SliceStable(ops, func(i, j int) bool { return ops[i].call < ops[j].call })
 	return ops
@@ -62,14 +60,32 @@ func prefix(ops []operation, until int64) []operation {
 	return seen
 }
 
-// withoutCounts forgets what deletes said of what they found; then a value can be left out with all that saw it.
-func withoutCounts(ops []operation) []operation {
-	blind := append([]operation(nil), ops...)
-	for i, op := range blind {
+// withoutCounts forgets what deletes said of what they found, where the rest is illegal without: then more can be left
+// out. First all of them, then one by one.
+func withoutCounts(ops []operation, isIllegal func([]operation) bool) []operation {
+	var counted []int
+	for i, op := range ops {
 		if out, is := op.output.(registerOutput); is && out.existed != nil {
-			out.existed = nil
-			blind[i].output = out
+			counted = append(counted, i)
 		}
+	}
+	if blind := withoutCountsAt(ops, counted); isIllegal(blind) {
+		return blind
+	}
+	for _, at := range counted {
+		if blind := withoutCountsAt(ops, []int{at}); isIllegal(blind) {
+			ops = blind
+		}
+	}
+	return ops
+}
+
+func withoutCountsAt(ops []operation, positions []int) []operation {
+	blind := append([]operation(nil), ops...)
+	for _, at := range positions {
+		out := blind[at].output.(registerOutput)
+		out.existed = nil
+		blind[at].output = out
 	}
 	return blind
 }

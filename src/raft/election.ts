@@ -33,7 +33,7 @@ export function countVote(raft: Raft, message: MessageOf<'voteResponse'>): void 
   raft.countVote(message.from, message.granted);
 }
 
-/** The leader hands over: no pre-vote, as it has already made sure that this member is up to date. */
-export function campaignNow(raft: Raft): void {
-  if (raft.members.selfVotes) raft.becomeCandidate(true);
+/** The leader hands over (thesis, 3.10): no pre-vote, as it has already made sure that this member is up to date. */
+export function campaignNow(raft: Raft, message: MessageOf<'timeoutNow'>): void {
+  if (raft.members.selfVotes && message.from === raft.leader) raft.becomeCandidate(true);
 }

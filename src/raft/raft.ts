@@ -144,6 +144,7 @@ export class Raft implements RaftCore {
 
   restore(meta: SnapshotMeta): void {
     assert(meta.index > this.commitIndex, `snapshot ${meta.index} is not ahead of commit ${this.commitIndex}`);
+    assert(this.termAt(meta.index) !== meta.term, `snapshot ${meta.index} would drop a log that goes on from there`);
     assert(this.role !== 'leader', `the leader of term ${this.term} is sent a snapshot of ${meta.index}`);
     this.log.reset(meta.index, meta.term);
     this.output.restored(meta.index);

@@ -17,6 +17,7 @@ function heed(raft: Raft, message: RaftMessage): void {
 }
 
 export function followAppend(raft: Raft, message: MessageOf<'appendRequest'>): void {
+  if (!isWellFormed(message)) return;
   heed(raft, message);
   const header = raft.header(message.from);
   const none = { hintIndex: logIndex(0), hintTerm: raft.log.lastTerm };
@@ -29,6 +30,17 @@ export function followAppend(raft: Raft, message: MessageOf<'appendRequest'>): v
   const matched = logIndex(message.prevIndex + message.entries.length);
   raft.commitTo(logIndex(Math.min(message.commit, matched)));
   raft.sendDurably({ kind: 'appendResponse', ...header, rejected: false, index: matched, ...none });
+}
+
+/** Consecutive entries whose terms never fall, nor exceed the sender's. What comes over a wire is not trusted to be so. */
+function isWellFormed({ prevIndex, prevTerm, term, entries }: MessageOf<'appendRequest'>): boolean {
+  let index: number = prevIndex;
+  let before: number = prevTerm;
+  for (const entry of entries) {
+    if (entry.index !== ++index || entry.term < before) return false;
+    before = entry.term;
+  }
+  return before <= term;
 }
 
 /** Tells where the logs may still agree, so that the leader skips whole terms (Raft, 5.3). */
@@ -44,7 +56,10 @@ function rejectAppend(raft: Raft, message: MessageOf<'appendRequest'>): void {
   });
 }
 
-/** The commit index in a heartbeat never goes beyond what the leader knows to match here. */
+/**
+ * The leader keeps the commit index of a heartbeat within what it knows to match here. To ask for more, a match of one's own
+ * memory, would leave a member that restarts in an idle group behind until the next entry.
+ */
 export function followHeartbeat(raft: Raft, message: MessageOf<'heartbeatRequest'>): void {
   heed(raft, message);
   raft.commitTo(logIndex(Math.min(message.commit, raft.lastIndex)));
