@@ -1,6 +1,6 @@
 import { utf8 } from '../base/bytes';
 import { crc32c } from '../base/crc32c';
-import type { LogIndex } from '../base/ids';
+import { type LogIndex, logIndex } from '../base/ids';
 import { idempotencyWindowMsMax, pointKeysMax, previousBytesMax } from '../base/limits';
 import { encode } from '../protocol/codec';
 import {
@@ -191,7 +191,7 @@ export class WritePart {
     const versions = entries.map((entry) => entry.index);
     return {
       ok: true,
-      index: replayed ? versions.reduce((a, b) => (b > a ? b : a)) : index,
+      index: replayed ? latest(versions) : index,
       affected: entries.filter(({ result }) => result === 'written').length,
       versions,
       previous: this.previous,
@@ -211,6 +211,8 @@ export class WritePart {
 }
 
 const noBytes = new Uint8Array(0);
+
+const latest = (indexes: readonly LogIndex[]): LogIndex => logIndex(Math.max(...indexes));
 
 const isFailure = ({ result }: DedupeEntry): boolean => result === 'violated' || result === 'spared';
 

@@ -24,7 +24,7 @@ describe('delays', () => {
 
 test.each([
   ['UNAVAILABLE', true, true],
-  ['DEADLINE_EXCEEDED', true, false],
+  ['DEADLINE_EXCEEDED', true, true],
   ['RESOURCE_EXHAUSTED', true, true],
   ['INVALID_ARGUMENT', false, false],
   ['INTERNAL', false, false],

@@ -178,8 +178,8 @@ describe('outcomes', () => {
       entryOf(2, commandOf(remove('a', 'a', 'never'))),
       entryOf(3, new Uint8Array(0), 'noop', 2),
     ]);
-    expect(machine.outcomeOf(logIndex(1))).toEqual({ ok: true, affected: 2 });
-    expect(machine.outcomeOf(logIndex(2))).toEqual({ ok: true, affected: 1 });
+    expect(machine.outcomeOf(logIndex(1))).toMatchObject({ ok: true, affected: 2 });
+    expect(machine.outcomeOf(logIndex(2))).toMatchObject({ ok: true, affected: 1 });
     expect(machine.outcomeOf(logIndex(3))).toBeUndefined();
     expect([machine.appliedIndex, machine.appliedTerm]).toEqual([logIndex(3), term(2)]);
     expect(machine.get(['a', 'b', 'c']).map((point) => point.id)).toEqual(['b']);
