@@ -68,7 +68,7 @@ export class HistoryWriter {
     const id = ++this.lastId;
     const call = this.nowNs();
     const { p, f, k } = invocation;
-    writeLine(this.calls, { p, id, f, k, ...valueOf(invocation), call });
+    writeLine(this.calls, { p, id, f, k, ...asked(invocation), call });
     this.open.set(id, { id, invocation, call });
     return id;
   }
@@ -80,7 +80,7 @@ export class HistoryWriter {
     this.open.delete(id);
     this.counts[ending.st]++;
     const { p, f, k } = begun.invocation;
-    writeLine(this.history, { p, id, f, k, ...valueOf(begun.invocation), call: begun.call, ret, ...ending });
+    writeLine(this.history, { p, id, f, k, ...asked(begun.invocation), call: begun.call, ret, ...ending });
   }
 
   close(): void {
@@ -90,7 +90,7 @@ export class HistoryWriter {
   }
 }
 
-const valueOf = (invocation: Invocation): object => ('v' in invocation ? { v: invocation.v } : {});
+const asked = (invocation: Invocation): object => ('v' in invocation ? { v: invocation.v } : {});
 
 function writeLine(descriptor: number, value: object): void {
   writeSync(descriptor, `${JSON.stringify(value)}\n`);
