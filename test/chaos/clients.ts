@@ -163,7 +163,7 @@ export class Clients {
           return { st: 'ok', o: null };
         }
         case 'del':
-          return { st: 'ok', o: { n: await connection.delete(collection, k) } };
+          return { st: 'ok', o: { n: (await connection.delete(collection, k)).count } };
         default: {
           const point = await connection.find(collection, k, { consistency: 'linearizable' });
           if (point === null) return { st: 'ok', o: { h: null } };

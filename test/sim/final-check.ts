@@ -4,8 +4,8 @@ import { Raft } from '../../src/raft/raft';
 import { digestText } from '../../src/shard/record-digest';
 import type { ShardMachine } from '../../src/shard/shard-machine';
 import type { SimCluster } from './cluster';
+import { dimension, vectorOf } from './sim-client';
 import { must, Violation } from './violation';
-import { dimension, vectorOf } from './workload';
 
 const scanCount = 97;
 const queries = [1, 2, 3].map((serial) => vectorOf(serial * 7));

@@ -11,9 +11,10 @@ import { EventQueue } from './event-queue';
 import { SimNetwork } from './network';
 import type { NetworkOptions } from './options';
 
-const wallAtStartMs = 1_700_000_000_000;
+export const wallAtStartMs = 1_700_000_000_000;
 /** A clock that stood still during a turn would never use up a turn's budget. */
 const clockStepMs = 0.001;
+const skewMsMax = 500;
 
 export interface WorldHooks {
   /** Every message that leaves a node, before its fate is decided. */
@@ -123,11 +124,14 @@ export class SimWorld {
 export class SimNode {
   readonly threads = new Map<string, SimThread>();
   up = true;
+  /** How far its wall clock is off; the same after a restart. */
+  readonly skewMs: number;
 
   constructor(
     readonly world: SimWorld,
     readonly name: NodeName,
   ) {
+    this.skewMs = world.nodes.get(name)?.skewMs ?? world.random.between(-skewMsMax, skewMsMax);
     world.nodes.set(name, this);
   }
 
@@ -192,7 +196,7 @@ export class SimThread {
     const { world } = node;
     this.host = new ActorHost({
       node: node.name,
-      clock: { now: () => world.tickClock(), wall: () => wallMs(wallAtStartMs + Math.floor(world.now)) },
+      clock: { now: () => world.tickClock(), wall: () => wallMs(wallAtStartMs + Math.floor(world.now) + node.skewMs) },
       random: world.random.fork(),
       outbound: (to, from, message, lane) => node.route(this, to, from, message, lane),
       onEnded: (address, reason, error) => {
