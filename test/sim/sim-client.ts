@@ -6,6 +6,7 @@ import { type Condition, type Point, plainWrite, type WriteOptions } from '../..
 import type { StoredPoint } from '../../src/protocol/data-messages';
 import type { SimCluster } from './cluster';
 import type { Fate, Oracle, Shown } from './oracle';
+import { must } from './violation';
 import { wallAtStartMs } from './world';
 
 export const collection = 'sim';
@@ -29,16 +30,22 @@ export interface Write {
 
 /**
  * Writes as a careful client does, and tells the oracle what became of them. Two thirds of the writes have a key of the
- * client's own: when their outcome is unknown, the client repeats them, now and then after their window.
+ * client's own: when their outcome is unknown, the client repeats them, now and then after their window. Some that are
+ * settled it repeats all the same, between its later writes: the answer must be the first one.
  */
 export class SimClient {
   private keyNext = 0;
+  private echoing = 0;
 
   constructor(
     private readonly cluster: SimCluster,
     private readonly oracle: Oracle,
     private readonly random: Prng,
   ) {}
+
+  get idle(): boolean {
+    return this.echoing === 0;
+  }
 
   write(write: Write, done: (fate: Fate, answer: WriteAnswer | null) => void): void {
     for (const { key, serial } of write.items) this.oracle.invoke(key, serial, write.deletes);
@@ -65,6 +72,7 @@ export class SimClient {
       const fate = fateOf(write, outcome, attempt);
       if (fate !== 'unknown' || options.key === '' || attempt >= attemptsMax || this.random.chance(0.15)) {
         this.settle(write, fate, outcome);
+        if (fate !== 'unknown' && options.windowMs === longWindowMs) this.echo(write, options, outcome);
         done(fate, outcome.ok ? outcome.answer : null);
         return;
       }
@@ -73,11 +81,37 @@ export class SimClient {
     });
   }
 
+  private echo(write: Write, options: WriteOptions, first: Outcome<WriteAnswer>): void {
+    if (!this.random.chance(0.2) || (!first.ok && first.error.code !== 'FAILED_PRECONDITION')) return;
+    this.echoing++;
+    this.cluster.world.schedule(this.random.between(10, 10_000), 'echo', null, () =>
+      this.cluster.call(callOf(write, options), callTimeoutMs, (outcome) => {
+        this.echoing--;
+        const wrong = contradiction(first, outcome);
+        must(wrong === null, () => `${options.key} of ${write.items[0]?.key}: ${wrong}`);
+      }),
+    );
+  }
+
   private settle({ items }: Write, fate: Fate, outcome: Outcome<WriteAnswer>): void {
     for (const [i, { key, serial }] of items.entries()) {
       this.oracle.finish(key, serial, fate, outcome.ok ? (outcome.answer.versions[i] ?? null) : null);
     }
   }
+}
+
+/** In what a repetition's answer differs from the first; null: in nothing. */
+function contradiction(first: Outcome<WriteAnswer>, second: Outcome<WriteAnswer>): string | null {
+  if (!first.ok) return second.ok ? 'it had failed for good, and then was written' : null;
+  if (!second.ok) {
+    const { code } = second.error;
+    const isVerdict = code === 'FAILED_PRECONDITION' || code === 'INVALID_ARGUMENT' || code === 'IDEMPOTENCY_EXPIRED';
+    return isVerdict ? `it had been written, and then had ${code}` : null;
+  }
+  const said = ({ count, versions }: WriteAnswer): string => `${count} at ${versions.join(',')}`;
+  const [before, after] = [said(first.answer), said(second.answer)];
+  if (!second.answer.replayed) return 'it was written twice';
+  return before === after ? null : `it said ${before}, and then ${after}`;
 }
 
 function callOf({ deletes, items }: Write, options: WriteOptions): CallOf<'upsert'> | CallOf<'delete'> {

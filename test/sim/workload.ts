@@ -37,7 +37,7 @@ export class Workload {
   }
 
   get idle(): boolean {
-    return this.open === 0;
+    return this.open === 0 && this.client.idle;
   }
 
   start(): void {
