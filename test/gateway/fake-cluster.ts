@@ -202,6 +202,9 @@ export class FakeCluster {
     return this.sent.filter(({ message }) => message.kind === kind) as never;
   }
 
+  /** The place in a write of a point whose condition does not hold; null: none. */
+  conflict: (message: MessageOf<'data.write'>) => number | null = () => null;
+
   private carry(to: Address, message: Message): void {
     this.sent.push({ atMs: this.nowMs, to, message });
     if (this.loses(message, to)) return;
@@ -231,6 +234,11 @@ export class FakeCluster {
     if (refused !== null) return refusalOf(message, refused);
     const header = { request: message.request, shard: message.shard, failure: null };
     if (message.kind === 'data.write') {
+      const at = this.conflict(message);
+      if (at !== null) {
+        const failed = refusalOf(message, failure('FAILED_PRECONDITION', 'no')) as MessageOf<'data.written'>;
+        return { ...failed, conflict: { position: at, version: 7 } };
+      }
       const effect = { index: logIndex(1), affected: write(shard, message), versions: [], previous: [] };
       return { kind: 'data.written', ...header, ...effect, previousOmitted: 0, replayed: false, conflict: null };
     }

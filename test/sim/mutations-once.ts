@@ -6,6 +6,8 @@ import type { MessageOf } from '../../src/protocol/messages';
 import { failure } from '../../src/runtime/refusal';
 import { idsOf } from '../../src/shard/command-faults';
 import { DedupeTable } from '../../src/shard/dedupe-table';
+import { decodeRecord } from '../../src/shard/point-record';
+import { ShardSnapshotSink } from '../../src/shard/snapshot-sink';
 import { ShardSnapshotSource } from '../../src/shard/snapshot-source';
 import { WritePart } from '../../src/shard/write-part';
 import { type Mutation, patch } from './mutation';
@@ -52,8 +54,15 @@ export const onceMutations: readonly Mutation[] = [
   },
   {
     name: 'snapshot-forgets-touched',
-    what: 'a snapshot takes a record for its own although a write has added its outcome since',
-    patches: [patch(ShardSnapshotSource.prototype, 'asOfSnapshot', (_source, _original, [, value]) => value)],
+    what: 'a snapshot takes a record for its own although a write has added its outcome since, and its receiver does not count',
+    patches: [
+      patch<{ index: number }, [string, Uint8Array]>(
+        ShardSnapshotSource.prototype,
+        'asOfSnapshot',
+        ({ index }, original, [id, value]) => (decodeRecord(id, value).version <= index ? value : original(id, value)),
+      ),
+      patch<{ header: unknown }, []>(ShardSnapshotSink.prototype, 'verified', (sink) => sink.header),
+    ],
   },
   {
     name: 'token-ignored',

@@ -9,7 +9,9 @@ import { Races } from './races';
 import { callTimeoutMs, collection, latest, SimClient, shownOf, vectorOf } from './sim-client';
 import { Violation } from './violation';
 
+/** A clock is read at the beginning of a handler, which virtual time leaves a little behind. */
 const readLatenessMs = 1;
+const recentMax = 12;
 
 /**
  * Clients that write, delete, read and search, one call at a time, and tell the oracle. Keys of a client's own are written
@@ -22,6 +24,8 @@ export class Workload {
   private readonly random: Prng;
   private readonly client: SimClient;
   private readonly tokens = new Map<number, readonly CommitToken[]>();
+  /** Keys that were just written: where a stale read would show. */
+  private readonly recent: string[] = [];
   private serial = 0;
   private active = true;
   private open = 0;
@@ -59,9 +63,9 @@ export class Workload {
       else if (draw < 0.6) this.races.increment(done);
       else if (draw < 0.66) this.races.take(done);
       else if (draw < 0.7) this.races.free(done);
-      else if (draw < 0.8) this.read(done);
+      else if (draw < 0.78) this.read(done);
       else if (draw < 0.86) this.readSession(client, done);
-      else if (draw < 0.92) this.readBounded(done);
+      else if (draw < 0.95) this.readBounded(done);
       else this.search(done);
     });
   }
@@ -87,8 +91,11 @@ export class Workload {
   private upsert(client: number, keys: readonly string[], done: () => void): void {
     const items = keys.map((key) => ({ key, serial: ++this.serial }));
     this.client.write({ deletes: false, items }, (fate, answer) => {
-      if (fate === 'acknowledged') this.tokens.set(client, [...(answer?.commit ?? []), ...this.tokensOf(client)]);
-      else this.counts.failed++;
+      if (fate === 'acknowledged') {
+        this.tokens.set(client, [...(answer?.commit ?? []), ...this.tokensOf(client)]);
+        this.recent.unshift(...keys);
+        this.recent.length = Math.min(this.recent.length, recentMax);
+      } else this.counts.failed++;
       done();
     });
   }
@@ -110,6 +117,10 @@ export class Workload {
     return `key-${this.random.between(0, this.options.keys - 1)}`;
   }
 
+  private recentKey(): string {
+    return this.recent.length > 0 && this.random.chance(0.8) ? this.random.pick(this.recent) : this.anyKey();
+  }
+
   private read(done: () => void): void {
     const key = this.anyKey();
     const floor = this.oracle.floorOf(key);
@@ -127,14 +138,14 @@ export class Workload {
 
   /** Whatever replica answers, a token's write is there and so is all of its shard before it. */
   private readSession(client: number, done: () => void): void {
-    const key = this.anyKey();
+    const key = this.recentKey();
     const tokens = this.tokensOf(client);
     this.readAt(key, { level: 'session', tokens, stalenessMs: 0 }, tokenFloor(this.oracle, key, tokens), done);
   }
 
   private readBounded(done: () => void): void {
-    const key = this.anyKey();
-    const stalenessMs = this.random.between(1, 3_000);
+    const key = this.recentKey();
+    const stalenessMs = Math.ceil(3_000 ** this.random.float());
     const floor = this.oracle.floorOf(key, this.cluster.world.now - stalenessMs - readLatenessMs);
     this.readAt(key, { level: 'bounded', tokens: [], stalenessMs }, () => floor, done);
   }
