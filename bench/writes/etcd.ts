@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
-import { freePorts } from '../../src/server/process-cluster-ports';
+import { freePorts } from '../../src/server/ports';
 import { put, status, txn } from './etcd-service';
 import { type Target, unary } from './load';
 

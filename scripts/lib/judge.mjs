@@ -11,22 +11,25 @@ const binary = join(root, '.build', 'bin', 'judge');
 export const ensureJudge = () => withLock(join(root, '.build', 'judge.lock'), buildWhenStale);
 
 async function buildWhenStale() {
-  const go = goCommand();
-  const sources = hashOf(['judge'], { endsWith: ['.go', 'go.mod', 'go.sum'], go });
+  const sources = hashOf(['judge'], { endsWith: ['.go', 'go.mod', 'go.sum'] });
   if (existsSync(binary) && isFresh('judge', sources)) return binary;
-  const env = { GOFLAGS: '-mod=readonly', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
-  const build = 'cd judge && exec "$0" build -o "$1" .';
-  await step('building the judge', () => run('sh', ['-c', build, go, binary], { quiet: true, env }));
+  await step('building the judge', () => go('build', '-o', binary, '.'));
   markFresh('judge', sources);
   return binary;
 }
 
-/** `--build` only builds it and prints where it is. */
+/** `--build` only builds it and prints where it is; `--test` runs its own tests. */
 export async function judge(args) {
+  if (args.includes('--test')) return await step('testing the judge', () => go('test', '-count=1', './...'));
   const path = await ensureJudge();
   if (args.includes('--build')) return console.log(path);
   const { code } = await run(path, args, { check: false });
   process.exitCode = code;
+}
+
+function go(...args) {
+  const env = { GOFLAGS: '-mod=readonly', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
+  return run('sh', ['-c', 'cd judge && exec "$0" "$@"', goCommand(), ...args], { quiet: true, env });
 }
 
 function goCommand() {

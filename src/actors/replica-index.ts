@@ -24,18 +24,16 @@ export class ReplicaUpkeep {
     private readonly path: string | null,
     private readonly options: ReplicaOptions,
     private readonly indexReady: (context: ActorContext) => void,
-  ) {
-    // Unsaved work of an earlier run is as good as that of this one.
-    this.changesUnsaved = machine.indexReady ? 0 : machine.points;
-  }
+  ) {}
 
   requested(): void {
     this.requestsSeen++;
   }
 
+  /** `count`: records, not log entries. 0: something else than records was applied, perhaps a snapshot. */
   changed(count: number, context: ActorContext): void {
     this.changesUnsaved += count;
-    this.changedAt = context.now;
+    if (count > 0) this.changedAt = context.now;
     this.schedule(context);
   }
 
@@ -64,11 +62,17 @@ export class ReplicaUpkeep {
   /** One piece of the most urgent work; true if more is left. */
   private slice(context: ActorContext): boolean {
     if (!this.machine.indexReady) {
-      if (this.machine.catchUpIndex()) this.indexReady(context);
+      if (this.machine.catchUpIndex()) this.levelled(context);
       return true;
     }
     if (this.index.unlinked > 0) return this.index.link(this.linkBudget()) > 0 || !this.machine.collectGarbage();
     return !this.machine.collectGarbage();
+  }
+
+  /** How much of it is in the file nobody knows: what an earlier run or a snapshot brought counts as unsaved. */
+  private levelled(context: ActorContext): void {
+    this.changesUnsaved = this.machine.points;
+    this.indexReady(context);
   }
 
   private linkBudget(): number {

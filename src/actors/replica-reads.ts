@@ -1,5 +1,5 @@
 import { invalid, VectronError } from '../base/errors';
-import { batchPointsMax, efMax, requestBytesMax, searchKMax } from '../base/limits';
+import { batchPointsMax, efMax, searchKMax } from '../base/limits';
 import type { MonotonicMs } from '../base/time';
 import type { Failure } from '../protocol/data-messages';
 import { sameEpoch } from '../protocol/ids';
@@ -171,27 +171,15 @@ export class ReplicaReads {
     if (fault !== null) throw fault;
     checkWhole(message.k, 1, searchKMax, 'k');
     checkWhole(message.ef, 0, efMax, 'ef');
-    const found = this.port.machine.search(message);
-    checkSize(found.hits);
-    return found;
+    return this.port.machine.search(message);
   }
 
   private get({ ids }: MessageOf<'data.get'>): ReturnType<ShardMachine['get']> {
     if (ids.length > batchPointsMax) throw invalid('ids', `${ids.length} ids, at most ${batchPointsMax} are allowed`);
-    const points = this.port.machine.get(ids);
-    checkSize(points);
-    return points;
+    return this.port.machine.get(ids);
   }
 
   private tooMany(request: ReadRequest, context: ActorContext): void {
     request.refuse('RESOURCE_EXHAUSTED', 'too many reads wait here', context, 50);
   }
-}
-
-/** No answer may outgrow what a link carries. */
-function checkSize(points: readonly { readonly payload: Uint8Array; readonly vector: Uint8Array }[]): void {
-  let bytes = 0;
-  for (const { payload, vector } of points) bytes += payload.length + vector.length;
-  if (bytes <= requestBytesMax) return;
-  throw new VectronError('RESOURCE_EXHAUSTED', `the answer has ${bytes} bytes, at most ${requestBytesMax} are allowed`);
 }

@@ -37,6 +37,8 @@ const overloadRetryMs = 100;
 
 interface Running {
   readonly bytes: number;
+  /** It may have had an effect, or may yet have one. */
+  readonly changes: boolean;
   readonly fail: (error: VectronError) => void;
 }
 
@@ -45,7 +47,8 @@ interface Running {
  * answer, and puts their answers together. It keeps nothing that is not a cache. Calls come in through submit(), from a
  * handler of the host (see GatewayBridge).
  *
- *  1. Every submitted call gets exactly one outcome: by its deadline, or when the actor ends.
+ *  1. Every submitted call gets exactly one outcome: by its deadline, or when the actor ends. One that says that nothing
+ *     was applied (class `safe`) is never given to a change that may have been sent.
  *  2. Nothing of a call that fails validation is sent anywhere.
  *  3. A write is acknowledged only when every part of it was.
  *  4. Calls and bytes under way are bounded; what comes beyond is refused at once with RESOURCE_EXHAUSTED.
@@ -98,8 +101,7 @@ export class GatewayActor implements Actor {
   }
 
   stopped(): void {
-    const error = new VectronError('UNAVAILABLE', 'the gateway is stopping', { retryAfterMs: 1_000 });
-    for (const call of [...this.running]) call.fail(error);
+    for (const { changes, fail } of [...this.running]) fail(stopping(changes));
   }
 
   /** Starts a validated call; `done` hears of it within `timeoutMs`, possibly before this returns. */
@@ -114,7 +116,7 @@ export class GatewayActor implements Actor {
       done({ ok: false, error });
       return;
     }
-    const once = this.track(bytes, done);
+    const once = this.track(bytes, changing.has(one.kind), done);
     this.scope.run(context, () => this.start(one, timeoutMs, once as Done<unknown>));
   }
 
@@ -123,13 +125,13 @@ export class GatewayActor implements Actor {
     return this.running.size >= callsMax || (this.running.size > 0 && this.runningBytes + bytes > callBytesMax);
   }
 
-  private track<T>(bytes: number, done: Done<T>): Done<T> {
+  private track<T>(bytes: number, changes: boolean, done: Done<T>): Done<T> {
     const once: Done<T> = (outcome) => {
       if (!this.running.delete(entry)) return;
       this.runningBytes -= bytes;
       done(outcome);
     };
-    const entry: Running = { bytes, fail: (error) => once({ ok: false, error }) };
+    const entry: Running = { bytes, changes, fail: (error) => once({ ok: false, error }) };
     this.running.add(entry);
     this.runningBytes += bytes;
     return once;
@@ -147,6 +149,14 @@ export class GatewayActor implements Actor {
     else if (call.kind === 'listCollections') listCollections(core, until, done);
     else collectionStatus(core, call, until, done);
   }
+}
+
+const changing: ReadonlySet<CallKind> = new Set<CallKind>(['upsert', 'delete', 'createCollection', 'deleteCollection']);
+
+/** What was sent of a change cannot be taken back: only a read may be called untouched. */
+function stopping(changes: boolean): VectronError {
+  if (changes) return new VectronError('OUTCOME_UNKNOWN', 'the gateway stopped before the outcome was known');
+  return new VectronError('UNAVAILABLE', 'the gateway is stopping', { retryAfterMs: 1_000 });
 }
 
 const isReply = (message: Message): message is Reply => 'failure' in message && 'request' in message;

@@ -70,6 +70,8 @@ const unsureCount = (entry: Pending): number => entry.open.size + entry.unknownC
 const attemptMsMax = 4_000;
 /** Who was silent before is asked in passing: its late answer counts, and meanwhile another may have been elected. */
 const silentAttemptMs = 200;
+/** Between the first numbers that a gateway may draw. */
+const requestStride = 2 ** 16;
 const backoffFirstMs = 25;
 const backoffMsMax = 400;
 
@@ -91,7 +93,7 @@ const retried: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  *  1. done() is called exactly once for every call that was not cancelled, at the latest at `until`.
  *  2. Every attempt has its own request number and is remembered until the call ends, so a late answer still counts, and
  *     one that comes twice counts once.
- *  3. A call succeeds only by an answer to one of its own attempts.
+ *  3. A call succeeds only by an answer to one of its own attempts, and never by one to an earlier process of this name.
  *  4. It fails with a code whose class is `safe` only if every attempt was answered by a refusal.
  *
  * An attempt that was given up may still be executed later. All attempts at a write carry one idempotency key (DESIGN
@@ -111,7 +113,9 @@ export class GroupCalls {
     return this.attempts.size;
   }
 
+  /** From a random start: an answer meant for a gateway that ran under this name before must not match a request of ours. */
   nextRequest(): number {
+    if (this.lastRequest === 0) this.lastRequest = this.scope.random.uint32() * requestStride;
     return ++this.lastRequest;
   }
 

@@ -45,6 +45,13 @@ export const table: { readonly [R in Role]: Row } = {
   },
 };
 
+/**
+ * The one way in for messages. Called by the core's step.
+ *
+ *  1. A cell only ever sees a message of the member's own term, but for pre-votes, which speak of the next one.
+ *  2. Nothing of an older term has any effect but an answer that tells of the newer one.
+ *  3. A newer term is entered before the message is judged, except for elections that a live leader's followers ignore.
+ */
 export function dispatch(raft: Raft, message: RaftMessage): void {
   if (message.term > raft.term && !meetNewerTerm(raft, message)) return;
   if (message.term < raft.term && !meetOlderTerm(raft, message)) return;

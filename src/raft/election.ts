@@ -4,6 +4,15 @@ import type { Raft } from './raft';
 
 type MessageOf<K extends RaftMessageKind> = Extract<RaftMessage, { readonly kind: K }>;
 
+/**
+ * The cells of the dispatch table that elect a leader; called from there only.
+ *
+ *  1. A vote goes to one candidate a term, whose log is at least as long and new as the own (Raft, 5.4.1), and is told only
+ *     once it is durable.
+ *  2. A pre-vote is no promise: it changes nothing here, and may be given to several.
+ *  3. Who hears a leader gives no pre-vote.
+ */
+
 /** Would this member vote for the candidate in that term? Nothing changes by the answer (thesis, 9.6). */
 export function judgePreVote(raft: Raft, message: MessageOf<'preVoteRequest'>): void {
   const free = message.term > raft.term || (raft.leader === nobody && mayVoteFor(raft, message.from));

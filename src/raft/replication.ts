@@ -7,8 +7,18 @@ import type { Raft } from './raft';
 
 type MessageOf<K extends RaftMessageKind> = Extract<RaftMessage, { readonly kind: K }>;
 
+/**
+ * The cells of the dispatch table that replicate the log, install snapshots and confirm reads; called from there only.
+ *
+ *  1. A follower's log is changed only behind an entry that matches the leader's, and only where it differs.
+ *  2. An acknowledgement names what matches the leader's log, and leaves once that is durable. A refusal promises nothing.
+ *  3. A follower commits nothing beyond what it knows, or its leader knows, to match.
+ *  4. An answer that comes late, twice or out of order costs at most a message.
+ */
+
 // Followers
 
+/** Whoever appends or sends heartbeats in this term leads it (Raft, 5.2). */
 function heed(raft: Raft, message: RaftMessage): void {
   if (raft.role === 'candidate' || raft.role === 'preCandidate' || raft.leader !== message.from) {
     raft.becomeFollower(message.term, message.from);
@@ -78,10 +88,14 @@ export function takeAppendResponse(raft: Raft, message: MessageOf<'appendRespons
   if (progress === undefined) return;
   if (message.rejected) return takeRejection(raft, leadership, progress, message);
   if (message.index > raft.lastIndex) return;
+  const { commitIndex } = raft;
+  const wasPaused = progress.paused;
   const advanced = progress.accepted(message.index);
   const reachable = progress.next > raft.baseIndex;
   if (progress.state === 'probe' || (progress.state === 'snapshot' && reachable)) progress.replicate();
   if (advanced) leadership.advanceCommit();
+  // While it was paused it was told of no commit, and all have been told of one that was made just now.
+  if (wasPaused && !progress.paused && raft.commitIndex === commitIndex) leadership.sendAppend(message.from, progress);
 }
 
 /** Goes back to where the logs may agree, or to a snapshot if that lies before what is left of this log. */

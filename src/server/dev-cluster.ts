@@ -6,6 +6,7 @@ import { clusterId, type NodeName, nodeName, type ReplicaId } from '../base/ids'
 import { LinkFabric } from '../runtime/node/link-ports';
 import { loadAddon } from '../vector/node/native-engine';
 import { readApiKeys } from './api-key';
+import { expectPlacementData } from './cluster-file';
 import type {
   DevCluster,
   DevClusterOptions,
@@ -80,7 +81,7 @@ class Machine implements SimulatedMachine {
  */
 class LocalCluster implements DevCluster {
   private readonly fabric = new LinkFabric();
-  private placement: PlacementNode[] = [];
+  private readonly placement: PlacementNode[] = [];
   private readonly workers: Machine[];
   private gatewayNode: GatewayNode | null = null;
   private direct: DirectReads | null = null;
@@ -90,6 +91,7 @@ class LocalCluster implements DevCluster {
   constructor(private readonly options: DevClusterOptions) {
     this.dataDirectory = resolve(options.dataDirectory);
     mkdirSync(this.dataDirectory, { recursive: true });
+    expectPlacementData(this.dataDirectory, machineNames, placementNames);
     this.keys = readApiKeys(options.apiKeyFile ?? join(this.dataDirectory, 'api-key'));
     this.workers = machineNames.map((node) => {
       const { shardThreads = defaultShardThreads } = options;
@@ -100,9 +102,9 @@ class LocalCluster implements DevCluster {
   async start(): Promise<void> {
     loadAddon();
     this.say('starting three placement-driver nodes');
-    this.placement = await Promise.all(placementNames.map((node) => PlacementNode.start(this.nodeOptions(node))));
+    await this.startPlacement();
     this.say('starting three machines');
-    await Promise.all(this.workers.map((worker) => worker.restart()));
+    await allOf(this.workers.map((worker) => worker.restart()));
     this.say('starting the gateway');
     const { grpcPort = 0, httpPort = 0, host = '127.0.0.1' } = this.options;
     this.gatewayNode = await GatewayNode.start({
@@ -116,6 +118,23 @@ class LocalCluster implements DevCluster {
     this.say('waiting until every shard has a leader');
     await this.gateway.ready(readyMsMax);
     await until(() => this.workers.every((worker) => worker.running?.isReady === true), 'every machine is registered');
+  }
+
+  /** A node whose stores are corrupt stays down: the others are a majority without it. */
+  private async startPlacement(): Promise<void> {
+    const corrupt: VectronError[] = [];
+    await allOf(
+      placementNames.map(async (node) => {
+        try {
+          this.placement.push(await PlacementNode.start(this.nodeOptions(node)));
+        } catch (error) {
+          if (!(error instanceof VectronError) || error.code !== 'CORRUPT') throw error;
+          this.say(`${node} stays down: ${error.message}`);
+          corrupt.push(error);
+        }
+      }),
+    );
+    if (corrupt[0] !== undefined && this.placement.length * 2 <= placementNames.length) throw corrupt[0];
   }
 
   private get gateway(): GatewayNode {
@@ -183,9 +202,14 @@ class LocalCluster implements DevCluster {
   }
 
   async stop(): Promise<void> {
-    await this.gatewayNode?.stop();
-    await Promise.all(this.workers.map((worker) => worker.stop()));
-    await Promise.all(this.placement.map((node) => node.stop()));
+    const workers = async (): Promise<void> => allOf(this.workers.map((worker) => worker.stop()));
+    const placement = async (): Promise<void> => allOf(this.placement.map((node) => node.stop()));
+    // Whatever fails to stop, the rest stops.
+    const failures: unknown[] = [];
+    for (const part of [async () => this.gatewayNode?.stop(), workers, placement]) {
+      await part().catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
   private async leaderOf(collection: string, shardIndex: number): Promise<KilledReplica> {
@@ -220,6 +244,11 @@ class LocalCluster implements DevCluster {
   private say(line: string): void {
     this.options.onProgress?.(line);
   }
+}
+
+/** Settles when all have settled; then rejects with the first that failed. */
+async function allOf(parts: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(parts)) if (result.status === 'rejected') throw result.reason;
 }
 
 async function until(holds: () => boolean, what: string): Promise<void> {

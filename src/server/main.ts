@@ -55,7 +55,8 @@ const services: readonly Service[] = ['dev', 'pd', 'worker', 'gateway'];
 const command = process.argv[2] ?? '';
 if (command === 'config') say(services.map((service) => describeConfig(service)).join('\n\n'));
 else if ((services as readonly string[]).includes(command)) {
-  const running = start(command as Service);
+  // Signals are listened for before anything has begun: starting takes time.
+  const running = Promise.resolve().then(() => start(command as Service));
   stopOnSignal(running);
   running.catch(fail);
 } else fail(new Error(usage));

@@ -3,7 +3,7 @@ import { logActor, placementActor } from '../protocol/envelope';
 import { MachineRuntime } from '../runtime/node/machine';
 import type { MachineStores } from '../storage/node/machine-stores';
 import { messageOf, type NodeOptions } from './node-options';
-import { openStores } from './stores';
+import { openPlacementStores } from './stores';
 import type { PlacementThreadData } from './threads/placement-thread';
 
 const mebibyte = 1024 * 1024;
@@ -20,7 +20,7 @@ export class PlacementNode {
 
   static async start(options: NodeOptions): Promise<PlacementNode> {
     const { cluster, node, dataDirectory, link, placement, raft, report } = options;
-    const stores = await openStores(dataDirectory, { clusterId: cluster, ...memory }, report);
+    const stores = await openPlacementStores(dataDirectory, { clusterId: cluster, ...memory });
     const members = placement.map((member, i) => ({ replica: replicaId(i + 1), node: member.node }));
     const self = replicaId(placement.findIndex((member) => member.node === node) + 1);
     const workerData: PlacementThreadData = { stores: stores.handles, cluster, self, members, raft };

@@ -7,8 +7,8 @@ import { MachineRuntime } from '../runtime/node/machine';
 import { readApiKeys } from './api-key';
 import type { KilledReplica, ReplicaReader, ReplicaView, ScannedPoint } from './dev-cluster-types';
 import { DirectReads } from './direct-reads';
+import { freePorts } from './ports';
 import { type ProcessKind, ProcessNode } from './process-cluster-child';
-import { freePorts } from './process-cluster-ports';
 
 export interface ProcessClusterOptions {
   /** Made when it does not exist; every process has its data and its log file here. */

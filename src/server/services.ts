@@ -9,6 +9,7 @@ import { startDevCluster } from './dev-cluster';
 import { GatewayNode } from './gateway-node';
 import { type NodeOptions, raftTuning } from './node-options';
 import { PlacementNode } from './placement-node';
+import { expectFreePort } from './ports';
 import { WorkerNode } from './worker-node';
 
 export type Say = (line: string) => void;
@@ -25,6 +26,8 @@ const gatewayReadyMs = 60_000;
 export async function runDev(config: Config<'dev'>, say: Say): Promise<RunningService> {
   const directory = resolve(config.VECTRON_DATA_DIR);
   expectNoCluster(directory);
+  await expectFreePort('gRPC', config.VECTRON_HOST, config.VECTRON_GRPC_PORT);
+  await expectFreePort('HTTP', config.VECTRON_HOST, config.VECTRON_HTTP_PORT);
   const apiKeyFile = config.VECTRON_API_KEY_FILE || join(directory, 'api-key');
   const cluster = await startDevCluster({
     dataDirectory: directory,

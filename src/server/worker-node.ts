@@ -11,7 +11,7 @@ import { MachineRuntime } from '../runtime/node/machine';
 import type { MachineStores } from '../storage/node/machine-stores';
 import { createNativeEngine } from '../vector/node/native-engine';
 import { messageOf, type NodeOptions } from './node-options';
-import { openStores } from './stores';
+import { openWorkerStores } from './stores';
 import type { ShardThreadData } from './threads/shard-thread';
 
 export interface WorkerOptions extends NodeOptions {
@@ -45,7 +45,7 @@ export class WorkerNode implements ReplicaHosts {
   }
 
   static async start(options: WorkerOptions): Promise<WorkerNode> {
-    const stores = await openStores(options.dataDirectory, { clusterId: options.cluster }, options.report);
+    const stores = await openWorkerStores(options.dataDirectory, { clusterId: options.cluster }, options.report);
     const worker = new WorkerNode(options, stores);
     await worker.machine.start();
     worker.machine.setPeers(options.placement);

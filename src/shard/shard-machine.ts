@@ -50,6 +50,7 @@ export class ShardMachine {
   private readonly feed: IndexFeed;
   private readonly sources = new Set<ShardSnapshotSource>();
   private outcomes: ReadonlyMap<LogIndex, Outcome> = new Map();
+  private changed = 0;
   private generationNext: number;
   /** Spaces to be deleted, each from the given part on. */
   private readonly garbage: { readonly space: Space; part: number }[] = [];
@@ -82,6 +83,10 @@ export class ShardMachine {
   get points(): number {
     return this.descriptor.points;
   }
+  /** Records written by the latest apply(). */
+  get changedCount(): number {
+    return this.changed;
+  }
   get logTimeMs(): number {
     return this.descriptor.timeMs;
   }
@@ -100,6 +105,7 @@ export class ShardMachine {
     const { descriptor, changes, outcomes } = applyEntries(this.options, read, this.descriptor, entries);
     this.write(descriptor, changes);
     this.outcomes = outcomes;
+    this.changed = changes.length;
     this.feed.changed(changes, this.appliedIndex);
   }
 
@@ -198,9 +204,13 @@ export class ShardMachine {
   }
 }
 
-/** Deletes all that the state store holds of a replica. For one whose actor has ended for good; may be repeated. */
+/**
+ * Deletes all that the state store holds of a replica, durably: the tombstone that follows in the log store says that there
+ * is nothing left to delete. For one whose actor has ended for good; may be repeated.
+ */
 export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
   state.write(new WriteBatch().delete(replicaStateKey(replica, 'descriptor')), { sync: false });
   const { start, end } = allSpaces(replica);
   state.deleteRange(start, end);
+  state.sync();
 }

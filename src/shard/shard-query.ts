@@ -1,6 +1,7 @@
 import { floatsOf } from '../base/bytes';
+import { VectronError } from '../base/errors';
 import type { Space } from '../base/ids';
-import { efMax } from '../base/limits';
+import { efMax, requestBytesMax } from '../base/limits';
 import type { Hit, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { KeyHash } from '../protocol/key-hash';
 import { pointRange } from '../storage/keys';
@@ -29,6 +30,8 @@ export interface SearchRequest {
 
 const scanBytesMax = 1024 * 1024;
 const scanRecordsMax = 256;
+/** Keys of one read (DESIGN D1): what bounds the memory of reading points with large payloads. */
+const readCountMax = 32;
 const efFloor = 64;
 const noBytes = new Uint8Array(0);
 
@@ -36,12 +39,15 @@ const noBytes = new Uint8Array(0);
 export const efFor = (k: number, ef: number): number =>
   Math.min(efMax, ef === 0 ? Math.max(efFloor, 2 * k) : Math.max(ef, k));
 
-/** Live points among `ids`, in their order. Throws CORRUPT. */
+/** Live points among `ids`, in their order. Throws CORRUPT, and RESOURCE_EXHAUSTED for more than an answer may hold. */
 export function getPoints(view: PointView, ids: readonly string[]): StoredPoint[] {
   const found: StoredPoint[] = [];
-  readRecords(view, ids).forEach((record, at) => {
-    if (record !== undefined && !record.deleted) found.push(stored(ids[at] as string, record));
-  });
+  const answer = new AnswerSize('ids');
+  for (const [id, record] of readRecords(view, ids)) {
+    if (record === undefined || record.deleted) continue;
+    answer.add(record.vector, record.payload);
+    found.push(stored(id, record));
+  }
   return found;
 }
 
@@ -70,7 +76,7 @@ export function scanPoints(
   return { points, done: false };
 }
 
-/** The query vector must have been checked. Throws CORRUPT. */
+/** The query vector must have been checked. Throws CORRUPT, and RESOURCE_EXHAUSTED for more than an answer may hold. */
 export function searchPoints(
   view: PointView,
   index: VectorIndex,
@@ -90,21 +96,46 @@ function hitsOf(view: PointView, result: SearchResult, request: SearchRequest): 
     return result.ids.map((id, at) => ({ id, score: score(at), payload: noBytes, vector: noBytes }));
   }
   const hits: Hit[] = [];
-  readRecords(view, result.ids).forEach((record, at) => {
+  const answer = new AnswerSize('top_k');
+  let at = -1;
+  for (const [id, record] of readRecords(view, result.ids)) {
+    at++;
     // The graph may be ahead of a store that lost its newest writes in a power cut; the log is about to bring them back.
-    if (record === undefined || record.deleted) return;
+    if (record === undefined || record.deleted) continue;
     const payload = includePayload ? record.payload : noBytes;
     const vector = includeVector ? record.vector : noBytes;
-    hits.push({ id: result.ids[at] as string, score: score(at), payload, vector });
-  });
+    answer.add(payload, vector);
+    hits.push({ id, score: score(at), payload, vector });
+  }
   return hits;
 }
 
-function readRecords(view: PointView, ids: readonly string[]): (PointRecord | undefined)[] {
-  const keys = ids.map((id) => keyOf(view.space, { id, hash: view.keyHash(id) }));
-  return view.store
-    .getMany(keys)
-    .map((value, at) => (value === undefined ? undefined : decodeRecord(ids[at] as string, value)));
+/** No answer may outgrow what a link carries; counted while it is read, so that too much is never held. */
+class AnswerSize {
+  private bytes = 0;
+
+  /** `field`: of the request, which asks for too many. */
+  constructor(private readonly field: string) {}
+
+  add(...parts: readonly Uint8Array[]): void {
+    for (const part of parts) this.bytes += part.length;
+    if (this.bytes <= requestBytesMax) return;
+    const { field } = this;
+    const message = `${field}: the answer would have more than ${requestBytesMax} bytes; ask for fewer points`;
+    throw new VectronError('RESOURCE_EXHAUSTED', message, { field });
+  }
+}
+
+/** In the order of `ids`, a few at a time. */
+function* readRecords(view: PointView, ids: readonly string[]): Generator<[string, PointRecord | undefined]> {
+  for (let first = 0; first < ids.length; first += readCountMax) {
+    const some = ids.slice(first, first + readCountMax);
+    const values = view.store.getMany(some.map((id) => keyOf(view.space, { id, hash: view.keyHash(id) })));
+    for (const [at, value] of values.entries()) {
+      const id = some[at] as string;
+      yield [id, value === undefined ? undefined : decodeRecord(id, value)];
+    }
+  }
 }
 
 const stored = (id: string, record: PointRecord): StoredPoint => ({

@@ -163,7 +163,7 @@ export class Clients {
           return { st: 'ok', o: null };
         }
         case 'del':
-          return { st: 'ok', o: { n: (await connection.delete(collection, k)).count } };
+          return { st: 'ok', o: { n: countOf(await connection.delete(collection, k)) } };
         default: {
           const point = await connection.find(collection, k, { consistency: 'linearizable' });
           if (point === null) return { st: 'ok', o: { h: null } };
@@ -179,9 +179,12 @@ export class Clients {
 
 /** The server's own word that it did nothing is believed, and so put to the test; silence and broken connections are not. */
 function endingOf({ code, fromServer, message }: VectronClientError): Ending {
-  const isRefused = fromServer && errorCatalogue[code].retry !== 'unsure';
+  const isRefused = fromServer && errorCatalogue[code].retry === 'safe';
   return { st: isRefused ? 'fail' : 'info', err: `${code}: ${message}` };
 }
+
+const countOf = (result: number | { readonly count: number }): number =>
+  typeof result === 'number' ? result : result.count;
 
 const vectorOf = (value: string): number[] => {
   const number = Number(value.slice(1));

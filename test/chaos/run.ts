@@ -4,7 +4,7 @@
  *     npm run chaos -- --profile threads --ops 20000
  *     npm run chaos -- --profile kill9 --ops 60000 --clients 16 --keys 120 --seed 7 --record
  */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Prng } from '../../src/base/prng';
 import { connect } from '../../src/client/node';
@@ -20,11 +20,14 @@ import { type ChaosTarget, startTarget } from './targets';
 /** Nanoseconds of the monotonic clock; exact to a few for the first years after boot. */
 const nowNs = (): number => Number(process.hrtime.bigint());
 
-const commitOf = (): string => {
-  const read = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
-  const changed = read('status', '--porcelain', '--untracked-files=no') === '' ? '' : '+changes';
-  return `${read('rev-parse', '--short=12', 'HEAD')}${changed}`;
-};
+/** What was run, for who reads the figures later; empty outside of a checkout. */
+function commitOf(): string {
+  const git = (...args: string[]) => spawnSync('git', args, { encoding: 'utf8' });
+  const head = git('rev-parse', '--short=12', 'HEAD');
+  if (head.status !== 0) return '';
+  const isClean = git('status', '--porcelain', '--untracked-files=no').stdout.trim() === '';
+  return `${head.stdout.trim()}${isClean ? '' : '+changes'}`;
+}
 
 async function main(): Promise<boolean> {
   const options = parseOptions(process.argv.slice(2));

@@ -29,8 +29,7 @@ describe('three processes of each kind', () => {
 
   afterAll(async () => {
     for (const client of clients ?? []) client.close();
-    await cluster?.stop();
-    dropFolders();
+    await cluster?.stop().finally(dropFolders);
   });
 
   test('a worker and the placement leader killed with signal 9 cost nothing that was acknowledged', async () => {

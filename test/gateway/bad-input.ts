@@ -153,13 +153,13 @@ export const badInputs: readonly BadInput[] = [
     method: 'GET',
     path: '/v1/collections/nowhere/status',
     code: 'NOT_FOUND',
-    field: 'collection',
+    field: 'name',
   },
   {
     what: 'delete an unknown collection',
     method: 'DELETE',
     path: '/v1/collections/nowhere',
     code: 'NOT_FOUND',
-    field: 'collection',
+    field: 'name',
   },
 ];

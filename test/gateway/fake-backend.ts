@@ -47,12 +47,12 @@ export class FakeBackend implements GatewayBackend {
     if (call.kind === 'createCollection') return this.create(call);
     if (call.kind === 'listCollections') return { names: [...this.collections.keys()].sort() };
     if (call.kind === 'deleteCollection') {
-      this.find(call.name);
+      this.find(call.name, 'name');
       this.collections.delete(call.name);
       return null;
     }
-    if (call.kind === 'collectionStatus') return stateOf(this.find(call.name));
-    return this.onPoints(call, this.find(call.collection));
+    if (call.kind === 'collectionStatus') return stateOf(this.find(call.name, 'name'));
+    return this.onPoints(call, this.find(call.collection, 'collection'));
   }
 
   private onPoints(
@@ -89,9 +89,9 @@ export class FakeBackend implements GatewayBackend {
     return record;
   }
 
-  private find(name: string): Collection {
+  private find(name: string, field: string): Collection {
     const found = this.collections.get(name);
-    if (found === undefined) throw collectionNotFound(name);
+    if (found === undefined) throw collectionNotFound(name, field);
     return found;
   }
 }

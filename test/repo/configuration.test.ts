@@ -4,7 +4,7 @@ import { readText } from './support/files';
 
 const services = Object.keys(schemas) as Service[];
 /** Settings without a default, which every joined service must be given. */
-const required = { VECTRON_NODE: 'n', VECTRON_LISTEN: '127.0.0.1:7100', VECTRON_PD: 'pd-1=127.0.0.1:7101' };
+const required = { VECTRON_NODE: 'pd-1', VECTRON_LISTEN: '127.0.0.1:7100', VECTRON_PD: 'pd-1=127.0.0.1:7101' };
 
 describe.each(services)('the shipped settings of %s', (service) => {
   const shipped = (): Record<string, string> => parseEnvFile(readText(`config/${service}.env`));

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { floatsOf, utf8 } from '../../src/base/bytes';
+import { VectronError } from '../../src/base/errors';
 import { logIndex, replicaId, term } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import type { Point } from '../../src/protocol/commands';
@@ -11,6 +12,7 @@ import { destroyReplicaState, type ShardMachine } from '../../src/shard/shard-ma
 import { spaceOf } from '../../src/storage/keys';
 import { MemoryStore } from '../../src/storage/memory-store';
 import { FlatEngine } from '../../src/vector/flat-index';
+import type { VectorIndex } from '../../src/vector/ports';
 import {
   commandOf,
   configuration,
@@ -259,6 +261,48 @@ describe('the index', () => {
     const engine = new FlatEngine();
     machineOf(state, indexOf(engine)).apply([entryOf(1, commandOf(upsert(pointOf('a', new Prng(1)))))]);
     expect(machineOf(state, indexOf(engine)).indexReady).toBe(true);
+  });
+});
+
+describe('an answer larger than a link carries', () => {
+  /** Counts what is read at a time. */
+  class CountingStore extends MemoryStore {
+    most = 0;
+
+    override getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+      this.most = Math.max(this.most, keys.length);
+      return super.getMany(keys);
+    }
+  }
+
+  const errorOf = (call: () => unknown): string => {
+    try {
+      call();
+      return 'none';
+    } catch (error) {
+      return error instanceof VectronError ? `${error.code} ${error.message}` : String(error);
+    }
+  };
+
+  it('is refused naming the field, before all of it is in memory', () => {
+    const random = new Prng(13);
+    const state = new CountingStore();
+    const ids = Array.from({ length: 40 }, () => 'large');
+    const real = indexOf(new FlatEngine());
+    const scores = new Float32Array(ids.length);
+    const index: VectorIndex = Object.create(real, {
+      exact: { value: () => ({ ids, scores, strategy: 'scan', distances: ids.length }) },
+    });
+    const machine = machineOf(state, index);
+    const payload = new Uint8Array(1024 * 1024);
+    machine.apply([entryOf(1, commandOf(upsert({ ...pointOf('large', random), payload })))]);
+    settleIndex(machine);
+    const query = { vector: vectorOf(random), k: ids.length, ef: 0, exact: true, includeVector: false };
+    expect(errorOf(() => machine.get(ids))).toMatch(/^RESOURCE_EXHAUSTED ids: /);
+    expect(errorOf(() => machine.search({ ...query, includePayload: true }))).toMatch(/^RESOURCE_EXHAUSTED top_k: /);
+    expect(state.most).toBe(32);
+    expect(machine.search({ ...query, includePayload: false }).hits.length).toBe(ids.length);
+    expect(machine.get(ids.slice(0, 3)).length).toBe(3);
   });
 });
 

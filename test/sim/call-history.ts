@@ -75,5 +75,5 @@ function endingOf(call: GatewayCall, position: number, outcome: Outcome<AnswerOf
 function failureOf(position: number, error: VectronError): Ending {
   const failed = error instanceof WriteFailedError ? error.failed : [position];
   if (!failed.includes(position)) return { st: 'ok', o: null };
-  return { st: failed.length > 1 || error.retry === 'unsure' ? 'info' : 'fail', err: error.code };
+  return { st: failed.length === 1 && error.retry === 'safe' ? 'fail' : 'info', err: error.code };
 }

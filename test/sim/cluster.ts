@@ -1,19 +1,17 @@
 import type { RaftMember } from '../../src/actors/raft-member';
 import { clusterId, nodeName, type ReplicaId } from '../../src/base/ids';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
-import { GatewayActor } from '../../src/gateway/gateway-actor';
-import { gatewayActor, logActor } from '../../src/protocol/envelope';
+import { logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
 import type { CallHistory } from './call-history';
 import { ConsensusChecker } from './consensus-checker';
 import { DurableLog } from './durability';
+import { GatewayProcess, gatewayNode } from './gateway';
 import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
 import { Violation } from './violation';
 import { SimNode, SimWorld } from './world';
-
-const gatewayNode = nodeName('gateway-1');
 
 /** A whole cluster on one thread: placement driver, workers, a gateway, and the checkers that watch them. */
 export class SimCluster {
@@ -22,8 +20,7 @@ export class SimCluster {
   readonly placement: PlacementMachine[];
   private readonly checkers = new Map<number, ConsensusChecker>();
   private readonly disks = new Map<ReplicaId, DurableLog>();
-  private readonly gatewayThread;
-  private readonly gateway: GatewayActor;
+  readonly gateway: GatewayProcess;
   /** Writes down what clients call, when somebody wants it judged. */
   history: CallHistory | null = null;
 
@@ -44,9 +41,7 @@ export class SimCluster {
     const names = Array.from({ length: options.machines }, (_, i) => nodeName(`machine-${i + 1}`));
     this.workers = names.map((name) => new WorkerMachine(context, name));
     for (const machine of this.machines()) machine.boot();
-    this.gateway = new GatewayActor({ cluster, placementNodes, links: { setPeers: () => undefined }, keyHash });
-    this.gatewayThread = new SimNode(this.world, gatewayNode).addThread('main');
-    this.gatewayThread.host.spawn(gatewayActor, this.gateway);
+    this.gateway = new GatewayProcess(this.world, cluster, keyHash);
   }
 
   machines(): (PlacementMachine | WorkerMachine)[] {
@@ -58,9 +53,7 @@ export class SimCluster {
   }
 
   call<K extends CallKind>(call: CallOf<K>, timeoutMs: number, done: (outcome: Outcome<AnswerOf<K>>) => void): void {
-    const told = this.history?.observe(call, done) ?? done;
-    this.gatewayThread.host.perform(gatewayActor, (context) => this.gateway.submit(context, call, timeoutMs, told));
-    this.gatewayThread.wake();
+    this.gateway.call(call, timeoutMs, this.history?.observe(call, done) ?? done);
   }
 
   get openCount(): number {
@@ -162,7 +155,7 @@ export class SimCluster {
   private ended(node: SimNode, actor: string, error: unknown): void {
     const machine = this.machines().find((candidate) => candidate.node === node);
     if (machine?.dying === true) return;
-    if (error !== null) this.world.fail(threw(`${node.name}/${actor}`, error));
+    if (error !== null && machine?.sick !== true) this.world.fail(threw(`${node.name}/${actor}`, error));
     if (machine instanceof WorkerMachine && actor !== logActor) {
       machine.ended(actor, 'a handler threw');
     }

@@ -3,7 +3,7 @@ import { logIndexCodec } from '../../src/protocol/ids';
 import type { HardState, RaftMessage } from '../../src/protocol/raft-messages';
 import { decodeDescriptor } from '../../src/shard/descriptor';
 import { entryKey, hardStateKey, logRecordKey, replicaStateKey } from '../../src/storage/keys';
-import { readEntry, readHardState, readRecord } from '../../src/storage/log-records';
+import { type LogRecord, readEntry, readHardState, readRecord } from '../../src/storage/log-records';
 import type { MemoryDisk } from '../../src/storage/memory-disk';
 import { unseal } from '../../src/storage/sealed';
 import { must } from './violation';
@@ -26,7 +26,7 @@ export class DurableLog {
     const key = entryKey(this.replica, index);
     const value = this.disk.log.getDurable(key);
     if (value !== undefined && index > this.baseIndex) return readEntry({ key, value }).term;
-    return index <= this.baseIndex || index <= this.appliedIndex ? 'covered' : null;
+    return this.isRemoved || index <= this.baseIndex || index <= this.appliedIndex ? 'covered' : null;
   }
 
   /** Of the state: a restart begins its log after it, whatever the log says. */
@@ -39,10 +39,19 @@ export class DurableLog {
     return ofShard === undefined ? logIndex(0) : decodeDescriptor(ofShard).appliedIndex;
   }
 
+  /** A tombstone stands for all that was promised: its shard is gone. */
+  private get isRemoved(): boolean {
+    return this.record?.removed === true;
+  }
+
   private get baseIndex(): LogIndex {
+    return this.record?.baseIndex ?? logIndex(0);
+  }
+
+  private get record(): LogRecord | null {
     const key = logRecordKey(this.replica);
     const value = this.disk.log.getDurable(key);
-    return value === undefined ? logIndex(0) : readRecord({ key, value }).baseIndex;
+    return value === undefined ? null : readRecord({ key, value });
   }
 }
 

@@ -1,13 +1,19 @@
 import { bytesOfFloats, floatsOf } from '../../src/base/bytes';
+import { logIndex } from '../../src/base/ids';
 import type { StoredPoint } from '../../src/protocol/data-messages';
 import { Raft } from '../../src/raft/raft';
+import { allSpaces } from '../../src/shard/point-keys';
 import { digestText } from '../../src/shard/record-digest';
 import type { ShardMachine } from '../../src/shard/shard-machine';
+import { entriesFrom, hardStateKey, logRecordRange, replicaOfLogKey, replicaStateKey } from '../../src/storage/keys';
+import { readRecord } from '../../src/storage/log-records';
 import type { SimCluster } from './cluster';
+import type { WorkerMachine } from './machine';
 import { dimension, vectorOf } from './sim-client';
 import { must, Violation } from './violation';
 
 const scanCount = 97;
+const countMax = Number.MAX_SAFE_INTEGER;
 const queries = [1, 2, 3].map((serial) => vectorOf(serial * 7));
 
 /**
@@ -16,11 +22,13 @@ const queries = [1, 2, 3].map((serial) => vectorOf(serial * 7));
  *  1. What a descriptor keeps up to date equals what counting every record gives.
  *  2. The replicas of a shard hold the same points, version by version.
  *  3. An exact search over everything finds what a brute force over the store finds, in its order.
- *  4. The placement driver's records, read back from its store, are those in its memory.
+ *  4. Of a replica that is gone there is a tombstone, and not one key more.
+ *  5. The placement driver's records, read back from its store, are those in its memory.
  */
 export function checkFinalState(cluster: SimCluster): void {
   const scans = new Map<number, string>();
   for (const worker of cluster.workers) {
+    checkLeftovers(worker);
     for (const { actor, spec } of worker.replicas.values()) {
       const where = `shard ${spec.shard.id} on ${worker.name}`;
       must(actor.failure === null, () => `${where} has failed: ${actor.failure}`);
@@ -37,6 +45,19 @@ export function checkFinalState(cluster: SimCluster): void {
   for (const pd of cluster.placement) {
     const digest = pd.storedDigest();
     must(digest === pd.actor?.member.machine.digest(), () => `${pd.name} holds other records than its store`);
+  }
+}
+
+function checkLeftovers({ name, disk, replicas }: WorkerMachine): void {
+  for (const { key, value } of disk.log.range({ ...logRecordRange, countMax })) {
+    const replica = replicaOfLogKey(key);
+    if (replicas.has(replica)) continue;
+    must(readRecord({ key, value }).removed, () => `${name} keeps the log of replica ${replica}, which is gone`);
+    const entries = disk.log.range({ ...entriesFrom(replica, logIndex(0)), countMax });
+    const points = disk.state.range({ ...allSpaces(replica), countMax });
+    const single = [disk.log.get(hardStateKey(replica)), disk.state.get(replicaStateKey(replica, 'descriptor'))];
+    const left = entries.length + points.length + single.filter((found) => found !== undefined).length;
+    must(left === 0, () => `${name} keeps ${left} keys of replica ${replica}, which is gone`);
   }
 }
 

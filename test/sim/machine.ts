@@ -4,6 +4,7 @@ import { PlacementStore } from '../../src/actors/placement-driver-store';
 import type { ReplicaHosts } from '../../src/actors/ports';
 import { type RaftMemberTuning, raftMemberTuning } from '../../src/actors/raft-member-options';
 import { ReplicaActor } from '../../src/actors/replica';
+import { replicaIndexPath } from '../../src/actors/replica-options';
 import { SupervisorActor } from '../../src/actors/supervisor';
 import { type ClusterId, type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
 import { at, lanes, logActor, placementActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
@@ -12,7 +13,7 @@ import type { ReplicaSpec } from '../../src/protocol/records';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
 import { sourceLimits } from '../../src/shard/snapshot-source';
 import { MemoryDisk } from '../../src/storage/memory-disk';
-import { FlatEngine } from '../../src/vector/flat-index';
+import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';
 import type { DiskOptions, LogOptions } from './options';
 import { SimNode, type SimThread, type SimWorld } from './world';
 
@@ -20,6 +21,8 @@ export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('
 const placementMembers = placementNodes.map((node, i) => ({ replica: replicaId(i + 1), node }));
 const shardThreadCount = 2;
 const stateSyncMs = 1_000;
+/** Graph files are written often enough that crashes fall between them. */
+const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 400, saveQuietMs: 50 };
 /** Longer than a supervisor waits before it starts a replica again. */
 const afterlifeMsMax = 400;
 
@@ -38,14 +41,16 @@ abstract class SimMachine {
   node: SimNode;
   /** Set by a disk hook in the middle of a write: the machine dies before anything else happens. */
   dying = false;
-  private armed = false;
+  /** A write or sync has failed. The process goes on, must not acknowledge anything, and waits for a restart. */
+  sick = false;
+  private armed: 'no' | 'crash' | 'error' = 'no';
 
   constructor(
     readonly context: SimContext,
     readonly name: NodeName,
   ) {
-    this.disk.log.hook = () => this.maybeDie();
-    this.disk.state.hook = () => this.maybeDie();
+    this.disk.log.hook = () => this.beforeWrite();
+    this.disk.state.hook = () => this.beforeWrite();
     this.node = new SimNode(context.world, name);
   }
 
@@ -59,13 +64,18 @@ abstract class SimMachine {
     return this.node.up;
   }
 
-  /** Power is lost: what was not synced may be gone. */
+  /** Power is lost, and what was not synced may be gone; or the process alone ends, and the stores keep everything. */
   crash(): void {
-    this.context.world.note(`CRASH ${this.name}`);
+    const { world, disk } = this.context;
+    // What a failed sync has left behind, only the loss of the operating system's cache makes known.
+    const isPower = this.sick || world.random.chance(disk.powerLossChance);
+    world.note(`${isPower ? 'CRASH' : 'END'} ${this.name}`);
     this.node.kill();
-    this.disk.crash(this.context.world.random);
-    this.armed = false;
+    if (isPower) this.disk.crash(world.random);
+    else this.disk.start();
+    this.armed = 'no';
     this.dying = false;
+    this.sick = false;
   }
 
   restart(): void {
@@ -76,20 +86,42 @@ abstract class SimMachine {
 
   /** Now, or in the middle of the next write to a disk. */
   crashSoon(): void {
-    if (this.context.world.random.chance(this.context.disk.crashInWriteChance)) this.armed = true;
+    if (this.context.world.random.chance(this.context.disk.crashInWriteChance)) this.armed = 'crash';
     else this.crash();
   }
 
-  /** A crash that has not come yet will not come. */
-  disarm(): void {
-    this.armed = false;
+  /** The next write or sync fails. */
+  failSoon(): void {
+    this.armed = 'error';
   }
 
-  private maybeDie(): void {
-    if (!this.armed) return;
-    this.armed = false;
+  /** A fault that has not come yet will not come. */
+  disarm(): void {
+    this.armed = 'no';
+  }
+
+  private beforeWrite(): void {
+    const { armed } = this;
+    this.armed = 'no';
+    if (armed === 'error') {
+      this.context.world.note(`DISK ERROR ${this.name}`);
+      this.sick = true;
+      throw new Error('EIO');
+    }
+    if (armed === 'no') return;
     this.dying = true;
     throw new Error('the machine lost power in the middle of a write');
+  }
+
+  /** Work of the process outside of all actors; false: a fault that was due struck it. */
+  protected survives(work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (thrown) {
+      if (!this.dying && !this.sick) throw thrown;
+      return false;
+    }
   }
 
   protected startLog(): void {
@@ -130,10 +162,12 @@ export class PlacementMachine extends SimMachine {
 /** A worker: supervisor, log writer, shard threads with replicas. */
 export class WorkerMachine extends SimMachine implements ReplicaHosts {
   readonly replicas = new Map<ReplicaId, { readonly actor: ReplicaActor; readonly spec: ReplicaSpec }>();
-  engine = new FlatEngine();
+  /** Graph files, which a crash leaves as they are: each was synced and renamed. */
+  private readonly graphs = new Map<string, FlatFile>();
+  engine = new FlatEngine(this.graphs);
 
   boot(): void {
-    this.engine = new FlatEngine();
+    this.engine = new FlatEngine(this.graphs);
     this.replicas.clear();
     this.startLog();
     for (let i = 0; i < shardThreadCount; i++) this.node.addThread(`shard-${i}`);
@@ -158,14 +192,15 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       if (!node.up) return;
       const thread = this.threadFor(spec.replica);
       if (thread === undefined) return this.tellDown(spec.replica, 'its thread is gone');
+      const { chunkBytes } = this.context.log;
       const actor = new ReplicaActor(spec, {
         state: this.disk.state,
         engine: this.engine,
         keyHash: this.context.keyHash,
         logWriter: at(this.name, logActor),
         supervisor: at(this.name, supervisorActor),
-        indexDirectory: null,
-        options: { raft: this.tuning, snapshotLimits: { ...sourceLimits, chunkBytes: this.context.log.chunkBytes } },
+        indexDirectory: this.context.log.savesGraphs ? this.name : null,
+        options: { ...graphOptions, raft: this.tuning, snapshotLimits: { ...sourceLimits, chunkBytes } },
       });
       this.replicas.set(spec.replica, { actor, spec });
       thread.host.spawn(replicaActor(spec.replica), actor);
@@ -179,7 +214,8 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       if (!node.up) return;
       node.threadOf(replicaActor(replica))?.host.stop(replicaActor(replica), 'destroyed');
       this.replicas.delete(replica);
-      destroyReplicaState(this.disk.state, replica);
+      if (!this.survives(() => destroyReplicaState(this.disk.state, replica))) return;
+      this.graphs.delete(replicaIndexPath(this.name, replica) ?? '');
       const main = node.threads.get('main');
       const from = at(this.name, replicaActor(replica));
       main?.host.deliver(
@@ -203,30 +239,27 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
 
   /** A shard or log thread dies without a word; its actors are restarted elsewhere once it is gone. */
   killThread(name: string): void {
-    const thread = this.node.threads.get(name);
+    const { node } = this;
+    const thread = node.threads.get(name);
     if (thread === undefined) return;
     this.context.world.note(`KILL THREAD ${this.name}/${name}`);
     const actors = thread.host.names();
     thread.alive = false;
     const { random } = this.context.world;
     if (random.chance(0.5)) thread.afterlifeMs = random.float() * afterlifeMsMax;
-    this.node.threads.delete(name);
-    const { node } = this;
+    node.threads.delete(name);
     this.context.world.schedule(1, 'thread exit', node, () => {
       if (!node.up) return;
       if (name === 'log') this.replaceLog();
-      else this.node.addThread(name);
+      else node.addThread(name);
       for (const actor of actors) this.ended(actor, 'its thread died');
     });
   }
 
-  /** Members hear nothing more from a log writer that died, so they begin anew with its successor. */
+  /** Members hear of the death before there is a successor, and open their logs anew by themselves. */
   private replaceLog(): void {
+    for (const thread of this.node.threads.values()) thread.host.endedElsewhere(logActor, 'its thread died');
     this.startLog();
-    for (const { spec } of [...this.replicas.values()]) {
-      const actor = replicaActor(spec.replica);
-      this.node.threadOf(actor)?.host.stop(actor, 'its log writer died');
-    }
   }
 
   private threadFor(replica: ReplicaId): SimThread | undefined {

@@ -3,7 +3,9 @@ import { RaftMember } from '../../src/actors/raft-member';
 import type { ReadDone } from '../../src/actors/raft-member-waiters';
 import type { OpenRequest } from '../../src/actors/replica-requests';
 import { ReplicaWrites } from '../../src/actors/replica-writes';
+import { VectronError } from '../../src/base/errors';
 import { logIndex, noReplica } from '../../src/base/ids';
+import { GatewayActor } from '../../src/gateway/gateway-actor';
 import { type GroupCall, GroupCalls, type GroupOutcome } from '../../src/gateway/group-calls';
 import { PlacementMachine } from '../../src/placement/machine';
 import type { MessageOf } from '../../src/protocol/messages';
@@ -15,6 +17,7 @@ import { ShardSnapshotSink } from '../../src/shard/snapshot-sink';
 import { ShardSnapshotSource } from '../../src/shard/snapshot-source';
 import { FencedLogEngine } from '../../src/storage/log-engine';
 import { LogStore } from '../../src/storage/log-store';
+import { MemoryFence } from '../../src/storage/memory-disk';
 import type { WriteBatch } from '../../src/storage/ports';
 import { type Mutation, patch } from './mutation';
 
@@ -177,6 +180,38 @@ export const hostMutations: readonly Mutation[] = [
           original(entry, hides ? { kind: 'answered', reply, unsureCount: 0 } : outcome);
         },
       ),
+    ],
+  },
+  {
+    name: 'gateway-counts-from-one',
+    what: 'a gateway that starts again uses the request numbers of its predecessor again',
+    patches: [patch<{ lastRequest: number }, []>(GroupCalls.prototype, 'nextRequest', (calls) => ++calls.lastRequest)],
+  },
+  {
+    name: 'stopped-gateway-says-untouched',
+    what: 'a gateway that stops tells its clients that nothing of their writes was applied',
+    patches: [
+      patch<{ running: Iterable<{ fail(error: VectronError): void }> }, []>(
+        GatewayActor.prototype,
+        'stopped',
+        (gateway) => {
+          for (const call of [...gateway.running]) call.fail(new VectronError('UNAVAILABLE', 'stopping'));
+        },
+      ),
+    ],
+  },
+  {
+    name: 'failed-sync-ignored',
+    what: 'after a sync of the log that failed everything goes on',
+    patches: [
+      patch(MemoryFence.prototype, 'poison', () => undefined),
+      patch<FencedLogEngine, [WriteBatch]>(FencedLogEngine.prototype, 'commit', (_engine, original, args) => {
+        try {
+          original(...args);
+        } catch (thrown) {
+          if (!String(thrown).includes('EIO')) throw thrown;
+        }
+      }),
     ],
   },
 ];

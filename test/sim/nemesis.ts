@@ -9,11 +9,21 @@ export interface NemesisCounts {
   actorKills: number;
   threadKills: number;
   clusterCrashes: number;
+  gatewayRestarts: number;
+  diskErrors: number;
 }
 
 /** Brings the faults of a run at random moments, never so many that a majority's disks would be lost. */
 export class Nemesis {
-  readonly counts: NemesisCounts = { crashes: 0, partitions: 0, actorKills: 0, threadKills: 0, clusterCrashes: 0 };
+  readonly counts: NemesisCounts = {
+    crashes: 0,
+    partitions: 0,
+    actorKills: 0,
+    threadKills: 0,
+    clusterCrashes: 0,
+    gatewayRestarts: 0,
+    diskErrors: 0,
+  };
   private active = true;
   private readonly random: Prng;
 
@@ -31,6 +41,8 @@ export class Nemesis {
     this.repeat(options.partitionEveryMs, 'partition', () => this.partition());
     this.repeat(options.actorKillEveryMs, 'actor kill', () => this.killActor());
     this.repeat(options.threadKillEveryMs, 'thread kill', () => this.killThread());
+    this.repeat(options.diskErrorEveryMs, 'disk error', () => this.failDisk());
+    this.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
     this.repeat(options.crashEveryMs * 8, 'cluster crash', () => this.crashAll());
   }
 
@@ -40,6 +52,7 @@ export class Nemesis {
     this.cluster.world.network.becomeReliable();
     for (const machine of this.cluster.machines()) {
       machine.disarm();
+      if (machine.sick) machine.crash();
       if (!machine.up) machine.restart();
     }
   }
@@ -105,6 +118,24 @@ export class Nemesis {
       }
     }
     this.after(this.options.partitionMeanMs, 'heal', () => network.heal());
+  }
+
+  private failDisk(): void {
+    const machine = this.random.pick(this.cluster.machines());
+    if (!machine.up) return;
+    this.counts.diskErrors++;
+    machine.failSoon();
+    this.after(this.options.downMeanMs, 'replace', () => {
+      machine.disarm();
+      if (!machine.up || !machine.sick) return;
+      machine.crash();
+      machine.restart();
+    });
+  }
+
+  private restartGateway(): void {
+    this.counts.gatewayRestarts++;
+    this.cluster.gateway.restart();
   }
 
   private killActor(): void {

@@ -10,6 +10,8 @@ export interface SimOptions {
   readonly machines: number;
   readonly shards: number;
   readonly clients: number;
+  /** Mean time between two steps of the client that creates and deletes collections; 0: there is none. */
+  readonly churnEveryMs: number;
   readonly keys: number;
   readonly faultPhaseMs: number;
   readonly network: NetworkOptions;
@@ -31,6 +33,8 @@ export interface DiskOptions {
   readonly syncMeanMs: number;
   /** Chance that a machine dies inside a write or a sync rather than between two events. */
   readonly crashInWriteChance: number;
+  /** Chance that a crash is a power cut rather than the end of the process alone. */
+  readonly powerLossChance: number;
 }
 
 export interface LogOptions {
@@ -38,6 +42,7 @@ export interface LogOptions {
   readonly windowBytes: number;
   /** Small enough that a snapshot is many chunks, with writes and crashes between them. */
   readonly chunkBytes: number;
+  readonly savesGraphs: boolean;
 }
 
 export interface NemesisOptions {
@@ -48,6 +53,8 @@ export interface NemesisOptions {
   readonly actorKillEveryMs: number;
   readonly threadKillEveryMs: number;
   readonly placementCrashEveryMs: number;
+  readonly gatewayRestartEveryMs: number;
+  readonly diskErrorEveryMs: number;
 }
 
 /** A log-uniform draw, so that small and large values are equally at home. */
@@ -73,7 +80,11 @@ export function drawOptions(seed: number): SimOptions {
       duplicateChance: offOr(random, 0.3, () => scale(random, 0.001, 0.3)),
       straggleChance: offOr(random, 0.3, () => scale(random, 0.001, 0.1)),
     },
-    disk: { syncMeanMs: scale(random, 0.1, 20), crashInWriteChance: random.chance(0.5) ? 0.5 : 0 },
+    disk: {
+      syncMeanMs: scale(random, 0.1, 20),
+      crashInWriteChance: random.chance(0.5) ? 0.5 : 0,
+      powerLossChance: random.pick([1, 0.8, 0.3]),
+    },
     nemesis: {
       crashEveryMs: scale(random, 3_000, 10_000),
       downMeanMs: scale(random, 200, 6_000),
@@ -82,10 +93,14 @@ export function drawOptions(seed: number): SimOptions {
       actorKillEveryMs: offOr(random, 0.4, () => scale(random, 3_000, 20_000)),
       threadKillEveryMs: offOr(random, 0.4, () => scale(random, 3_000, 20_000)),
       placementCrashEveryMs: offOr(random, 0.4, () => scale(random, 5_000, 20_000)),
+      gatewayRestartEveryMs: offOr(random, 0.4, () => scale(random, 500, 20_000)),
+      diskErrorEveryMs: offOr(random, 0.6, () => scale(random, 5_000, 20_000)),
     },
     log: {
       windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),
       chunkBytes: Math.floor(scale(random, 128, 65_536)),
+      savesGraphs: random.chance(0.5),
     },
+    churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };
 }

@@ -92,6 +92,7 @@ export class Oracle {
   private readonly keys = new Map<string, KeyHistory>();
   acknowledgedCount = 0;
   unknownCount = 0;
+  rejectedCount = 0;
 
   constructor(private readonly now: () => number) {}
 
@@ -104,6 +105,7 @@ export class Oracle {
     this.history(key).finish(serial, fate, version, this.now());
     if (fate === 'acknowledged') this.acknowledgedCount++;
     if (fate === 'unknown') this.unknownCount++;
+    if (fate === 'rejected') this.rejectedCount++;
   }
 
   /** What a read must know of that has to be fresh as of `atMs`; default: now. */

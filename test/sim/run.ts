@@ -1,6 +1,7 @@
 import type { KeyHash } from '../../src/protocol/key-hash';
 import { HistoryWriter } from '../history/history-writer';
 import { CallHistory } from './call-history';
+import { Churn } from './churn';
 import { SimCluster } from './cluster';
 
 import { checkFinalState, unsettled } from './final-check';
@@ -19,6 +20,7 @@ export interface SimReport {
   readonly events: number;
   readonly acknowledged: number;
   readonly unknown: number;
+  readonly rejected: number;
   readonly reads: number;
   readonly crashes: number;
   readonly partitions: number;
@@ -26,6 +28,9 @@ export interface SimReport {
   readonly actorKills: number;
   readonly threadKills: number;
   readonly snapshotsInstalled: number;
+  readonly gatewayRestarts: number;
+  readonly diskErrors: number;
+  readonly collectionsCreated: number;
   readonly droppedMessages: number;
   /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
   readonly telling: boolean;
@@ -63,20 +68,22 @@ function historyOf({ world }: SimCluster, seed: number, file: string): CallHisto
 
 function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
   const workload = new Workload(cluster, options);
+  const churn = new Churn(cluster, options.churnEveryMs);
   const nemesis = new Nemesis(cluster, options.nemesis);
   let violation: string | null = null;
   try {
     setUp(cluster, options);
     const leadersBefore = cluster.leaderChanges;
     workload.start();
+    churn.start();
     nemesis.start();
     const { world } = cluster;
     const enough = (): boolean => isTelling(cluster, workload, nemesis, leadersBefore);
     world.runUntil(world.now + options.faultPhaseMs);
     world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
-    converge(cluster, workload);
-    return report(cluster, workload, nemesis, options, null, leadersBefore);
+    converge(cluster, workload, churn);
+    return report(cluster, workload, churn, nemesis, options, null, leadersBefore);
   } catch (error) {
     violation =
       error instanceof Violation
@@ -84,7 +91,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
         : error instanceof Error
           ? (error.stack ?? error.message)
           : String(error);
-    return report(cluster, workload, nemesis, options, violation, 0);
+    return report(cluster, workload, churn, nemesis, options, violation, 0);
   }
 }
 
@@ -115,14 +122,17 @@ function setUp(cluster: SimCluster, options: SimOptions): void {
 }
 
 /** The liveness phase: everything runs and no fault comes any more. */
-function converge(cluster: SimCluster, workload: Workload): void {
+function converge(cluster: SimCluster, workload: Workload, churn: Churn): void {
   const { world } = cluster;
   const before = workload.oracle.acknowledgedCount;
   if (!world.runUntil(world.now + convergeMsMax, () => workload.oracle.acknowledgedCount >= before + 5)) {
     throw new Violation(`no writes acknowledged within ${convergeMsMax} ms after the faults ended`);
   }
   workload.stop();
-  if (!world.runUntil(world.now + convergeMsMax, () => workload.idle)) throw new Violation('a call never ended');
+  churn.stop();
+  if (!world.runUntil(world.now + convergeMsMax, () => workload.idle && churn.idle)) {
+    throw new Violation(workload.idle ? 'collections cannot be deleted' : 'a call never ended');
+  }
   if (!world.runUntil(world.now + convergeMsMax, () => cluster.agrees())) {
     throw new Violation(`replicas do not agree after ${convergeMsMax} ms: ${cluster.disagreement()}`);
   }
@@ -164,6 +174,7 @@ function isTelling(cluster: SimCluster, workload: Workload, nemesis: Nemesis, le
 function report(
   cluster: SimCluster,
   workload: Workload,
+  churn: Churn,
   nemesis: Nemesis,
   options: SimOptions,
   violation: string | null,
@@ -179,6 +190,7 @@ function report(
     simulatedMs: cluster.world.now,
     events: cluster.world.eventCount,
     acknowledged,
+    rejected: workload.oracle.rejectedCount,
     unknown: workload.oracle.unknownCount,
     reads: workload.counts.reads,
     crashes: counts.crashes,
@@ -187,6 +199,9 @@ function report(
     actorKills: counts.actorKills,
     threadKills: counts.threadKills,
     snapshotsInstalled: cluster.snapshotsInstalled,
+    gatewayRestarts: counts.gatewayRestarts,
+    diskErrors: counts.diskErrors,
+    collectionsCreated: churn.created,
     droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
     telling: isTelling(cluster, workload, nemesis, leadersBefore),
   };

@@ -146,12 +146,13 @@ export function collectionStatus(
   until: MonotonicMs,
   done: Done<CollectionState>,
 ): void {
-  findCollection(core, call.name, until, (collection) => {
+  const found: Found<CollectionRecord> = (collection) => {
     if (collection instanceof VectronError) return done({ ok: false, error: collection });
     inspect(core, collection, until, (state) =>
       done(state instanceof VectronError ? { ok: false, error: state } : { ok: true, answer: state }),
     );
-  });
+  };
+  findCollection(core, call.name, until, found, 'name');
 }
 
 /** Asks every replica how it is; those that do not say so in time are shown without a role. */

@@ -103,19 +103,26 @@ export type Found<T> = (found: T | VectronError) => void;
  * The collection of this name. One that is unknown here may have been created through another gateway a moment ago, so
  * the placement driver is asked before NOT_FOUND is said.
  */
-export function findCollection(core: Core, name: string, until: MonotonicMs, then: Found<CollectionRecord>): void {
+export function findCollection(
+  core: Core,
+  name: string,
+  until: MonotonicMs,
+  then: Found<CollectionRecord>,
+  field = 'collection',
+): void {
   const known = core.table.collection(name);
   if (known !== undefined) {
     then(known);
     return;
   }
   core.placement.refresh(Math.min(2 * refreshMs, until - core.scope.now), (error) =>
-    then(error ?? core.table.collection(name) ?? collectionNotFound(name)),
+    then(error ?? core.table.collection(name) ?? collectionNotFound(name, field)),
   );
 }
 
-export const collectionNotFound = (name: string): VectronError =>
-  new VectronError('NOT_FOUND', `collection ${name} does not exist`, { field: 'collection' });
+/** `field`: what the request calls it. */
+export const collectionNotFound = (name: string, field = 'collection'): VectronError =>
+  new VectronError('NOT_FOUND', `collection ${name} does not exist`, { field });
 
 /** The collection's shards once they cover the whole space: while it is created or changes they may not. */
 export function findShards(

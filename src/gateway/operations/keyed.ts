@@ -115,7 +115,8 @@ class KeyedOperation {
   }
 
   private fail(positions: readonly number[], error: VectronError): void {
-    this.error ??= error;
+    // One part of which nobody knows makes the whole unsure, whatever was refused before it.
+    if (this.error === null || (this.error.retry !== 'unsure' && error.retry === 'unsure')) this.error = error;
     this.failed.push(...positions);
   }
 

@@ -13,20 +13,22 @@ export const envFilesOf = (service: Service): string[] => [
 ];
 
 /**
- * The settings of a service: the first of its env files that exists, under the process environment, which wins unless
- * VECTRON_ENV_OVERRIDE is set. The shipped defaults lie under both.
+ * The settings of a service: the first of the env files of one's own that exists, under the process environment, which
+ * wins unless VECTRON_ENV_OVERRIDE is set. The shipped defaults lie under both.
  */
 export function loadEnvironment(service: Service, directory: string, processEnvironment: Environment): Environment {
   const files = envFilesOf(service).map((file) => join(directory, file));
-  const chosen = files.find((file) => existsSync(file));
-  const shipped = files.at(-1) as string;
-  const defaults = existsSync(shipped) ? parseEnvFile(readFileSync(shipped, 'utf8')) : {};
-  const fromFile = chosen === undefined ? {} : parseEnvFile(readFileSync(chosen, 'utf8'));
+  const shipped = readIfThere(files.pop() as string);
+  const own = files.find((file) => existsSync(file));
+  const fromFile = own === undefined ? {} : readIfThere(own);
   const override = (processEnvironment['VECTRON_ENV_OVERRIDE'] ?? '') !== '';
   return override
-    ? { ...defaults, ...processEnvironment, ...fromFile }
-    : { ...defaults, ...fromFile, ...processEnvironment };
+    ? { ...shipped, ...processEnvironment, ...fromFile }
+    : { ...shipped, ...fromFile, ...processEnvironment };
 }
+
+const readIfThere = (file: string): Record<string, string> =>
+  existsSync(file) ? parseEnvFile(readFileSync(file, 'utf8')) : {};
 
 /** `NAME=value` lines; `#` opens a comment line; quotes around a value are dropped. */
 export function parseEnvFile(content: string): Record<string, string> {

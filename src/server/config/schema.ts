@@ -17,6 +17,8 @@ const nodeList = z.string().transform((value, context) => {
     nodes.some((peer) => !nodeNamePattern.safeParse(peer.node).success || !hostPort.safeParse(peer.address).success)
   ) {
     context.addIssue({ code: 'custom', message: 'must be a list of name=host:port' });
+  } else if (new Set(nodes.map(({ node }) => node)).size < nodes.length) {
+    context.addIssue({ code: 'custom', message: 'names a node twice' });
   }
   return nodes;
 });
@@ -77,11 +79,32 @@ export function parseConfig<S extends Service>(service: S, environment: Environm
       .filter(([, value]) => value !== undefined && value !== ''),
   );
   const result = schema.safeParse(given);
-  if (result.success) return result.data as Config<S>;
-  const problems = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-  throw new VectronError('INVALID_ARGUMENT', `configuration of ${service}: ${problems.join('; ')}`, {
-    field: String(result.error.issues[0]?.path[0] ?? ''),
-  });
+  const problems: readonly Problem[] = result.success
+    ? contradictions(service, result.data)
+    : result.error.issues.map(({ path, message }) => ({ setting: String(path[0] ?? ''), message }));
+  const [first] = problems;
+  if (result.success && first === undefined) return result.data as Config<S>;
+  const text = problems.map(({ setting, message }) => `${setting}: ${message}`).join('; ');
+  throw new VectronError('INVALID_ARGUMENT', `configuration of ${service}: ${text}`, { field: first?.setting ?? '' });
+}
+
+interface Problem {
+  readonly setting: string;
+  readonly message: string;
+}
+
+/** Settings that are right each by itself and wrong together. */
+function contradictions(service: Service, config: Partial<Config<'dev'> & Config<'pd'>>): Problem[] {
+  const { VECTRON_ELECTION_TICKS: election = 0, VECTRON_HEARTBEAT_TICKS: heartbeat = 0 } = config;
+  const problems: Problem[] = [];
+  if (election < 2 * heartbeat) {
+    problems.push({ setting: 'VECTRON_ELECTION_TICKS', message: 'must be at least twice VECTRON_HEARTBEAT_TICKS' });
+  }
+  const { VECTRON_NODE: node, VECTRON_PD: placement = [] } = config;
+  if (service === 'pd' && !placement.some((member) => member.node === node)) {
+    problems.push({ setting: 'VECTRON_NODE', message: 'is not one of the nodes in VECTRON_PD' });
+  }
+  return problems;
 }
 
 /** A Markdown table of a service's settings with their true defaults. */

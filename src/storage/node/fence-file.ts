@@ -7,6 +7,7 @@ import type { SequenceMark } from '../ports';
 const slotBytes = 24;
 /** Slots lie in different pages, so that one torn write cannot ruin both. */
 const slotStride = 4_096;
+const syncPauseMs = 100;
 const magic = 0x3146_4e43;
 
 /**
@@ -15,14 +16,16 @@ const magic = 0x3146_4e43;
  *   magic:u32  crc32c(rest):u32  turn:u64  sequence:u64
  *
  *  1. It is written after the sync it speaks of, so it never runs ahead of the store.
- *  2. A write reaches the operating system at once, and the disk by a sync in the background, one at a time. After a power
- *     cut the mark may lag by what was written since; it then guards a little less and never accuses a sound store.
+ *  2. A write reaches the operating system at once, and the disk by a sync in the background: one at a time, and the next
+ *     after a pause, as each competes with the store's own sync for the disk. After a power cut the mark may lag by what
+ *     was written since; it then guards a little less and never accuses a sound store.
  *  3. A file that is gone or has no valid slot is corrupt: it is created whole before its store is used.
  */
 export class FenceFile implements SequenceMark {
   private newest: Slot | null;
   private syncRunning = false;
   private syncWanted = false;
+  private pause: NodeJS.Timeout | null = null;
   private closed = false;
 
   private constructor(
@@ -68,20 +71,28 @@ export class FenceFile implements SequenceMark {
   close(): void {
     if (this.closed || this.descriptor === null) return;
     this.closed = true;
+    if (this.pause !== null) clearTimeout(this.pause);
     if (!this.syncRunning) fs.closeSync(this.descriptor);
   }
 
   private syncInBackground(descriptor: number): void {
     this.syncWanted = true;
-    if (this.syncRunning) return;
+    if (this.syncRunning || this.pause !== null) return;
     this.syncRunning = true;
     this.syncWanted = false;
     fs.fdatasync(descriptor, (error) => {
       this.syncRunning = false;
       if (error !== null) this.onSyncFailed();
       if (this.closed) fs.closeSync(descriptor);
-      else if (this.syncWanted && error === null) this.syncInBackground(descriptor);
+      else if (error === null) this.syncAfterPause(descriptor);
     });
+  }
+
+  private syncAfterPause(descriptor: number): void {
+    this.pause = setTimeout(() => {
+      this.pause = null;
+      if (this.syncWanted) this.syncInBackground(descriptor);
+    }, syncPauseMs).unref();
   }
 }
 

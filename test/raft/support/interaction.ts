@@ -11,6 +11,7 @@ import { entryText, messageText, stateText, writeText } from './interaction-form
  *   group 3 [learners=4,5] [outgoing=3,4] [electionTicks=10 ...]   starts voters 1..3, and learners
  *   campaign N | tick N [count] | propose N text... | read N context | truncate N index
  *   transfer N M        the leader N tells M to campaign at once
+ *   ask 1>2 TERM last 1@1              2 is asked for its vote as if by 1
  *   inject 1>2 TERM after 1@1 2@1:x ...   2 hears an append as if from a leader 1 of that term
  *   sync N [count]      the oldest writes of N reach its disk
  *   apply N             N applies what was handed to it
@@ -52,6 +53,7 @@ export class Interaction {
     read: ([id, context]) => this.on(id, (node) => node.core.readIndex(Number(context))),
     truncate: ([id, index]) => this.on(id, (node) => node.truncate(logIndex(Number(index)))),
     transfer: ([from, to]) => this.transfer(from, to),
+    ask: (words) => this.ask(words),
     inject: (words) => this.inject(words),
     sync: ([id, count = '1']) => {
       for (let i = 0; i < Number(count); i++) this.on(id, (node) => node.sync());
@@ -163,8 +165,15 @@ export class Interaction {
     this.send({ kind: 'timeoutNow', from: id, to: replicaId(Number(to)), term: core.term });
   }
 
+  private ask([route = '', inTerm, _last, end = '']: readonly string[]): void {
+    const [from, to] = routeOf(route);
+    const [lastIndex, lastTerm] = positionOf(end);
+    const header = { from, to, term: term(Number(inTerm)) };
+    this.on(to, (node) => node.core.step({ kind: 'voteRequest', ...header, lastIndex, lastTerm, transfer: false }));
+  }
+
   private inject([route = '', inTerm, _after, previous = '', ...entries]: readonly string[]): void {
-    const [from, to] = route.split('>').map((id) => replicaId(Number(id))) as [ReplicaId, ReplicaId];
+    const [from, to] = routeOf(route);
     const [prevIndex, prevTerm] = positionOf(previous);
     const message: RaftMessage = {
       kind: 'appendRequest',
@@ -243,6 +252,9 @@ export class Interaction {
     return count;
   }
 }
+
+const routeOf = (text: string): [ReplicaId, ReplicaId] =>
+  text.split('>').map((id) => replicaId(Number(id))) as [ReplicaId, ReplicaId];
 
 function positionOf(text: string): [LogIndex, Term] {
   const [index, at] = text.split(/[@:]/).map(Number);

@@ -58,7 +58,12 @@ export class MiniNetwork implements Outside {
     this.configuration = this.random.pick(shapes);
     const { voters, votersOutgoing, learners } = this.configuration;
     const all = [...new Set([...voters, ...votersOutgoing, ...learners])];
-    this.members = all.map((id) => new TestMember(id, this.configuration, this, this.random.fork(), {}, create));
+    const tuning = {
+      appendBytesMax: this.random.pick([1, 40, 120, 10_000]),
+      inflightAppendsMax: this.random.pick([1, 2, 4, 64]),
+      uncommittedBytesMax: this.random.pick([100, 4_000]),
+    };
+    this.members = all.map((id) => new TestMember(id, this.configuration, this, this.random.fork(), tuning, create));
     this.invariants = new Invariants(this.configuration, this.members);
     this.weights = {
       drop: this.random.pick([0, 0.02, 0.2]),

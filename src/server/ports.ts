@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { cannotListen } from '../gateway/node/listen';
 
 /** Below the ports that systems hand out by themselves: a port stays ours while its process is down. */
 const low = 20_000;
@@ -16,10 +17,25 @@ export async function freePorts(count: number): Promise<number[]> {
   return [...found];
 }
 
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
+const isFree = (port: number): Promise<boolean> =>
+  tryListen('127.0.0.1', port).then(
+    () => true,
+    () => false,
+  );
+
+/** Says at once what would otherwise come out when everything else has started. Port 0 is any that is free. */
+export async function expectFreePort(server: string, host: string, port: number): Promise<void> {
+  try {
+    await tryListen(host, port);
+  } catch (error) {
+    throw cannotListen(server, `${host}:${port}`, error as Error);
+  }
+}
+
+function tryListen(host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    server.once('error', reject);
+    server.listen(port, host, () => server.close(() => resolve()));
   });
 }
