@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { EtcdCluster, etcdVersion } from './writes/etcd';
@@ -13,6 +13,7 @@ import { VectronTarget } from './writes/vectron';
  */
 const ratioLeast = 0.5;
 const batchSize = 32;
+const warmUpFactor = 15;
 
 interface Cell {
   readonly clients: number;
@@ -65,6 +66,14 @@ function settings(): Settings {
   };
 }
 
+/** Long enough for the compiler to have seen every path; all processes of both systems go on running afterwards. */
+async function warmUp({ warmupMs, keyCount }: Settings, targets: readonly Target[]): Promise<void> {
+  for (const batch of [1, batchSize]) {
+    const load: Load = { clients: 64, batch, keyCount, warmupMs: 0, measureMs: warmUpFactor * warmupMs };
+    for (const target of targets) await runLoad(target, load);
+  }
+}
+
 /** In one round each cell is measured on both systems, in an order that changes from round to round. */
 async function measure(settings: Settings, etcd: Target, vectron: Target): Promise<void> {
   const { rounds, cells, measureMs, warmupMs, keyCount } = settings;
@@ -100,9 +109,15 @@ function report(cells: readonly Cell[]): void {
   if (!(least >= ratioLeast)) throw new Error(`${least.toFixed(2)}x is below the ${ratioLeast}x that is the least`);
 }
 
+/** What else runs takes a larger share from whoever crosses more threads: figures of a busy machine are no figures. */
+const machine = (): string => `${availableParallelism()} processors, load ${loadavg()[0]?.toFixed(1)}`;
+
 async function main(): Promise<void> {
   const chosen = settings();
-  console.log(`etcd ${etcdVersion()}, node ${process.version}, ${chosen.keyCount} keys, rounds ${chosen.rounds}`);
+  const { keyCount, rounds } = chosen;
+  console.log(
+    `etcd ${etcdVersion()}, node ${process.version}, ${keyCount} keys, ${rounds} rounds; ${machine()} before`,
+  );
   const folder = mkdtempSync(join(tmpdir(), 'vectron-writes-'));
   const ends: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true })];
   try {
@@ -110,7 +125,10 @@ async function main(): Promise<void> {
     ends.push(() => etcd.stop());
     const vectron = await VectronTarget.start(join(folder, 'vectron'));
     ends.push(() => vectron.stop());
-    await measure(chosen, await etcd.leader(), vectron.target());
+    const [theirs, ours] = [await etcd.leader(), vectron.target()];
+    await warmUp(chosen, [theirs, ours]);
+    await measure(chosen, theirs, ours);
+    console.log(`${machine()} after, of which our own part is about ${availableParallelism()}`);
     report(chosen.cells);
   } finally {
     for (const end of ends.reverse()) await end();

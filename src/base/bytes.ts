@@ -2,7 +2,8 @@ import { assert } from './assert';
 import { VectronError } from './errors';
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
+/** ignoreBOM keeps a leading U+FEFF: dropped, two ids would become one. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Up to this length a loop over ASCII is several times as fast as the platform's coder, which costs a call into native code. */
 const shortTextMax = 64;

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert';
 import { type ErrorCode, errorCatalogue, VectronError } from '../base/errors';
+import type { Term } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, addressText } from '../protocol/envelope';
@@ -101,6 +102,8 @@ const retried: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  */
 export class GroupCalls {
   private readonly attempts = new Map<number, Attempt>();
+  /** Between rounds: they wait for their own timers, or for news of a leader. */
+  private readonly pausing = new Set<Pending>();
   private lastRequest = 0;
 
   constructor(
@@ -150,11 +153,31 @@ export class GroupCalls {
       this.refused(entry, member, reply, reply.failure);
       return;
     }
-    if (entry.call.ask === 'leader') this.leaders.hint(entry.call.group, member);
+    if (entry.call.ask === 'leader') {
+      this.learnt(entry.call.group, () => this.leaders.hint(entry.call.group, member));
+    }
     this.finish(entry, { kind: 'answered', reply, unsureCount: unsureCount(entry) - 1 });
   }
 
+  /** Somebody who knows says who leads. */
+  reportLeader(group: string, leader: Address, term: Term): void {
+    this.learnt(group, () => this.leaders.report(group, leader, term));
+  }
+
+  /** Calls that wait for the group to have a leader need not wait out their pause when there is another one. */
+  private learnt(group: string, take: () => void): void {
+    const { now } = this.scope;
+    const before = this.leaders.of(group, now);
+    take();
+    const leader = this.leaders.of(group, now);
+    if (leader === null || (before !== null && addressText(before) === addressText(leader))) return;
+    for (const entry of [...this.pausing]) {
+      if (entry.call.group === group && this.pausing.has(entry)) this.attempt(entry);
+    }
+  }
+
   private attempt(entry: Pending): void {
+    this.pausing.delete(entry);
     const { call } = entry;
     const { now } = this.scope;
     if (now >= call.until) {
@@ -249,6 +272,7 @@ export class GroupCalls {
     entry.backoffMs = Math.min(entry.backoffMs * 2, backoffMsMax);
     entry.asked.clear();
     entry.current = 0;
+    if (entry.call.ask !== 'any') this.pausing.add(entry);
     this.wait(entry, delayMs * (1 + 0.2 * this.scope.random.float()), () => this.attempt(entry));
   }
 
@@ -279,6 +303,7 @@ export class GroupCalls {
 
   private end(entry: Pending): void {
     entry.finished = true;
+    this.pausing.delete(entry);
     if (entry.timer !== null) this.scope.cancel(entry.timer);
     for (const request of entry.open) this.attempts.delete(request);
     entry.open.clear();

@@ -93,7 +93,7 @@ export class PlacementLink {
       return;
     }
     if (event.change.cluster !== this.cluster) return;
-    this.calls.leaders.report(placementGroup, from, event.term);
+    this.calls.reportLeader(placementGroup, from, event.term);
     const applied = this.table.apply(event.change);
     this.learnLeaders(event);
     if (applied === 'applied') this.onChanged();
@@ -142,7 +142,7 @@ export class PlacementLink {
       const record = this.table.shard(shard);
       const member = record?.members.find((candidate) => candidate.replica === leader);
       if (record === undefined || member === undefined) continue;
-      this.calls.leaders.report(shardGroup(record), memberAddress(member), term);
+      this.calls.reportLeader(shardGroup(record), memberAddress(member), term);
     }
   }
 

@@ -23,6 +23,10 @@ describe('text as bytes', () => {
     }
   });
 
+  test('keeps a byte order mark: it is part of an id', () => {
+    expect(fromUtf8(utf8('\ufeffx'))).toBe('\ufeffx');
+  });
+
   test('is read back from between other fields', () => {
     for (const text of texts()) {
       const writer = new ByteWriter(1);

@@ -14,8 +14,7 @@ const retryPauseMs = 20;
 type Asked = 'put' | 'get' | 'del';
 
 /**
- * Clients that work on shared registers, one operation at a time each, and write down what they ask and are told. An
- * operation is one request: what fails is not sent again.
+ * Clients that work on shared registers, one operation at a time each, and write down what they ask and are told.
  */
 export class Clients {
   private readonly connections: VectronClient[];
@@ -43,7 +42,7 @@ export class Clients {
         url: addresses[i % addresses.length] ?? '',
         apiKey,
         timeoutMs: options.timeoutMs,
-        retry: { attempts: 1 },
+        retry: { attempts: options.attempts },
       }),
     );
     this.keys = new KeyChoice(options, random.fork());
@@ -159,11 +158,11 @@ export class Clients {
       switch (invocation.f) {
         case 'put': {
           const { h } = invocation.v;
-          await connection.upsert(collection, [{ id: k, vector: vectorOf(h), payload: { h } }]);
-          return { st: 'ok', o: null };
+          const written = await connection.upsert(collection, [{ id: k, vector: vectorOf(h), payload: { h } }]);
+          return { st: 'ok', o: versionIn(written) };
         }
         case 'del':
-          return { st: 'ok', o: { n: countOf(await connection.delete(collection, k)) } };
+          return { st: 'ok', o: deletedIn(await connection.delete(collection, k)) };
         default: {
           const point = await connection.find(collection, k, { consistency: 'linearizable' });
           if (point === null) return { st: 'ok', o: { h: null } };
@@ -171,20 +170,33 @@ export class Clients {
         }
       }
     } catch (error) {
-      if (error instanceof VectronClientError) return endingOf(error);
+      if (error instanceof VectronClientError) return endingOf(error, this.options.attempts);
       throw error;
     }
   }
 }
 
-/** The server's own word that it did nothing is believed, and so put to the test; silence and broken connections are not. */
-function endingOf({ code, fromServer, message }: VectronClientError): Ending {
-  const isRefused = fromServer && errorCatalogue[code].retry === 'safe';
+/**
+ * The server's own word that it did nothing is believed, and so put to the test; silence and broken connections are not,
+ * and of several attempts only the last one's error is known.
+ */
+function endingOf({ code, fromServer, message }: VectronClientError, attempts: number): Ending {
+  const isRefused = attempts === 1 && fromServer && errorCatalogue[code].retry === 'safe';
   return { st: isRefused ? 'fail' : 'info', err: `${code}: ${message}` };
 }
 
-const countOf = (result: number | { readonly count: number }): number =>
-  typeof result === 'number' ? result : result.count;
+type Written = number | { readonly count: number; readonly versions: readonly number[]; readonly replayed: boolean };
+
+function versionIn(written: Written): { readonly ver?: number } {
+  const ver = typeof written === 'number' ? undefined : written.versions[0];
+  return ver === undefined ? {} : { ver };
+}
+
+/** The count of a repetition says what was found by then. */
+function deletedIn(written: Written): { readonly n?: number; readonly ver?: number } {
+  if (typeof written === 'number') return { n: written };
+  return { ...versionIn(written), ...(written.replayed ? {} : { n: written.count }) };
+}
 
 const vectorOf = (value: string): number[] => {
   const number = Number(value.slice(1));

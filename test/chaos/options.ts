@@ -17,6 +17,8 @@ export interface ChaosOptions {
   readonly ackedInWindowsMin: number;
   /** Of each operation. */
   readonly timeoutMs: number;
+  /** Requests of the client for one operation. 1 also tests what the server says was not applied. */
+  readonly attempts: number;
   readonly out: string;
   /** Adds a row to docs/results/judged-histories.md. */
   readonly record: boolean;
@@ -28,7 +30,7 @@ export const clientsPerKeyMax = 16;
 export const unknownShareMax = 0.01;
 
 const usage = `usage: npm run chaos -- [--profile ${profiles.join('|')}] [--ops N] [--clients C] [--keys K] [--shards S]
-  [--seed N] [--kills N] [--acked N] [--acked-in-windows N] [--timeout-ms N] [--out FILE.jsonl] [--record]`;
+  [--seed N] [--kills N] [--acked N] [--acked-in-windows N] [--timeout-ms N] [--attempts N] [--out FILE.jsonl] [--record]`;
 
 export function parseOptions(args: string[]): ChaosOptions {
   const text = { type: 'string' } as const;
@@ -42,6 +44,7 @@ export function parseOptions(args: string[]): ChaosOptions {
     'acked',
     'acked-in-windows',
     'timeout-ms',
+    'attempts',
   ] as const;
   const numbers = Object.fromEntries(names.map((name) => [name, text])) as Record<(typeof names)[number], typeof text>;
   const { values } = parseArgs({
@@ -69,6 +72,7 @@ export function parseOptions(args: string[]): ChaosOptions {
     ackedMin: number('acked', Math.floor(ops * 0.9)),
     ackedInWindowsMin: number('acked-in-windows', killsMin * clients),
     timeoutMs: number('timeout-ms', 10_000),
+    attempts: number('attempts', 1),
     out: values.out ?? `out/chaos/${profile}.jsonl`,
     record: values.record,
   };

@@ -127,6 +127,14 @@ describe('typed errors', () => {
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', acknowledged: 3, failed: [1, 9] });
   });
 
+  test('a request that cannot be put into bytes', async () => {
+    const shape = { name: 'things', distance: 'dot' } as const;
+    await expect(client.createCollection({ ...shape, dimension: 2.5 })).rejects.toThrow(InvalidArgumentError);
+    await expect(client.search('things', { vector: [1], topK: -1 })).rejects.toThrow(InvalidArgumentError);
+    await expect(client.upsert('things', [{ id: '\ud800', vector: [1] }])).rejects.toThrow(InvalidArgumentError);
+    expect(backend.calls.length).toBe(0);
+  });
+
   test('an url that is none', () => {
     expect(() => connect({ url: 'nowhere', apiKey: 'key' })).toThrow(InvalidArgumentError);
   });

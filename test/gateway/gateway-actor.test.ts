@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { nodeName, replicaId, term } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import type { CallOf } from '../../src/gateway/calls';
 import { plainWrite } from '../../src/protocol/commands';
+import { at, placementActor } from '../../src/protocol/envelope';
 import { inRange } from '../../src/protocol/key-hash';
 import { failure } from '../../src/runtime/refusal';
 import { errorOf, get, ids, search, upsert } from './calls';
@@ -121,6 +123,40 @@ describe('search', () => {
 });
 
 describe('leaders', () => {
+  /** Writes that have gone without a leader for so long that they ask seldom. */
+  const waiting = (...writes: readonly string[]): { readonly doneMs: number[]; readonly shard: FakeShard } => {
+    const shard = shardOf('id-1');
+    shard.leader = null;
+    const doneMs: number[] = [];
+    for (const id of writes) cluster.submit(upsert(id), 20_000, () => doneMs.push(cluster.nowMs));
+    cluster.runUntil(cluster.nowMs + 5_000);
+    expect(doneMs).toEqual([]);
+    return { doneMs, shard };
+  };
+
+  test('one that is reported is asked at once by whoever waits', () => {
+    cluster.answer(upsert('id-1'));
+    const { doneMs, shard } = waiting('id-1');
+    // Not at the moment when it would have asked by itself.
+    cluster.runUntil(cluster.nowMs + 1_000, () => (cluster.sentOf('data.write').at(-1)?.atMs ?? 0) > cluster.nowMs - 5);
+    cluster.runUntil(cluster.nowMs + 20);
+    shard.leader = 1;
+    const { id, epoch, members } = shard.record;
+    const hint = { shard: id, epoch, term: term(2), leader: members[1]?.replica ?? replicaId(0) };
+    cluster.deliver(at(nodeName('pd-1'), placementActor), cluster.watchEvent(0, [hint]), 1);
+    const reportedMs = cluster.nowMs;
+    cluster.runUntil(reportedMs + 1_000, () => doneMs.length === 1);
+    expect((doneMs[0] ?? Number.POSITIVE_INFINITY) - reportedMs).toBeLessThan(10);
+  });
+
+  test('one that answers one call is asked at once by those that wait with it', () => {
+    cluster.answer(upsert('id-1'));
+    const { doneMs, shard } = waiting('id-1', 'id-1', 'id-1', 'id-1');
+    shard.leader = 1;
+    cluster.runUntil(cluster.nowMs + 1_000, () => doneMs.length === 4);
+    expect((doneMs[3] ?? Number.POSITIVE_INFINITY) - (doneMs[0] ?? 0)).toBeLessThan(10);
+  });
+
   test('a hint is followed at once', () => {
     for (const shard of shards) shard.leader = 2;
     const before = cluster.nowMs;

@@ -237,6 +237,14 @@ describe('bad input changes nothing and names its field', () => {
     });
   });
 
+  test('an id that is not UTF-8: replaced, two of them would become one', async () => {
+    const raw = Uint8Array.of(0x0a, 1, 0x61, 0x12, 2, 0xff, 0xfe);
+    expect(await failure(send('get', { collection: '', id: '', consistency: '', ...anyAge }, { raw }))).toMatchObject({
+      named: 'INVALID_ARGUMENT',
+    });
+    expect(backend.calls.length).toBe(0);
+  });
+
   test('bytes that are not a message', async () => {
     const raw = Uint8Array.from([0x0a, 0xff, 0xff, 0x01]);
     const failed = await failure(send('upsert', { collection: '', points: [], ...plain }, { raw }));

@@ -73,6 +73,10 @@ export class HistoryWriter {
     return id;
   }
 
+  isOpen(id: number): boolean {
+    return this.open.has(id);
+  }
+
   end(id: number, ending: Ending): void {
     const ret = this.nowNs();
     const begun = this.open.get(id);

@@ -15,19 +15,27 @@ type Done<K extends CallKind> = (outcome: Outcome<AnswerOf<K>>) => void;
 /**
  * The client-side history of a simulated run: every linearizable get of one key, and every upsert and delete, key by key.
  * The parts of a write of several keys are independent registers that were written within the same time.
+ *
+ * All calls under one idempotency key are one operation: it begins with the first and ends with the first success. Until
+ * then nobody knows its outcome, whatever a single call is told.
  */
 export class CallHistory {
   private calls = 0;
+  private readonly idsOf = new Map<string, readonly number[]>();
 
   constructor(private readonly writer: HistoryWriter) {}
 
   /** The same call's outcome, noted before it is told. */
   observe<K extends CallKind>(call: CallOf<K>, done: Done<K>): Done<K> {
-    const ids = invocationsOf(call as GatewayCall, ++this.calls).map((invocation) => this.writer.begin(invocation));
+    const repeatable = idempotencyKeyOf(call);
+    const ids = this.idsOf.get(repeatable) ?? this.begin(call as GatewayCall);
     if (ids.length === 0) return done;
+    if (repeatable !== '') this.idsOf.set(repeatable, ids);
     return (outcome) => {
       for (const [position, id] of ids.entries()) {
-        this.writer.end(id, endingOf(call as GatewayCall, position, outcome as Outcome<AnswerOf<CallKind>>));
+        const ending = endingOf(call as GatewayCall, position, outcome as Outcome<AnswerOf<CallKind>>);
+        const isSettled = repeatable === '' || ending.st === 'ok';
+        if (isSettled && this.writer.isOpen(id)) this.writer.end(id, ending);
       }
       done(outcome);
     };
@@ -36,7 +44,15 @@ export class CallHistory {
   close(): void {
     this.writer.close();
   }
+
+  private begin(call: GatewayCall): readonly number[] {
+    return invocationsOf(call, ++this.calls).map((invocation) => this.writer.begin(invocation));
+  }
 }
+
+/** Empty: the call stands for itself. */
+const idempotencyKeyOf = (call: object): string =>
+  'options' in call ? (call.options as { readonly key: string }).key : '';
 
 function invocationsOf(call: GatewayCall, p: number): Invocation[] {
   switch (call.kind) {

@@ -1,5 +1,5 @@
 import type { RaftMember } from '../../src/actors/raft-member';
-import { clusterId, nodeName, type ReplicaId } from '../../src/base/ids';
+import { clusterId, type NodeName, nodeName, type ReplicaId } from '../../src/base/ids';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import { logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
@@ -19,6 +19,7 @@ export class SimCluster {
   readonly workers: WorkerMachine[];
   readonly placement: PlacementMachine[];
   private readonly checkers = new Map<number, ConsensusChecker>();
+  private readonly byName = new Map<NodeName, PlacementMachine | WorkerMachine>();
   private readonly disks = new Map<ReplicaId, DurableLog>();
   readonly gateway: GatewayProcess;
   /** Writes down what clients call, when somebody wants it judged. */
@@ -40,7 +41,10 @@ export class SimCluster {
     this.placement = placementNodes.map((name) => new PlacementMachine(context, name));
     const names = Array.from({ length: options.machines }, (_, i) => nodeName(`machine-${i + 1}`));
     this.workers = names.map((name) => new WorkerMachine(context, name));
-    for (const machine of this.machines()) machine.boot();
+    for (const machine of this.machines()) {
+      this.byName.set(machine.name, machine);
+      machine.boot();
+    }
     this.gateway = new GatewayProcess(this.world, cluster, keyHash);
   }
 
@@ -136,8 +140,8 @@ export class SimCluster {
 
   private afterEvent(node: SimNode | null): void {
     if (node === null) return;
-    const machine = this.machines().find((candidate) => candidate.node === node);
-    if (machine === undefined) return;
+    const machine = this.machineOf(node);
+    if (machine === null) return;
     if (machine.dying) {
       machine.crash();
       return;
@@ -152,8 +156,14 @@ export class SimCluster {
     this.checkerOf(shard).observe(member.raft, () => member.machine.digest());
   }
 
+  /** Null: a process that no longer runs, or the gateway's. */
+  private machineOf(node: SimNode): PlacementMachine | WorkerMachine | null {
+    const machine = this.byName.get(node.name);
+    return machine?.node === node ? machine : null;
+  }
+
   private ended(node: SimNode, actor: string, error: unknown): void {
-    const machine = this.machines().find((candidate) => candidate.node === node);
+    const machine = this.machineOf(node);
     if (machine?.dying === true) return;
     if (error !== null && machine?.sick !== true) this.world.fail(threw(`${node.name}/${actor}`, error));
     if (machine instanceof WorkerMachine && actor !== logActor) {

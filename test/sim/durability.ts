@@ -10,15 +10,24 @@ import { must } from './violation';
 
 /** What a power cut at this moment would leave of one replica's log. Reads around the log writer, and its caches. */
 export class DurableLog {
+  private readonly hardStateKey: Uint8Array;
+  /** What the stored value was when it was last looked at, and what it says: values are immutable. */
+  private stored: Uint8Array | undefined;
+  private decoded: HardState | null = null;
+
   constructor(
     private readonly disk: Pick<MemoryDisk, 'log' | 'state'>,
     private readonly replica: ReplicaId,
-  ) {}
+  ) {
+    this.hardStateKey = hardStateKey(replica);
+  }
 
   get hardState(): HardState | null {
-    const key = hardStateKey(this.replica);
-    const value = this.disk.log.getDurable(key);
-    return value === undefined ? null : readHardState({ key, value });
+    const value = this.disk.log.getDurable(this.hardStateKey);
+    if (value === this.stored) return this.decoded;
+    this.stored = value;
+    this.decoded = value === undefined ? null : readHardState({ key: this.hardStateKey, value });
+    return this.decoded;
   }
 
   /** The term of entry `index`; `covered`: a snapshot stands for it; null: not on disk. */

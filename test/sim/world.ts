@@ -1,8 +1,7 @@
-import { ByteWriter } from '../../src/base/bytes';
 import type { NodeName } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import { type MonotonicMs, monotonicMs, wallMs } from '../../src/base/time';
-import { decode } from '../../src/protocol/codec';
+import { decode, encode } from '../../src/protocol/codec';
 import { type Address, addressText, type Lane } from '../../src/protocol/envelope';
 import { type Message, messageCodec } from '../../src/protocol/messages';
 import { ActorHost } from '../../src/runtime/actor-host';
@@ -100,9 +99,7 @@ export class SimWorld {
     this.hooks.onSent(to, from, message);
     const delays = this.fateOf(to, from, message);
     if (delays.length === 0) return this.note(`lost ${message.kind} ${addressText(from)} > ${addressText(to)}`);
-    const writer = new ByteWriter();
-    messageCodec.write(writer, message);
-    const bytes = writer.finish();
+    const bytes = encode(messageCodec, message);
     this.digest = (Math.imul(this.digest, 31) + hashOf(bytes.subarray(0, 64))) | 0;
     const target = this.nodes.get(to.node);
     for (const delayMs of delays) {

@@ -57,11 +57,12 @@ export class GrpcTransport implements Transport {
     metadata.set('authorization', `Bearer ${this.options.apiKey}`);
     const deadline = Date.now() + timeoutMs;
     return new Promise((resolve, reject) => {
+      const bytes = serialized(requestSerialize, request);
       this.client.makeUnaryRequest(
         path,
-        requestSerialize,
+        (ready: Buffer) => ready,
         responseDeserialize as (buffer: Buffer) => ReplyOf<K>,
-        request,
+        bytes,
         metadata,
         { deadline },
         (error, reply) => {
@@ -97,6 +98,16 @@ export class GrpcTransport implements Transport {
       else if (known === connectivityState.READY) this.events.emit('disconnected');
       this.follow(state);
     });
+  }
+}
+
+/** What the format cannot express, such as a dimension of 2.5, is the caller's mistake; the library calls it INTERNAL. */
+function serialized(serialize: (request: unknown) => Buffer, request: unknown): Buffer {
+  try {
+    return serialize(request);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw clientError('INVALID_ARGUMENT', `the request cannot be sent: ${why}`, { cause });
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import { VectronError } from '../../base/errors';
 
 /** Keys are held and compared as digests, each in constant time, so that timing says nothing about them. */
@@ -21,7 +21,7 @@ export class ApiKeys {
   }
 }
 
-const digestOf = (key: string): Buffer => createHash('sha256').update(key).digest();
+const digestOf = (key: string): Buffer => hash('sha256', key, 'buffer');
 
 function bearer(authorization: string | undefined): string | undefined {
   const match = /^bearer +(.+)$/i.exec(authorization ?? '');
