@@ -19,8 +19,9 @@ export class WriteKeys {
   private prefix = '';
   private last = 0;
 
-  begin({ self, wall, random }: Pick<ActorContext, 'self' | 'wall' | 'random'>): void {
-    this.prefix = `${self.node.slice(0, 64)}/${wall.toString(36)}.${random.uint32().toString(36)}/`;
+  /** Two lives of one gateway differ in both clocks, even if one of them is set back. */
+  begin({ self, wall, now }: Pick<ActorContext, 'self' | 'wall' | 'now'>): void {
+    this.prefix = `${self.node.slice(0, 64)}/${wall.toString(36)}.${now.toString(36)}/`;
   }
 
   next(): string {
