@@ -128,7 +128,7 @@ async function main(): Promise<void> {
     const [theirs, ours] = [await etcd.leader(), vectron.target()];
     await warmUp(chosen, [theirs, ours]);
     await measure(chosen, theirs, ours);
-    console.log(`${machine()} after, of which our own part is about ${availableParallelism()}`);
+    console.log(`${machine()} after`);
     report(chosen.cells);
   } finally {
     for (const end of ends.reverse()) await end();

@@ -1,4 +1,4 @@
-import { type LogIndex, noReplica, type ReplicaId, type Term } from '../base/ids';
+import type { ReplicaId, Term } from '../base/ids';
 import { type Lane, lanes } from '../protocol/envelope';
 import type { MessageOf } from '../protocol/messages';
 import type { RaftMessage } from '../protocol/raft-messages';
@@ -34,13 +34,6 @@ export class MemberPeers {
   sendRaft(message: RaftMessage, context: ActorContext): void {
     const { to } = message;
     this.send(to, { kind: 'peer.raft', ...this.header(to), message }, lanes.consensus, context);
-  }
-
-  /** Tells the leader, if there is one, that a snapshot is installed and durable. */
-  sendInstalled(leader: ReplicaId, termNow: Term, index: LogIndex, context: ActorContext): void {
-    const { self } = this.options;
-    if (leader === noReplica || leader === self) return;
-    this.sendRaft({ kind: 'snapshotInstalled', from: self, to: leader, term: termNow, index }, context);
   }
 
   /** In the data lane, where a megabyte delays no heartbeat. */

@@ -391,12 +391,10 @@ export class RaftMember {
     this.toApply.clear();
     this.window.clear();
     core.restore(meta);
-    const announce = (later: ActorContext): void => {
-      if (this.core !== core) return;
-      this.peers.sendInstalled(core.leader, core.term, meta.index, later);
-      durable(later);
+    const acknowledge = (later: ActorContext): void => {
+      if (this.core === core) durable(later);
     };
-    this.log.reset(meta.index, meta.term, announce, context);
+    this.log.reset(meta.index, meta.term, acknowledge, context);
     this.proposals.failAll(context);
     this.options.events.applied([], context);
     this.reads?.applied(meta.index, context);

@@ -153,6 +153,9 @@ export class Raft implements RaftCore {
     this.members = new Members(meta.configuration, this.self);
     if (meta.term > this.term) this.becomeFollower(meta.term);
     else if (this.isResting || !this.members.selfVotes) this.role = this.restingRole();
+    if (this.leader !== nobody) {
+      this.sendDurably({ kind: 'snapshotInstalled', ...this.header(this.leader), index: meta.index });
+    }
   }
 
   snapshotFinished(to: ReplicaId, _ok: boolean): void {

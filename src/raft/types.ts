@@ -101,9 +101,8 @@ export interface RaftCore {
   truncate(index: LogIndex): void;
   /**
    * The host's state machine holds a snapshot ahead of commit: the log restarts after it, and promises not yet kept about
-   * the old log are dropped. The host persists the new beginning with log.reset before any later write, and once that is
-   * durable sends the leader `snapshotInstalled` itself; the core asks for a write of its own behind it, which its next
-   * durable answer waits for. Must not be called on a leader, nor if the log holds the snapshot's last entry.
+   * the old log are dropped. The host persists the new beginning with log.reset before any later write: the core asks for
+   * a write of its own behind it, which its next promises, and the leader's `snapshotInstalled`, wait for. Must not be called on a leader, nor if the log holds the snapshot's last entry.
    */
   restore(meta: SnapshotMeta): void;
   /**

@@ -10,7 +10,7 @@ import { idsOf, operationFault, optionsFault } from './command-faults';
 import type { Descriptor } from './descriptor';
 import { decodeRecord, encodeRecord, type PointRecord } from './point-record';
 import { digestWith, digestWithout, recordHash } from './record-digest';
-import { isLive, type Outcome, type PointSlot, WritePart } from './write-part';
+import { type EarlierPoint, type Outcome, type PointSlot, WritePart } from './write-part';
 
 /**
  * Turns log entries into record changes: a pure function of the state before and the entries (DESIGN D6, D7, D14).
@@ -19,14 +19,22 @@ import { isLive, type Outcome, type PointSlot, WritePart } from './write-part';
  *     throws is only a record of ours that is corrupt, since then no answer would be right.
  *  2. A command is applied whole or not at all (see write-part for repetitions).
  *  3. No clock, no randomness, no order but the log's.
+ *  4. Bounded memory: of earlier records it holds the bytes of `readKeysMax` at a time and keeps a few numbers each.
  */
 export type { Outcome } from './write-part';
+
+/** What is kept of a stored record. */
+export interface Earlier extends EarlierPoint {
+  readonly touched: number;
+  /** Its part of the digest. */
+  readonly recordHash: bigint;
+}
 
 export interface Change {
   readonly id: string;
   readonly hash: KeyHash64;
-  /** What the store held before all entries of this call. */
-  readonly before: Uint8Array | undefined;
+  /** Of what the store held before all entries of this call. */
+  readonly before: Earlier | null;
   readonly record: PointRecord;
   readonly after: Uint8Array;
   /** False: the point is what it was, and only its record has more to say. */
@@ -45,10 +53,13 @@ export interface ShardShape {
   readonly keyHash: KeyHash;
 }
 
-/** Reads the stored records of points, in the order asked for. */
+/** Reads the stored records of at most `readKeysMax` points, in the order asked for. */
 export type ReadRecords = (
   points: readonly { readonly id: string; readonly hash: KeyHash64 }[],
 ) => (Uint8Array | undefined)[];
+
+/** Records read at once: with the largest payloads and vectors, about 80 MiB. */
+export const readKeysMax = 64;
 
 /** The step by which one command may move log time: a leader with a wild clock cannot end every expiry at once. */
 export const logTimeStepMsMax = 3_600_000;
@@ -83,8 +94,7 @@ function parse(entry: Entry): Parsed {
 
 interface Slot extends PointSlot {
   readonly hash: KeyHash64;
-  readonly before: Uint8Array | undefined;
-  readonly recordBefore: PointRecord | undefined;
+  readonly before: Earlier | null;
 }
 
 class ApplyWork {
@@ -99,7 +109,7 @@ class ApplyWork {
     this.timeMs = before.timeMs;
   }
 
-  /** Reads every record that the commands name, in one call. */
+  /** Reads every record that the commands name. */
   load(read: ReadRecords, commands: readonly (Parsed | null)[]): void {
     const ids = new Set<string>();
     for (const command of commands) {
@@ -107,11 +117,17 @@ class ApplyWork {
       for (const id of idsOf(command.operation)) ids.add(id);
     }
     const wanted = [...ids].map((id) => ({ id, hash: this.shape.keyHash(id) }));
-    read(wanted).forEach((value, at) => {
-      const { id, hash } = wanted[at] as { id: string; hash: KeyHash64 };
-      const record = value === undefined ? undefined : decodeRecord(id, value);
-      this.slots.set(id, { id, hash, before: value, recordBefore: record, record });
-    });
+    for (let from = 0; from < wanted.length; from += readKeysMax) {
+      const part = wanted.slice(from, from + readKeysMax);
+      read(part).forEach((value, at) => {
+        const { id, hash } = part[at] as { id: string; hash: KeyHash64 };
+        const stored = (): PointRecord | null => {
+          const [again] = read([{ id, hash }]);
+          return again === undefined ? null : decodeRecord(id, again);
+        };
+        this.slots.set(id, { id, hash, before: earlierOf(id, value), record: null, stored });
+      });
+    }
   }
 
   apply(index: LogIndex, command: Parsed): void {
@@ -147,14 +163,14 @@ class ApplyWork {
   finish(entries: readonly Entry[]): Applied {
     const changes: Change[] = [];
     let { points, records, digest } = this.before;
-    for (const { id, hash, before, recordBefore, record } of this.slots.values()) {
-      if (record === undefined || record === recordBefore) continue;
+    for (const { id, hash, before, record } of this.slots.values()) {
+      if (record === null) continue;
       const after = encodeRecord(id, record);
-      const revised = record.version !== recordBefore?.version;
+      const revised = record.version !== before?.version;
       changes.push({ id, hash, before, record, after, revised });
-      points += Number(isLive(record)) - Number(isLive(recordBefore));
-      records += before === undefined ? 1 : 0;
-      if (before !== undefined) digest = digestWithout(digest, recordHash(id, before));
+      points += Number(!record.deleted) - Number(before?.live === true);
+      records += before === null ? 1 : 0;
+      if (before !== null) digest = digestWithout(digest, before.recordHash);
       digest = digestWith(digest, recordHash(id, after));
     }
     const last = entries[entries.length - 1];
@@ -162,6 +178,13 @@ class ApplyWork {
     const descriptor = { ...this.before, ...applied, timeMs: this.timeMs, points, records, digest };
     return { descriptor, changes, outcomes: this.outcomes };
   }
+}
+
+/** Throws CORRUPT if the record is. Holds on to none of its bytes but a copy of the outcomes. */
+function earlierOf(id: string, value: Uint8Array | undefined): Earlier | null {
+  if (value === undefined) return null;
+  const { version, touched, deleted, dedupe } = decodeRecord(id, value);
+  return { version, touched, live: !deleted, dedupe: dedupe.slice(), recordHash: recordHash(id, value) };
 }
 
 /** Log time never goes back, and after its first step never leaps (DESIGN D14). */

@@ -1,4 +1,4 @@
-import { assert } from '../base/assert';
+import { assert, present } from '../base/assert';
 import { ByteWriter, compareBytes } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import type { LogIndex, ReplicaId, Term } from '../base/ids';
@@ -79,10 +79,11 @@ export class ShardSnapshotSource {
   /** Must hear of every change before it is written. */
   beforeChange(change: Change, key: Uint8Array): void {
     const { id, before } = change;
-    if (before === undefined || this.scanned || this.preImages.has(id) || compareBytes(key, this.cursor) < 0) return;
-    if (decodeRecord(id, before).touched > this.index) return;
-    this.preImages.set(id, before);
-    this.preImageBytes += before.length;
+    if (this.failure !== null || before === null || before.touched > this.index) return;
+    if (this.scanned || this.preImages.has(id) || compareBytes(key, this.cursor) < 0) return;
+    const value = present(this.store.get(key), `the record of point ${id} before its change`);
+    this.preImages.set(id, value);
+    this.preImageBytes += value.length;
     if (this.preImageBytes > this.limits.preImageBytes)
       this.fail('too many points changed while the snapshot was read');
   }

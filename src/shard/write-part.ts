@@ -41,10 +41,21 @@ export interface Refused {
   readonly conflict?: Conflict;
 }
 
+/** What is kept of a point as it was before the entries that are being applied. */
+export interface EarlierPoint {
+  readonly version: number;
+  readonly live: boolean;
+  readonly dedupe: Uint8Array;
+}
+
 /** One point while entries are applied. */
 export interface PointSlot {
   readonly id: string;
-  record: PointRecord | undefined;
+  readonly before: EarlierPoint | null;
+  /** What the entries so far made of it; null: they left it alone. */
+  record: PointRecord | null;
+  /** The whole record before the entries; null: none. Reads the store: only for what must be kept or shown. */
+  stored(): PointRecord | null;
 }
 
 interface Item {
@@ -55,9 +66,9 @@ interface Item {
   entry: DedupeEntry | undefined;
 }
 
+/** Of points that one part rewrites only to remember that it failed. */
+const settledBytesMax = 1024 * 1024;
 const noCondition: Condition = { kind: 'none' };
-
-export const isLive = (record: PointRecord | undefined): boolean => record !== undefined && !record.deleted;
 
 /**
  * One shard's part of a write, decided at apply (DESIGN D13):
@@ -65,7 +76,8 @@ export const isLive = (record: PointRecord | undefined): boolean => record !== u
  *  1. A point that knows the key keeps what was decided then: a repetition has no second effect and gets the first answer.
  *  2. The points that do not know it are written all or none: none if a condition of theirs does not hold, or if a point
  *     that knows the key had failed. Points know it in part only when a caller's parts were cut differently before.
- *  3. A failure is kept like a success: whoever was told of it will never see the write happen.
+ *  3. A failure is kept like a success: whoever was told of it will never see the write happen. Of a part whose points are
+ *     so large that rewriting them all for this would take too much, at the first points only, which decide for the rest.
  *  4. A part that is refused for its key (too late, too early, too many, used for other content) changes nothing.
  *
  * Without a key nothing is remembered.
@@ -75,6 +87,7 @@ export class WritePart {
   private readonly previous: StoredPoint[] = [];
   private previousBytes = 0;
   private previousOmitted = 0;
+  private settledBytes = 0;
 
   constructor(
     private readonly operation: ShardOperation,
@@ -110,7 +123,7 @@ export class WritePart {
   }
 
   private itemOf(slot: PointSlot, at: number, timeMs: number): Item {
-    const table = DedupeTable.read(slot.record?.dedupe ?? noBytes, timeMs);
+    const table = DedupeTable.read(slot.record?.dedupe ?? slot.before?.dedupe ?? noBytes, timeMs);
     if (this.options.key === '') return { at, slot, table, fingerprint: 0, entry: undefined };
     return { at, slot, table, fingerprint: this.fingerprintOf(at), entry: table.find(this.keyHash) };
   }
@@ -133,56 +146,59 @@ export class WritePart {
   private decide(items: readonly Item[], fresh: readonly Item[], index: LogIndex, timeMs: number): void {
     const violated = this.violated(fresh);
     const fails = violated.size > 0 || items.some(({ entry }) => entry !== undefined && isFailure(entry));
-    for (const item of fresh) {
-      if (!fails) this.write(item, index, timeMs);
-      else this.settle(item, violated.has(item) ? 'violated' : 'spared', index, timeMs);
+    if (!fails) for (const item of fresh) this.write(item, index, timeMs);
+    else {
+      for (const item of violated) this.settle(item, 'violated', index, timeMs);
+      for (const item of fresh) if (!violated.has(item)) this.settle(item, 'spared', index, timeMs);
     }
   }
 
   violated(fresh: readonly Item[]): ReadonlySet<Item> {
     const { conditions } = this.options;
-    return new Set(fresh.filter(({ at, slot }) => !holds(conditions[at] ?? noCondition, versionOf(slot.record))));
+    return new Set(fresh.filter(({ at, slot }) => !holds(conditions[at] ?? noCondition, versionOf(slot))));
   }
 
   private write(item: Item, index: LogIndex, timeMs: number): void {
     const { slot } = item;
-    const isDelete = this.operation.kind === 'delete';
-    if (isDelete && !isLive(slot.record)) {
+    const { operation } = this;
+    if (operation.kind === 'delete' && versionOf(slot) === 0) {
       this.settle(item, 'absent', index, timeMs);
       return;
     }
-    this.keepPrevious(slot);
+    if (this.options.returnPrevious) this.keepPrevious(slot);
     const dedupe = this.remember(item, 'written', index);
-    if (this.operation.kind === 'delete') slot.record = deletion(index, timeMs, dedupe);
-    else slot.record = recordOf(this.operation.points[item.at] as Point, index, timeMs, dedupe);
+    if (operation.kind === 'delete') slot.record = deletion(index, timeMs, dedupe);
+    else slot.record = recordOf(operation.points[item.at] as Point, index, timeMs, dedupe);
   }
 
   /** The point stays what it is, and remembers why. One that never was becomes a deletion that does. */
   private settle(item: Item, result: DedupeEntry['result'], index: LogIndex, timeMs: number): void {
     const dedupe = this.remember(item, result, index);
-    if (this.options.key === '') return;
+    if (this.options.key === '' || this.settledBytes > settledBytesMax) return;
     const { slot } = item;
-    slot.record = { ...(slot.record ?? deletion(index, timeMs)), touched: index, dedupe };
+    const record = slot.record ?? slot.stored() ?? deletion(index, timeMs);
+    this.settledBytes += record.payload.length + record.vector.length;
+    slot.record = { ...record, touched: index, dedupe };
   }
 
   private remember(item: Item, result: DedupeEntry['result'], index: LogIndex): Uint8Array {
     const { key, issuedMs, windowMs } = this.options;
     const { table, slot, fingerprint } = item;
-    const version = versionOf(slot.record);
+    const version = versionOf(slot);
     item.entry = { keyHash: this.keyHash, fingerprint, expiresMs: issuedMs + windowMs, index, result, version };
     return table.encoded(key === '' ? null : item.entry);
   }
 
-  private keepPrevious({ id, record }: PointSlot): void {
-    if (!this.options.returnPrevious || record === undefined || record.deleted) return;
-    const { version, vector, payload } = record;
-    const bytes = vector.length + payload.length;
-    if (this.previousBytes + bytes > previousBytesMax) {
+  private keepPrevious(slot: PointSlot): void {
+    if (versionOf(slot) === 0) return;
+    const record = this.previousBytes > previousBytesMax ? null : (slot.record ?? slot.stored());
+    this.previousBytes += record === null ? 0 : record.vector.length + record.payload.length;
+    if (record === null || this.previousBytes > previousBytesMax) {
       this.previousOmitted++;
       return;
     }
-    this.previousBytes += bytes;
-    this.previous.push({ id, version, vector, payload });
+    const { version, vector, payload } = record;
+    this.previous.push({ id: slot.id, version, vector, payload });
   }
 
   private answer(items: readonly Item[], index: LogIndex, replayed: boolean): Outcome {
@@ -217,8 +233,10 @@ const latest = (indexes: readonly LogIndex[]): LogIndex => logIndex(Math.max(...
 const isFailure = ({ result }: DedupeEntry): boolean => result === 'violated' || result === 'spared';
 
 /** What clients see: 0 for a point that does not exist. */
-const versionOf = (record: PointRecord | undefined): number =>
-  record === undefined || record.deleted ? 0 : record.version;
+function versionOf({ record, before }: PointSlot): number {
+  if (record !== null) return record.deleted ? 0 : record.version;
+  return before?.live === true ? before.version : 0;
+}
 
 function holds(condition: Condition, version: number): boolean {
   if (condition.kind === 'none') return true;

@@ -8,6 +8,7 @@ import { tile } from '../../src/protocol/key-hash';
 import type { Entry } from '../../src/protocol/raft-messages';
 import { keyOf } from '../../src/shard/point-keys';
 import { digestText } from '../../src/shard/record-digest';
+import { readKeysMax } from '../../src/shard/shard-apply';
 import { destroyReplicaState, type ShardMachine } from '../../src/shard/shard-machine';
 import { spaceOf } from '../../src/storage/keys';
 import { MemoryStore } from '../../src/storage/memory-store';
@@ -64,6 +65,30 @@ function expectSearch(machine: ShardMachine, model: Model, query: Uint8Array): v
     expect(-hit.score).toBeCloseTo(wanted[at] as number, 3);
     expect(hex(hit.payload)).toBe(hex(model.live.get(hit.id)?.point.payload ?? utf8('no such point')));
   });
+}
+
+/** Lends the values of getMany() until the next call that reads or writes: who keeps them finds zeros. */
+class LendingStore extends MemoryStore {
+  most = 0;
+  private lent: Uint8Array[] = [];
+
+  override getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+    this.takeBack();
+    this.most = Math.max(this.most, keys.length);
+    const values = super.getMany(keys).map((value) => value?.slice());
+    this.lent = values.filter((value) => value !== undefined);
+    return values;
+  }
+
+  override write(...call: Parameters<MemoryStore['write']>): void {
+    this.takeBack();
+    super.write(...call);
+  }
+
+  private takeBack(): void {
+    for (const value of this.lent) value.fill(0);
+    this.lent = [];
+  }
 }
 
 /** A log of random upserts and deletes over few ids, some with the same id twice, some bad. */
@@ -185,6 +210,26 @@ describe('outcomes', () => {
     expect(machine.outcomeOf(logIndex(3))).toBeUndefined();
     expect([machine.appliedIndex, machine.appliedTerm]).toEqual([logIndex(3), term(2)]);
     expect(machine.get(['a', 'b', 'c']).map((point) => point.id)).toEqual(['b']);
+  });
+
+  it('read earlier records a few at a time, and hold on to none of their bytes', () => {
+    const random = new Prng(21);
+    const state = new LendingStore();
+    const machine = machineOf(state);
+    const ids = Array.from({ length: 1_000 }, (_, at) => `p${at}`);
+    machine.apply([entryOf(1, commandOf(upsert(...ids.map((id) => pointOf(id, random)))))]);
+    machine.apply([
+      entryOf(2, commandOf(remove(...ids.slice(0, 900)))),
+      entryOf(3, commandOf(upsert(...ids.slice(850).map((id) => pointOf(id, random))))),
+      entryOf(4, commandOf(remove(...ids.slice(800, 860)))),
+    ]);
+    expect([2, 3, 4].map((index) => machine.outcomeOf(logIndex(index)))).toMatchObject(
+      [900, 150, 10].map((affected) => ({ ok: true, affected })),
+    );
+    expect(state.most).toBe(readKeysMax);
+    const recount = machine.recount();
+    expect([machine.points, machine.digest()]).toEqual([140, digestText(recount.digest)]);
+    expect(recount).toMatchObject({ points: 140, records: 1_000 });
   });
 
   it('refuses a gap in the log', () => {

@@ -23,7 +23,11 @@ export class CallHistory {
   private calls = 0;
   private readonly idsOf = new Map<string, readonly number[]>();
 
-  constructor(private readonly writer: HistoryWriter) {}
+  /** Calls of other collections are left out: those come and go, and their points with them. */
+  constructor(
+    private readonly writer: HistoryWriter,
+    private readonly collection: string,
+  ) {}
 
   /** The same call's outcome, noted before it is told. */
   observe<K extends CallKind>(call: CallOf<K>, done: Done<K>): Done<K> {
@@ -46,6 +50,7 @@ export class CallHistory {
   }
 
   private begin(call: GatewayCall): readonly number[] {
+    if (!('collection' in call) || call.collection !== this.collection) return [];
     return invocationsOf(call, ++this.calls).map((invocation) => this.writer.begin(invocation));
   }
 }

@@ -13,6 +13,8 @@ import type { SimOptions } from './options';
 import { Violation } from './violation';
 import { SimNode, SimWorld } from './world';
 
+const notRunning = 'not running';
+
 /** A whole cluster on one thread: placement driver, workers, a gateway, and the checkers that watch them. */
 export class SimCluster {
   readonly world: SimWorld;
@@ -83,22 +85,28 @@ export class SimCluster {
 
   disagreement(): string | null {
     const groups = new Map<string, Map<string, string>>();
-    const add = (group: string, member: RaftMember | null, where: string): void => {
+    const add = (group: string, member: RaftMember | null, failure: string | null, where: string): void => {
       const states = groups.get(group) ?? new Map<string, string>();
       groups.set(group, states);
       const raft = member?.raft;
       states.set(
         where,
-        raft == null ? `not running` : `applied ${raft.appliedIndex} digest ${member?.machine.digest()}`,
+        raft == null
+          ? `${notRunning}: ${failure ?? member?.state}`
+          : `applied ${raft.appliedIndex} digest ${member?.machine.digest()}`,
       );
     };
-    for (const pd of this.placement) add('placement', pd.actor?.member ?? null, pd.name);
+    for (const pd of this.placement) {
+      add('placement', pd.actor?.member ?? null, pd.actor?.failedReason ?? null, pd.name);
+    }
     for (const worker of this.workers) {
-      for (const { actor, spec } of worker.replicas.values()) add(`shard ${spec.shard.id}`, actor.member, worker.name);
+      for (const { actor, spec } of worker.replicas.values()) {
+        add(`shard ${spec.shard.id}`, actor.member, actor.failure, worker.name);
+      }
     }
     for (const [group, states] of groups) {
       const distinct = new Set(states.values());
-      if (states.size !== 3 || distinct.size !== 1 || distinct.has('not running')) {
+      if (states.size !== 3 || distinct.size !== 1 || [...distinct].some((state) => state.startsWith(notRunning))) {
         return `${group}: ${[...states].map(([where, state]) => `${where} ${state}`).join('; ')}`;
       }
     }

@@ -67,9 +67,8 @@ abstract class SimMachine {
   /** Power is lost, and what was not synced may be gone; or the process alone ends, and the stores keep everything. */
   crash(): void {
     const { world, disk } = this.context;
-    // What a failed sync has left behind, only the loss of the operating system's cache makes known. A death in the middle
-    // of a sync has failed it.
-    const isPower = this.sick || this.dying || world.random.chance(disk.powerLossChance);
+    // What an interrupted or failed sync has left behind, only the loss of the operating system's cache makes known.
+    const isPower = this.dying || this.sick || world.random.chance(disk.powerLossChance);
     world.note(`${isPower ? 'CRASH' : 'END'} ${this.name}`);
     this.node.kill();
     if (isPower) this.disk.crash(world.random);

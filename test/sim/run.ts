@@ -63,7 +63,7 @@ export function runSeed(
 
 function historyOf({ world }: SimCluster, seed: number, file: string): CallHistory {
   const meta = { model: 'register', seed, commit: '', clock: 'virtual time in ns' } as const;
-  return new CallHistory(new HistoryWriter(file, meta, () => Math.round(world.now * 1e6)));
+  return new CallHistory(new HistoryWriter(file, meta, () => Math.round(world.now * 1e6)), collection);
 }
 
 function runOnce(cluster: SimCluster, options: SimOptions): SimReport {

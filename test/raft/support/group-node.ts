@@ -207,14 +207,8 @@ export class TestNode {
     this.core.restore(meta);
     this.pending.push({
       persist: (disk) => resetDisk(disk, meta),
-      completed: () => this.announce(meta),
+      completed: () => undefined,
     });
-  }
-
-  private announce({ index }: SnapshotMeta): void {
-    const { leader, term: at } = this.core;
-    if (leader === 0 || leader === this.id) return;
-    this.setup.port.send({ kind: 'snapshotInstalled', from: this.id, to: leader, term: at, index });
   }
 }
 

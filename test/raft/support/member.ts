@@ -124,17 +124,9 @@ export class TestMember {
       this.persist(job);
       if (job.kind === 'append') write = job.ready.write;
       if (job.kind === 'append') for (const message of job.ready.afterAppend) this.outside.sent(message);
-      if (job.kind === 'reset') this.announce(job.meta);
+      if (job.kind === 'reset') this.outside.installed(this.id);
     }
     if (write > 0) this.running().appended(write);
-  }
-
-  private announce({ index }: SnapshotMeta): void {
-    const { leader, term: now } = this.running();
-    if (leader !== 0 && leader !== this.id) {
-      this.outside.sent({ kind: 'snapshotInstalled', from: this.id, to: leader, term: now, index });
-    }
-    this.outside.installed(this.id);
   }
 
   private persist(job: Job): void {
