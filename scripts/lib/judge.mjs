@@ -32,9 +32,14 @@ function go(...args) {
   return run('sh', ['-c', 'cd judge && exec "$0" "$@"', goCommand(), ...args], { quiet: true, env });
 }
 
-function goCommand() {
+/** Where Go is, or null. */
+export function findGo() {
   const onPath = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'go'));
-  const found = [...onPath, '/usr/local/go/bin/go', '/usr/lib/go/bin/go'].find((file) => existsSync(file));
-  if (found !== undefined) return found;
+  return [...onPath, '/usr/local/go/bin/go', '/usr/lib/go/bin/go'].find((file) => existsSync(file)) ?? null;
+}
+
+function goCommand() {
+  const found = findGo();
+  if (found !== null) return found;
   throw new Problem('the judge is a Go program: install Go 1.19 or later (Debian: apt-get install golang-go)');
 }

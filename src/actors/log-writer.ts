@@ -1,8 +1,9 @@
 import { VectronError } from '../base/errors';
 import type { Incarnation, ReplicaId } from '../base/ids';
-import { logBatchBytesMax, logBatchCountMax } from '../base/limits';
+import { logBatchBytesMax, logBatchCountMax, openedEntriesBytesMax } from '../base/limits';
 import { type Address, lanes } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
+import type { Entry } from '../protocol/raft-messages';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
 import { LogStore, notOpened, type OpenedLog } from '../storage/log-store';
 import { type KeyValueStore, type LogEngine, WriteBatch } from '../storage/ports';
@@ -139,8 +140,9 @@ export class LogWriter implements Actor {
     const replies: Reply[] = [];
     const written = new Map<ReplicaId, Reply>();
     for (const { request, from } of queue) {
-      if (request.kind === 'log.open') replies.push([from, this.open(request, batch)]);
-      else if (request.kind === 'log.remove') replies.push([from, this.remove(request.replica, batch)]);
+      if (request.kind === 'log.open') {
+        for (const part of this.open(request, batch)) replies.push([from, part]);
+      } else if (request.kind === 'log.remove') replies.push([from, this.remove(request.replica, batch)]);
       else {
         const reply = this.write(request, batch);
         if (reply !== null) written.set(request.replica, [from, reply]);
@@ -149,11 +151,11 @@ export class LogWriter implements Actor {
     return [...replies, ...written.values()];
   }
 
-  private open({ replica, descriptor }: MessageOf<'log.open'>, batch: WriteBatch): Message {
+  private open({ replica, descriptor }: MessageOf<'log.open'>, batch: WriteBatch): Message[] {
     const log = this.logs.open(batch, replica, descriptor);
     if (log.outcome === 'ready') this.sessions.set(replica, { incarnation: log.incarnation, write: 0 });
     else this.sessions.delete(replica);
-    return opened(replica, log);
+    return openedInParts(replica, log);
   }
 
   private remove(replica: ReplicaId, batch: WriteBatch): Message {
@@ -258,6 +260,24 @@ function bytesOf({ entries }: MessageOf<'log.append'>): number {
   let bytes = 0;
   for (const entry of entries) bytes += entry.data.length;
   return bytes;
+}
+
+/** A log may be longer than what a frame takes: all but its end travels ahead. */
+function openedInParts(replica: ReplicaId, log: OpenedLog): Message[] {
+  const { incarnation } = log;
+  const parts: Entry[][] = [[]];
+  let bytes = 0;
+  for (const entry of log.entries) {
+    bytes += entry.data.length;
+    if (bytes > openedEntriesBytesMax) {
+      parts.push([]);
+      bytes = entry.data.length;
+    }
+    parts[parts.length - 1]?.push(entry);
+  }
+  const rest = parts.pop() ?? [];
+  const ahead = parts.map((entries): Message => ({ kind: 'log.openedEntries', replica, incarnation, entries }));
+  return [...ahead, opened(replica, { ...log, entries: rest })];
 }
 
 function opened(replica: ReplicaId, { reason: _, ...log }: OpenedLog): Message {

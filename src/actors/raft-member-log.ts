@@ -30,6 +30,8 @@ export class MemberLog {
   hardState: HardState | null = null;
   private incarnation: Incarnation | null = null;
   private written = 0;
+  /** Parts of a log on its way: those of one incarnation, in order. */
+  private ahead: { readonly incarnation: Incarnation; readonly entries: Entry[] } | null = null;
   private readonly outstanding: { readonly write: number; readonly durable: Durable }[] = [];
 
   constructor(
@@ -47,6 +49,19 @@ export class MemberLog {
     this.incarnation = null;
     this.outstanding.length = 0;
     this.send({ kind: 'log.open', replica: this.replica, descriptor: this.descriptor }, context);
+  }
+
+  openedAhead({ incarnation, entries }: MessageOf<'log.openedEntries'>): void {
+    if (this.ahead?.incarnation !== incarnation) this.ahead = { incarnation, entries: [] };
+    for (const entry of entries) this.ahead.entries.push(entry);
+  }
+
+  /** The whole log that was opened, with the parts that came ahead. */
+  assembled(message: MessageOf<'log.opened'>): MessageOf<'log.opened'> {
+    const { ahead } = this;
+    this.ahead = null;
+    if (ahead?.incarnation !== message.incarnation) return message;
+    return { ...message, entries: [...ahead.entries, ...message.entries] };
   }
 
   opened(message: MessageOf<'log.opened'>): void {

@@ -125,8 +125,11 @@ export class RaftMember {
       case 'peer.snapshotAck':
         if (this.peers.isOurs(message, this.term)) this.peer(message, context);
         break;
+      case 'log.openedEntries':
+        if (message.replica === this.options.self) this.log.openedAhead(message);
+        break;
       case 'log.opened':
-        if (message.replica === this.options.self) this.opened(message, context);
+        if (message.replica === this.options.self) this.opened(this.log.assembled(message), context);
         break;
       case 'log.appended':
         if (message.replica === this.options.self) this.log.appended(message, context);
@@ -318,12 +321,24 @@ export class RaftMember {
     if (this.current === 'failed' || this.current === 'removed') return;
     context.setTimer(tickKey, this.options.tuning.tickMs, { signal: 'timer', key: tickKey });
     this.core?.tick();
+    this.hastenFirstElection();
     this.reads?.tick(context);
     this.sender?.tick(context);
     this.receiver.tick();
     const owed = this.core === null || this.log.waiting;
     this.waitedTicks = owed ? this.waitedTicks + 1 : 0;
     if (this.waitedTicks >= (this.core === null ? reopenTicks : stalledTicks)) this.open(context);
+  }
+
+  /**
+   * A group that never had a leader has nobody to wait for: one of its first members, another one in each shard, asks for
+   * votes until it has them. Pre-votes change nothing while the others are still starting.
+   */
+  private hastenFirstElection(): void {
+    const { core } = this;
+    if (core === null || core.term > 0 || core.lastIndex > 0 || core.role === 'leader') return;
+    const { voters } = core.configuration;
+    if (voters[this.options.shard % voters.length] === core.self) core.campaign();
   }
 
   private downed(actor: string, context: ActorContext): boolean {

@@ -60,3 +60,5 @@ export const portBytesMax = 64 * 1024 * 1024;
 /** Frames that wait in a link for one peer: count and bytes. */
 export const linkQueueMessagesMax = 16_384;
 export const linkQueueBytesMax = 64 * 1024 * 1024;
+/** wire: bytes of entries in one part of a log that its member opens; far below what a frame may take. */
+export const openedEntriesBytesMax = 8 * 1024 * 1024;

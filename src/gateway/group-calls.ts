@@ -171,9 +171,8 @@ export class GroupCalls {
     take();
     const leader = this.leaders.of(group, now);
     if (leader === null || (before !== null && addressText(before) === addressText(leader))) return;
-    for (const entry of [...this.pausing]) {
-      if (entry.call.group === group && this.pausing.has(entry)) this.attempt(entry);
-    }
+    // In a turn of their own: whoever told us may be in the middle of ending another call.
+    for (const entry of this.pausing) if (entry.call.group === group) this.wait(entry, 0, () => this.attempt(entry));
   }
 
   private attempt(entry: Pending): void {

@@ -73,4 +73,9 @@ export const logVariants = {
   ],
   /** The store failed a sync or found itself corrupt: nothing will be acknowledged again until it is replaced. */
   30: ['log.poisoned', struct({ reason: text })],
+  /** A part of a log too long for one message, in order and before its log.opened, which has the rest. */
+  31: [
+    'log.openedEntries',
+    struct({ replica: replicaIdCodec, incarnation: incarnationCodec, entries: list(entryCodec) }),
+  ],
 } as const;

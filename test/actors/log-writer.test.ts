@@ -1,15 +1,19 @@
 import { LogWriter, type LogWriterOptions } from '../../src/actors/log-writer';
+import { MemberLog } from '../../src/actors/raft-member-log';
 import { type Incarnation, logIndex, nodeName, type ReplicaId, replicaId, term } from '../../src/base/ids';
+import { frameBytesMax } from '../../src/base/limits';
 import { Prng } from '../../src/base/prng';
 import { monotonicMs, wallMs } from '../../src/base/time';
+import { encode } from '../../src/protocol/codec';
 import { type Address, addressText, at, replicaActor } from '../../src/protocol/envelope';
-import type { Message, MessageKind, MessageOf } from '../../src/protocol/messages';
+import { type Message, type MessageKind, type MessageOf, messageCodec } from '../../src/protocol/messages';
 import type { Entry, HardState } from '../../src/protocol/raft-messages';
 import type { ActorContext, Signal } from '../../src/runtime/actor';
 import { entriesFrom } from '../../src/storage/keys';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 
 const node = nodeName('machine-1');
+const mebibyte = 1024 * 1024;
 const descriptor = Uint8Array.of(1);
 const entry = (index: number, entryTerm = 1): Entry => ({
   index: logIndex(index),
@@ -115,6 +119,28 @@ class Machine implements ActorContext {
 }
 
 describe('log writer', () => {
+  test('a log longer than any frame is opened in parts that each fit one', () => {
+    const machine = new Machine();
+    const { incarnation } = machine.open(1);
+    const large = (index: number): Entry => ({ ...entry(index), data: new Uint8Array(4 * mebibyte).fill(index) });
+    const written = Array.from({ length: 20 }, (_, i) => large(i + 1));
+    written.forEach((each, i) => {
+      machine.append(1, incarnation, i + 1, [each]);
+      machine.turn();
+    });
+    machine.sent.length = 0;
+    machine.tell(1, { kind: 'log.open', replica: replicaId(1), descriptor });
+    machine.turn();
+    const log = new MemberLog(replicaId(1), descriptor, at(node, 'log'));
+    const parts = machine.sent.splice(0).map(({ message }) => message);
+    for (const part of parts) expect(encode(messageCodec, part).length).toBeLessThan(frameBytesMax / 4);
+    for (const part of parts) if (part.kind === 'log.openedEntries') log.openedAhead(part);
+    const last = parts[parts.length - 1];
+    if (last?.kind !== 'log.opened') throw new Error(`the last part is ${last?.kind}`);
+    const brief = ({ index, data }: Entry): string => `${index}: ${data.length} bytes of ${data[0]}`;
+    expect(log.assembled(last).entries.map(brief)).toEqual(written.map(brief));
+  });
+
   test('one sync serves the appends of many replicas, each answered once with its last write', () => {
     const machine = new Machine();
     const incarnations = Array.from({ length: 50 }, (_, i) => machine.open(i + 1).incarnation);
