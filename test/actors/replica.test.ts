@@ -44,6 +44,24 @@ function expectEverywhere(group: ReplicaGroup, ids: ReadonlySet<string>): void {
 }
 
 describe('a shard of three replicas', () => {
+  it('has its first leader without waiting for an election to be due', () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const group = new ReplicaGroup(seed);
+      const startedMs = group.nodes.nowMs;
+      group.awaitLeader();
+      // An election timeout is a second here.
+      expect(group.nodes.nowMs - startedMs).toBeLessThan(500);
+    }
+  });
+
+  it('has a first leader although a machine never comes up, whichever it is', () => {
+    for (const [i, node] of [...new ReplicaGroup(30).machines.keys()].entries()) {
+      const group = new ReplicaGroup(30 + i);
+      group.crash(node);
+      expect(group.awaitLeader()).not.toBe(node);
+    }
+  });
+
   it('writes, reads at every level, and deletes', () => {
     const random = new Prng(1);
     const group = new ReplicaGroup(1);

@@ -1,3 +1,4 @@
+import { VectronError } from '../../src/base/errors';
 import type { ClusterId } from '../../src/base/ids';
 import { nodeName } from '../../src/base/ids';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
@@ -13,6 +14,8 @@ export const gatewayNode = nodeName('gateway-1');
 export class GatewayProcess {
   private actor: GatewayActor;
   private thread: SimThread;
+  /** Of calls that wait for their turn: a process that ends takes them with it, and its clients hear of it. */
+  private readonly unstarted = new Set<() => void>();
 
   constructor(
     private readonly world: SimWorld,
@@ -29,7 +32,12 @@ export class GatewayProcess {
 
   call<K extends CallKind>(call: CallOf<K>, timeoutMs: number, done: (outcome: Outcome<AnswerOf<K>>) => void): void {
     const { actor, thread } = this;
-    thread.host.perform(gatewayActor, (context) => actor.submit(context, call, timeoutMs, done));
+    const lost = (): void => done({ ok: false, error: new VectronError('UNAVAILABLE', 'the gateway has ended') });
+    this.unstarted.add(lost);
+    thread.host.perform(gatewayActor, (context) => {
+      this.unstarted.delete(lost);
+      actor.submit(context, call, timeoutMs, done);
+    });
     thread.wake();
   }
 
@@ -37,10 +45,13 @@ export class GatewayProcess {
   restart(): void {
     this.world.note(`RESTART ${gatewayNode}`);
     const { thread } = this;
+    const lost = [...this.unstarted];
+    this.unstarted.clear();
     // Clients that hear of the end call again at once: the successor must be there.
     this.actor = this.newActor();
     this.thread = this.boot();
     thread.host.stop(gatewayActor, 'restarted');
+    for (const end of lost) end();
   }
 
   private newActor(): GatewayActor {
