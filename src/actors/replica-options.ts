@@ -59,9 +59,15 @@ export interface ReplicaEnvironment {
   readonly options?: Partial<ReplicaOptions>;
 }
 
-/** Machines may share a process, and clusters a machine: all three name the graph in memory. */
-export const replicaIndexKey = (spec: Pick<ReplicaSpec, 'cluster' | 'replica'>, node: NodeName): string =>
-  `${spec.cluster}/${node}/${spec.replica}`;
+/**
+ * Machines may share a process, clusters a machine, and a process may outlive a cluster: all four name the graph in memory.
+ * `home` is the machine's graph directory.
+ */
+export const replicaIndexKey = (
+  spec: Pick<ReplicaSpec, 'cluster' | 'replica'>,
+  node: NodeName,
+  home: string | null = null,
+): string => `${home ?? ''}:${spec.cluster}/${node}/${spec.replica}`;
 
 export const replicaIndexPath = (directory: string | null, replica: ReplicaId): string | null =>
   directory === null ? null : `${directory}/replica-${replica}.graph`;
@@ -70,8 +76,8 @@ export const replicaIndexPath = (directory: string | null, replica: ReplicaId): 
 export function destroyReplica(
   spec: Pick<ReplicaSpec, 'cluster' | 'replica'>,
   node: NodeName,
-  machine: Pick<ReplicaEnvironment, 'state' | 'engine'>,
+  machine: Pick<ReplicaEnvironment, 'state' | 'engine'> & Partial<Pick<ReplicaEnvironment, 'indexDirectory'>>,
 ): void {
-  machine.engine.drop(replicaIndexKey(spec, node));
+  machine.engine.drop(replicaIndexKey(spec, node, machine.indexDirectory));
   destroyReplicaState(machine.state, spec.replica);
 }

@@ -133,7 +133,7 @@ export class ReplicaActor implements Actor {
     const { engine, indexDirectory } = this.environment;
     const { collection, replica } = this.spec;
     const { dimension, metric, hnsw } = collection;
-    const key = replicaIndexKey(this.spec, this.node);
+    const key = replicaIndexKey(this.spec, this.node, indexDirectory);
     const capacity = this.options.indexCapacity;
     const { m, efConstruction } = hnsw;
     return engine.open(

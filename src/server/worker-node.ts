@@ -93,7 +93,11 @@ export class WorkerNode implements ReplicaHosts {
 
   private destroyNow(replica: ReplicaId): void {
     const { cluster, node } = this.options;
-    destroyReplica({ cluster, replica }, node, { state: this.stores.stateStore, engine: this.engine });
+    destroyReplica({ cluster, replica }, node, {
+      state: this.stores.stateStore,
+      engine: this.engine,
+      indexDirectory: this.indexDirectory,
+    });
     const graph = replicaIndexPath(this.indexDirectory, replica);
     if (graph !== null) rmSync(graph, { force: true });
     const from = at(node, replicaActor(replica));
