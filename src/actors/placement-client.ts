@@ -71,6 +71,7 @@ const callsMax = 4_096;
  *  2. Changes reach the owner in the order of revisions and without a gap; an event that would leave one is dropped and
  *     asked for again.
  *  3. A driver of another cluster, of an older term, or behind the revision already followed is not obeyed (DESIGN D8).
+ *     Nor is one of another incarnation than the owner named or, if it named none, than the first followed.
  *  4. Without a leader it goes on looking, for ever.
  */
 export class PlacementClient {
@@ -81,6 +82,8 @@ export class PlacementClient {
   private leaderNow: NodeName | null = null;
   private termNow: Term = term(0);
   private revisionNow: Revision = revision(0);
+  /** Of the only driver obeyed; 0: none yet. */
+  private incarnationNow = 0;
   private watching: WorkerId | null = null;
   private watchSentAt: MonotonicMs | null = null;
   private watchHeardAt: MonotonicMs | null = null;
@@ -109,6 +112,15 @@ export class PlacementClient {
   /** The revision followed up to; 0 before the first event. */
   get revision(): Revision {
     return this.revisionNow;
+  }
+
+  /** Of the driver whose decisions the owner holds; 0 is none in particular. */
+  get incarnation(): number {
+    return this.incarnationNow;
+  }
+
+  set incarnation(incarnation: number) {
+    this.incarnationNow = incarnation;
   }
 
   start(context: ActorContext): void {
@@ -296,7 +308,14 @@ export class PlacementClient {
     if (reply.kind === 'pd.heartbeatReply') return this.isTermObeyed(reply.term, node);
     if (reply.kind !== 'pd.workerRegistered') return true;
     if (reply.cluster !== this.options.cluster) return this.refuse(node, `${node} is of cluster ${reply.cluster}`);
+    if (!this.isIncarnationObeyed(reply.incarnation, node)) return false;
     return reply.revision >= this.revisionNow || this.refuse(node, `${node} is behind, at revision ${reply.revision}`);
+  }
+
+  private isIncarnationObeyed(theirs: number, node: NodeName): boolean {
+    const mine = this.incarnationNow;
+    if (mine === 0 || theirs === mine) return true;
+    return this.refuse(node, `${node} started from nothing: its incarnation is ${theirs}, not ${mine}`);
   }
 
   private isTermObeyed(theirs: Term, node: NodeName): boolean {
@@ -325,8 +344,10 @@ export class PlacementClient {
       this.refuse(node, `${node} is of cluster ${change.cluster}`);
       return;
     }
+    if (!this.isIncarnationObeyed(change.incarnation, node)) return;
     if (this.watching === null || event.request < this.watchFirstRequest || !this.isTermObeyed(event.term, node))
       return;
+    this.incarnationNow = change.incarnation;
     this.adoptLeader(node, event.term, context);
     this.watchHeardAt = context.now;
     this.follow(change, event.leaders, context);

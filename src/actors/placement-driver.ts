@@ -50,6 +50,7 @@ const groupEpoch = { version: 1, confVersion: 1 };
 const sweepKey = 'pd.sweep';
 const sweepMs = 1_000;
 const retryAfterMs = 100;
+const incarnationMax = 0xffff_ffff;
 
 /**
  * One of the placement driver's nodes: a member of the Raft group of shard 0, whose leader answers for all (DESIGN D8).
@@ -59,6 +60,7 @@ const retryAfterMs = 100;
  *  2. What is durable changes only through the log; bad requests are refused before they reach it.
  *  3. Liveness and leaders are soft: gone with leadership, never in the log except as the advice of a command.
  *  4. A request of another cluster is refused, and changes nothing.
+ *  5. Before anything else is decided, an incarnation is: workers tell by it a driver that forgot what it gave away.
  */
 export class PlacementDriverActor implements Actor {
   private readonly tuning: PlacementDriverTuning;
@@ -249,9 +251,16 @@ export class PlacementDriverActor implements Actor {
         this.answer(message, outcome, from, later);
       }
     };
-    const command = encode(placementCommandCodec, { kind: 'v1', operation });
-    const result = this.member.propose(command, settle, context);
+    this.found(context);
+    const result = this.member.propose(commandOf(operation), settle, context);
     if (!result.ok) this.refuse(message, this.notProposed(result.reason), from, context);
+  }
+
+  /** Ahead of the first operation in the log. Several may be under way: the first one holds. */
+  private found(context: ActorContext): void {
+    if (this.machine.incarnation !== 0) return;
+    const operation = { kind: 'found', incarnation: context.random.between(1, incarnationMax) } as const;
+    this.member.propose(commandOf(operation), () => undefined, context);
   }
 
   private notProposed(reason: 'notLeader' | 'busy' | 'transferring'): Failure {
@@ -268,14 +277,19 @@ export class PlacementDriverActor implements Actor {
     const head = { request, failure: null, revision: outcome.revision };
     switch (outcome.kind) {
       case 'workerRegistered':
-        return { kind: 'pd.workerRegistered', ...head, cluster: this.setup.cluster, worker: outcome.worker };
+        return { kind: 'pd.workerRegistered', ...head, ...this.identity(), worker: outcome.worker };
       case 'collectionCreated':
         return { kind: 'pd.collectionCreated', ...head, collection: outcome.collection };
       case 'collectionDeleted':
         return { kind: 'pd.collectionDeleted', ...head };
+      case 'founded':
       case 'removalsConfirmed':
         return this.heartbeatReply(request);
     }
+  }
+
+  private identity(): { readonly cluster: ClusterId; readonly incarnation: number } {
+    return { cluster: this.setup.cluster, incarnation: this.machine.incarnation };
   }
 
   private heartbeatReply(request: number): Message {
@@ -311,6 +325,9 @@ export class PlacementDriverActor implements Actor {
     return member === undefined ? null : at(member.node, placementActor);
   }
 }
+
+const commandOf = (operation: PlacementOperation): Uint8Array =>
+  encode(placementCommandCodec, { kind: 'v1', operation });
 
 const failureOf = (error: VectronError): Failure => ({
   ...failure(error.code, error.message, error.retryAfterMs ?? 0),

@@ -48,7 +48,8 @@ const replicaOf = (name: string): ReplicaId | null => {
  *  1. A replica is destroyed only by remove(), which demands a record that matches it; nothing else deletes a byte.
  *  2. A removal runs hosts, then log writer, then `removed`; each step is repeated until it is answered.
  *  3. A removed replica is never started again.
- *  4. One that ends by itself is started again, ever later the more often it ends.
+ *  4. A replica id belongs to one shard of one collection for ever: an assignment that says otherwise is refused.
+ *  5. One that ends by itself is started again, ever later the more often it ends.
  */
 export class LocalReplicas {
   private readonly replicas = new Map<ReplicaId, LocalReplica>();
@@ -57,6 +58,9 @@ export class LocalReplicas {
   readonly removed = new Set<ReplicaId>();
   /** Removal records that did not match what is here. */
   refusedRemovals = 0;
+  /** Assignments that named a replica of here for another shard or collection. */
+  refusedAssignments = 0;
+  lastRefusal = '';
 
   constructor(private readonly options: LocalReplicasOptions) {}
 
@@ -79,7 +83,12 @@ export class LocalReplicas {
 
   /** Starts it unless it is known already, or was removed. */
   start(spec: ReplicaSpec, context: ActorContext): void {
-    if (this.replicas.has(spec.replica) || this.tombstones.has(spec.replica)) return;
+    const known = this.replicas.get(spec.replica);
+    if (known !== undefined && !isSameShard(known.spec, spec)) {
+      this.refusedAssignments++;
+      this.lastRefusal = `replica ${spec.replica} was assigned again, to shard ${spec.shard.id} of another history`;
+    }
+    if (known !== undefined || this.tombstones.has(spec.replica)) return;
     this.launch(this.add(spec.replica, spec, 'running', context), context);
   }
 
@@ -176,6 +185,9 @@ export class LocalReplicas {
     context.setTimer(key, delayMs, { signal: 'timer', key });
   }
 }
+
+const isSameShard = (known: ReplicaSpec | null, wanted: ReplicaSpec): boolean =>
+  known === null || (known.shard.id === wanted.shard.id && known.collection.id === wanted.collection.id);
 
 /** DESIGN D8: the same shard, and not decided on an older membership than the replica knows. */
 function matches(record: RemoveRecord, { spec, report }: LocalReplica): boolean {

@@ -57,7 +57,8 @@ const timers = { list: 'list', register: 'register', heartbeat: 'heartbeat' } as
  *  2. It destroys a replica only on a Remove record that matches it (supervisor-replicas.ts). One that the driver does
  *     not list is kept and shown as an orphan.
  *  3. It does nothing before the log writer has listed what was here, and removed here, before.
- *  4. It obeys no driver of another cluster, nor one that is behind (placement-client.ts).
+ *  4. It obeys no driver of another cluster, nor one that is behind (placement-client.ts), nor, while any replica is here
+ *     that another one assigned, one that started from nothing: that would give the same ids away again.
  */
 export class SupervisorActor implements Actor {
   private readonly tuning: SupervisorTuning;
@@ -69,6 +70,8 @@ export class SupervisorActor implements Actor {
   private listed = false;
   private synced = false;
   private registering = false;
+  /** The incarnation of the driver that gave the worker id. */
+  private registeredBy = 0;
   private hurrying = false;
   /** Replicas in the log that are not of this cluster or cannot be read: left alone. */
   unusableCount = 0;
@@ -124,17 +127,18 @@ export class SupervisorActor implements Actor {
 
   /** Every assigned replica runs and knows its leader. */
   isReady(): boolean {
-    return this.synced && [...this.assigned.values()].every((replica) => this.knowsLeader(replica));
+    return this.synced && [...this.assigned].every(([shard, replica]) => this.knowsLeader(shard, replica));
   }
 
   status(): SupervisorStatus {
-    const assigned = new Set(this.assigned.values());
     const replicas = this.replicas.all().map(({ replica, spec, state, restarts, report }) => {
-      const orphan = this.synced && !assigned.has(replica) && state !== 'destroying' && state !== 'unlogging';
       const shard = spec?.shard.id ?? report?.shard ?? shardId(0);
+      const isAssigned = this.assigned.get(shard) === replica;
+      const orphan = this.synced && !isAssigned && state !== 'destroying' && state !== 'unlogging';
       return { replica, shard, state, restarts, orphan };
     });
-    return { ready: this.isReady(), worker: this.worker, revision: this.client.revision, replicas };
+    const refusal = this.client.lastRefusal || this.replicas.lastRefusal;
+    return { ready: this.isReady(), worker: this.worker, revision: this.client.revision, refusal, replicas };
   }
 
   placementLeaderFound(context: ActorContext): void {
@@ -167,14 +171,16 @@ export class SupervisorActor implements Actor {
     this.setup.links.setPeers([...draining, ...others].map(({ node, address }) => ({ node, address })));
   }
 
-  private assign(shard: ShardRecord, { cluster, collections }: PlacementChange, context: ActorContext): void {
+  private assign(shard: ShardRecord, change: PlacementChange, context: ActorContext): void {
+    const { cluster, collections, incarnation: placementIncarnation } = change;
     const own = shard.members.find((member) => member.worker === this.worker);
     const collection = collections.find((record) => record.id === shard.collection);
     if (own === undefined || collection === undefined) return;
     this.assigned.set(shard.id, own.replica);
     // Only the members that a shard was created with may start from its record; later ones wait for a snapshot.
     const bootstrap = shard.epoch.version === 1 && shard.epoch.confVersion === 1;
-    this.replicas.start({ cluster, collection, shard, replica: own.replica, bootstrap }, context);
+    const { replica } = own;
+    this.replicas.start({ cluster, collection, shard, replica, bootstrap, placementIncarnation }, context);
   }
 
   private askForList(context: ActorContext): void {
@@ -192,13 +198,24 @@ export class SupervisorActor implements Actor {
       if (removed) this.replicas.bury(replica);
       else this.startLocal(descriptor, context);
     }
+    this.forgetStranger(context);
     this.follow(context);
   }
 
   private startLocal(descriptor: Uint8Array, context: ActorContext): void {
     const spec = specOf(descriptor);
     if (spec === null || spec.cluster !== this.setup.cluster) this.unusableCount++;
-    else this.replicas.start(spec, context);
+    else {
+      if (this.client.incarnation === 0) this.client.incarnation = spec.placementIncarnation;
+      this.replicas.start(spec, context);
+    }
+  }
+
+  /** It may have registered, before the log was listed, with a driver that it must not obey. */
+  private forgetStranger(context: ActorContext): void {
+    if (this.worker === 0 || this.client.incarnation === 0 || this.registeredBy === this.client.incarnation) return;
+    this.worker = workerId(0);
+    this.register(context);
   }
 
   private register(context: ActorContext): void {
@@ -210,18 +227,19 @@ export class SupervisorActor implements Actor {
     this.client.call(
       { kind: 'pd.registerWorker', request: 0, ...about },
       options,
-      (outcome, now) => this.onRegistered(outcome.ok ? outcome.reply.worker : null, now),
+      (outcome, now) => this.onRegistered(outcome.ok ? outcome.reply : null, now),
       context,
     );
   }
 
-  private onRegistered(worker: WorkerId | null, context: ActorContext): void {
+  private onRegistered(reply: MessageOf<'pd.workerRegistered'> | null, context: ActorContext): void {
     this.registering = false;
-    if (worker === null) {
+    if (reply === null) {
       this.arm(timers.register, this.tuning.retryMs, context);
       return;
     }
-    this.worker = worker;
+    this.worker = reply.worker;
+    this.registeredBy = reply.incarnation;
     this.follow(context);
     this.hurry(context);
   }
@@ -258,9 +276,10 @@ export class SupervisorActor implements Actor {
     context.setTimer(key, delayMs, { signal: 'timer', key });
   }
 
-  private knowsLeader(replica: ReplicaId): boolean {
+  private knowsLeader(shard: ShardId, replica: ReplicaId): boolean {
     const local = this.replicas.get(replica);
-    return local?.state === 'running' && local.report !== null && local.report.leader !== 0;
+    if (local?.state !== 'running' || local.spec?.shard.id !== shard) return false;
+    return local.report !== null && local.report.leader !== 0;
   }
 
   private isLogWriter(from: Address): boolean {

@@ -20,6 +20,7 @@ export function changesSince(store: RowStore, from: Revision, worker: WorkerId):
   if (worker !== 0) addCollections(store, new Set(shards.map((shard) => shard.collection)), collections);
   return {
     cluster,
+    incarnation: store.incarnation,
     fromRevision: full ? revision(0) : from,
     revision: current,
     full,
@@ -66,6 +67,8 @@ function scopeOf(worker: WorkerId, full: boolean): Scoped {
       case 'collectionDeleted':
       case 'shardRetired':
         return !full;
+      case 'founding':
+        return false;
     }
   };
 }

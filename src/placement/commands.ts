@@ -22,6 +22,8 @@ export const placementOperationCodec = union({
   3: ['deleteCollection', struct({ name: text })],
   /** The worker says that these replicas, which it was told to remove, are gone from its disks. */
   4: ['confirmRemovals', struct({ worker: workerIdCodec, replicas: list(replicaIdCodec) })],
+  /** Drawn by the leader that finds a state without an incarnation; the first in the log holds for ever. Never 0. */
+  5: ['found', struct({ incarnation: varint })],
 });
 export type PlacementOperation = TypeOf<typeof placementOperationCodec>;
 export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract<

@@ -30,7 +30,8 @@ export type PlacementOutcome =
   | { readonly kind: 'workerRegistered'; readonly worker: WorkerId; readonly revision: Revision }
   | { readonly kind: 'collectionCreated'; readonly collection: CollectionRecord; readonly revision: Revision }
   | { readonly kind: 'collectionDeleted'; readonly revision: Revision }
-  | { readonly kind: 'removalsConfirmed'; readonly revision: Revision };
+  | { readonly kind: 'removalsConfirmed'; readonly revision: Revision }
+  | { readonly kind: 'founded'; readonly revision: Revision };
 
 /** Why an operation cannot be done, or how to do it. */
 type Plan = VectronError | (() => PlacementOutcome);
@@ -51,7 +52,8 @@ const rowsCodec = list(rowCodec, 10_000_000);
  *  3. Ids only grow and are never given out twice.
  *  4. The ranges of a collection's shards tile the hash space; the replicas of a shard are on different workers.
  *  5. Each command that changes anything does so under one new revision.
- *  6. A replica leaves the members of a shard only together with a removal record, kept until its worker confirms.
+ *  6. Its incarnation is set once and tells this history from that of a driver that started from nothing again.
+ *  7. A replica leaves the members of a shard only together with a removal record, kept until its worker confirms.
  */
 export class PlacementMachine {
   private readonly names = new Map<string, CollectionRecord>();
@@ -111,6 +113,11 @@ export class PlacementMachine {
     return this.store.counters.revision;
   }
 
+  /** 0: not drawn yet. */
+  get incarnation(): number {
+    return this.store.incarnation;
+  }
+
   worker(id: WorkerId): WorkerRecord | null {
     return this.store.tables.worker.get(id)?.record ?? null;
   }
@@ -166,7 +173,16 @@ export class PlacementMachine {
         return this.planDeletion(operation);
       case 'confirmRemovals':
         return () => this.confirmRemovals(operation);
+      case 'found':
+        return () => this.found(operation);
     }
+  }
+
+  private found({ incarnation }: PlacementOperationOf<'found'>): PlacementOutcome {
+    if (this.incarnation === 0 && incarnation !== 0) {
+      this.store.put({ kind: 'founding', revision: this.nextRevision({}), id: 0, incarnation });
+    }
+    return { kind: 'founded', revision: this.revision };
   }
 
   private registerWorker(wanted: PlacementOperationOf<'registerWorker'>): PlacementOutcome {

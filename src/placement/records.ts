@@ -26,6 +26,8 @@ export const rowCodec = union({
   5: ['removal', struct({ revision: revisionCodec, record: removeRecordCodec })],
   6: ['collectionDeleted', struct({ revision: revisionCodec, id: collectionIdCodec })],
   7: ['shardRetired', struct({ revision: revisionCodec, id: shardIdCodec })],
+  /** At most one, with id 0. */
+  8: ['founding', struct({ revision: revisionCodec, id: varint, incarnation: varint })],
 });
 export type Row = TypeOf<typeof rowCodec>;
 export type ChangingRow = Exclude<Row, { readonly kind: 'counters' }>;
@@ -41,6 +43,7 @@ const kinds: readonly RowKind[] = [
   'removal',
   'collectionDeleted',
   'shardRetired',
+  'founding',
 ];
 
 export interface RowKey {
@@ -82,6 +85,7 @@ export class RowStore {
     removal: new Map(),
     collectionDeleted: new Map(),
     shardRetired: new Map(),
+    founding: new Map(),
   };
   private history: HistoryEntry[] = [];
   private pending = new Map<string, { key: RowKey; row: Row | null }>();
@@ -116,6 +120,11 @@ export class RowStore {
   setCounters(counters: Counters): void {
     this.counters = counters;
     this.note({ kind: 'counters', id: 0 }, { kind: 'counters', record: counters });
+  }
+
+  /** Which history this state belongs to; 0: none was drawn yet. */
+  get incarnation(): number {
+    return this.tables.founding.get(0)?.incarnation ?? 0;
   }
 
   get size(): number {

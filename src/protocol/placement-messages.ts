@@ -27,6 +27,8 @@ import {
  */
 export const placementChangeCodec = struct({
   cluster: clusterIdCodec,
+  /** Of the driver's history: one that started from nothing again has another. 0: not drawn yet. */
+  incarnation: varint,
   fromRevision: revisionCodec,
   revision: revisionCodec,
   full: bool,
@@ -80,7 +82,13 @@ export const placementVariants = {
   ],
   81: [
     'pd.workerRegistered',
-    struct({ ...reply, cluster: clusterIdCodec, worker: workerIdCodec, revision: revisionCodec }),
+    struct({
+      ...reply,
+      cluster: clusterIdCodec,
+      incarnation: varint,
+      worker: workerIdCodec,
+      revision: revisionCodec,
+    }),
   ],
   /** Load and soft state only; assignments travel by watch. */
   82: [
@@ -139,6 +147,8 @@ export const placementVariants = {
       ready: bool,
       worker: workerIdCodec,
       revision: revisionCodec,
+      /** Why a driver, or an assignment, was last refused; empty: none was. */
+      refusal: text,
       replicas: list(
         struct({
           replica: replicaIdCodec,

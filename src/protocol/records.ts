@@ -1,4 +1,4 @@
-import { bool, list, oneOf, struct, type TypeOf, text, varint } from './codec';
+import { bool, type Codec, list, oneOf, struct, type TypeOf, text, varint } from './codec';
 import {
   clusterIdCodec,
   collectionIdCodec,
@@ -68,6 +68,9 @@ export const removeRecordCodec = struct({
 });
 export type RemoveRecord = TypeOf<typeof removeRecordCodec>;
 
+/** A last field that bytes of earlier versions lack: read as 0. */
+const laterVarint: Codec<number> = { write: varint.write, read: (r) => (r.remaining === 0 ? 0 : varint.read(r)) };
+
 /** All that a replica needs to start; kept by the store so that a worker starts without a placement driver. */
 export const replicaSpecCodec = struct({
   cluster: clusterIdCodec,
@@ -76,5 +79,7 @@ export const replicaSpecCodec = struct({
   replica: replicaIdCodec,
   /** True: the group's first members, who start from the shard record. False: waits for the leader's snapshot. */
   bootstrap: bool,
+  /** Of the placement driver that assigned it: its worker obeys no other one. 0: unknown. */
+  placementIncarnation: laterVarint,
 });
 export type ReplicaSpec = TypeOf<typeof replicaSpecCodec>;

@@ -68,6 +68,7 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     request: m.request,
     failure: failed,
     cluster: m.cluster,
+    incarnation: 0,
     worker: workerId(0),
     revision: revision(0),
   }),
@@ -98,6 +99,7 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     term: term(0),
     change: {
       cluster: m.cluster,
+      incarnation: 0,
       fromRevision: m.fromRevision,
       revision: m.fromRevision,
       full: false,

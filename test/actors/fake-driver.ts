@@ -61,7 +61,8 @@ export class FakeDriver implements Actor {
         const outcome = this.apply({ kind: 'registerWorker', node: from.node, address, zone, rack, storeIncarnation });
         if (outcome.kind !== 'workerRegistered') return null;
         const { worker } = outcome;
-        return { kind: 'pd.workerRegistered', request, failure: null, cluster: this.cluster, worker, revision: at };
+        const identity = { cluster: this.cluster, incarnation: this.machine.incarnation };
+        return { kind: 'pd.workerRegistered', request, failure: null, ...identity, worker, revision: at };
       }
       case 'pd.heartbeat':
         this.heartbeats.push(message);

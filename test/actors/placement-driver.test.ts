@@ -115,6 +115,22 @@ function spawnWorker(group: PlacementGroup, node: string): Set<ReplicaId> {
 }
 
 describe('PlacementDriverActor', () => {
+  test('an incarnation is drawn ahead of the first operation, the same on every node, and outlives leaders', () => {
+    const group = new PlacementGroup(31);
+    expect(group.drivers.get(group.awaitLeader())?.machine.incarnation).toBe(0);
+    const [first, second] = workerNodes as [string, string];
+    const reply = ask<'pd.workerRegistered'>(group, first, group.awaitLeader(), registration(first));
+    expect(reply.incarnation).toBeGreaterThan(0);
+    expect(reply.revision).toBe(2);
+    group.runUntil(() => [...group.drivers.values()].every(({ machine }) => machine.incarnation === reply.incarnation));
+    group.crash(group.awaitLeader());
+    const later = ask<'pd.workerRegistered'>(group, second, group.awaitLeader(), registration(second));
+    expect([later.incarnation, later.revision]).toEqual([reply.incarnation, 3]);
+    const fresh = new PlacementGroup(32);
+    const other = ask<'pd.workerRegistered'>(fresh, first, fresh.awaitLeader(), registration(first));
+    expect(other.incarnation).not.toBe(reply.incarnation);
+  });
+
   test('followers name the leader and do nothing', () => {
     const group = new PlacementGroup(1);
     const leader = group.awaitLeader();
@@ -310,7 +326,7 @@ describe('PlacementDriverActor', () => {
     const group = new PlacementGroup(8);
     const running = workerNodes.map((node) => spawnWorker(group, node));
     const gateway = group.spawnGateway('gateway-1');
-    group.runUntil(() => gateway.changes.at(-1)?.revision === 3);
+    group.runUntil(() => gateway.changes.at(-1)?.revision === 4);
     const creating = gateway.create(group, 'gateway-1', 'c', 4);
     group.runUntil(() => creating[0]?.ok === true && running.every((replicas) => replicas.size === 4));
     group.runUntil(() => new Set(gateway.hints.map((hint) => hint.shard)).size === 4);

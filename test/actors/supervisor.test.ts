@@ -158,7 +158,7 @@ class Machine implements ReplicaHosts, Links {
   }
 }
 
-const local = (replica: number, of: ClusterId = cluster): ReplicaSpec => ({
+const local = (replica: number, of: ClusterId = cluster, placementIncarnation = 0): ReplicaSpec => ({
   cluster: of,
   collection: {
     id: collectionId(50),
@@ -178,18 +178,30 @@ const local = (replica: number, of: ClusterId = cluster): ReplicaSpec => ({
   },
   replica: replicaId(replica),
   bootstrap: true,
+  placementIncarnation,
 });
 const diskWith = (...specs: ReplicaSpec[]): Disk =>
   new Map(specs.map((spec) => [spec.replica, { removed: false, descriptor: encode(replicaSpecCodec, spec) }]));
 
 /** A machine that runs the three shards of a collection. */
-function machineWithShards(): Machine {
+function machineWithShards(incarnation = 0): Machine {
   const machine = new Machine();
+  machine.driver.apply({ kind: 'found', incarnation });
   machine.runUntil(() => machine.driver.machine.worker(workerId(1)) !== null);
   machine.driver.apply(creation('c', 3, 1));
   machine.publish();
   machine.runUntil(() => machine.running.size === 3);
   return machine;
+}
+
+/** A driver's state that gives the same ids to other shards, of at least the revision. */
+function strangeMachine(incarnation: number, revisionMin: number): PlacementMachine {
+  const strange = new FakeDriver(cluster);
+  strange.apply({ kind: 'found', incarnation });
+  strange.apply(register(node, { store: 's1' }));
+  strange.apply(creation('strange', 3, 1));
+  for (let i = 0; strange.machine.revision < revisionMin; i++) strange.apply(register('other', { store: `s${i}` }));
+  return strange.machine;
 }
 
 function removal(
@@ -376,6 +388,78 @@ describe('SupervisorActor', () => {
     expect(late.destroyed).toEqual([]);
     late.driver.term = term(6);
     late.runUntil(() => late.destroyed.length === 3);
+  });
+
+  test('a driver that started from nothing is not obeyed while a replica of the old one is here', () => {
+    const machine = machineWithShards(7);
+    const before = idsOf(machine.running);
+    const old = machine.driver.machine;
+    const strange = strangeMachine(8, old.revision + 5);
+    machine.driver.machine = strange;
+    // Orders to remove the same replica ids of the same shard ids, which here hold other points.
+    machine.driver.apply({ kind: 'deleteCollection', name: 'strange' });
+    expect(strange.isToRemove(workerId(1), replicaId(before[0] as number))).toBe(true);
+    machine.publish();
+    machine.runFor(30_000);
+    expect([idsOf(machine.running), machine.destroyed]).toEqual([before, []]);
+    expect(machine.supervisor.status().refusal).toContain('incarnation is 8, not 7');
+
+    const again = new Machine(machine.disk);
+    again.driver.machine = strange;
+    again.runFor(30_000);
+    expect([idsOf(again.running), again.destroyed]).toEqual([before, []]);
+    expect(again.started.every(({ spec }) => spec.collection.name === 'c')).toBe(true);
+    expect(again.supervisor.status()).toMatchObject({ worker: 0, ready: false });
+    again.driver.machine = old;
+    again.runUntil(() => again.supervisor.status().worker === 1);
+    again.driver.apply({ kind: 'deleteCollection', name: 'c' });
+    again.publish();
+    again.runUntil(() => again.log.removedNow.length === 3);
+  });
+
+  test('one that registered before its log was listed forgets the driver it must not obey', () => {
+    const machine = new Machine(diskWith(local(200, cluster, 7)));
+    machine.log.silent = true;
+    machine.driver.machine = strangeMachine(8, 10);
+    machine.runUntil(() => machine.supervisor.status().worker !== 0);
+    machine.log.silent = false;
+    machine.runFor(30_000);
+    expect(idsOf(machine.running)).toEqual([200]);
+    expect(machine.supervisor.status().worker).toBe(0);
+  });
+
+  test('with no replica here, any incarnation is obeyed', () => {
+    const machine = new Machine();
+    machine.driver.machine = strangeMachine(8, 10);
+    machine.runUntil(() => machine.running.size === 3);
+    expect(machine.started.map(({ spec }) => spec.placementIncarnation)).toEqual([8, 8, 8]);
+  });
+
+  test('an assignment that names a known replica for another shard or collection is refused', () => {
+    const machine = new Machine(diskWith(local(100)));
+    machine.runUntil(() => machine.driver.machine.worker(workerId(1)) !== null);
+    machine.driver.apply(creation('c', 2, 1));
+    machine.publish();
+    machine.runUntil(() => machine.running.size === 2);
+    for (const replica of machine.running) machine.report(replica, replica);
+    machine.runFor(1_000);
+    expect(present(machine.started.find(({ replica }) => replica === 100)).spec.collection.name).toBe('old');
+    const status = machine.supervisor.status();
+    expect(status.refusal).toContain('replica 100 was assigned again');
+    expect(status.ready).toBe(false);
+    expect(status.replicas.map(({ replica, orphan }) => [replica, orphan])).toEqual([
+      [100, true],
+      [101, false],
+    ]);
+  });
+
+  test('a replica stored before incarnations existed starts, and binds its worker to none', () => {
+    const disk = diskWith(local(200));
+    for (const kept of disk.values()) kept.descriptor = kept.descriptor.slice(0, -1);
+    const machine = new Machine(disk);
+    machine.driver.machine = strangeMachine(8, 1);
+    machine.runUntil(() => machine.running.size === 4);
+    expect(machine.supervisor.unusableCount).toBe(0);
   });
 
   test('a lost event is noticed and asked for again', () => {

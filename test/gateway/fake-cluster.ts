@@ -302,6 +302,7 @@ export class FakeCluster {
   watchEvent(request: number, leaders: readonly LeaderHint[] = []): MessageOf<'pd.watchEvent'> {
     const change: PlacementChange = {
       cluster,
+      incarnation: 0,
       fromRevision: revision(0),
       revision: revision(this.revision),
       full: true,

@@ -291,6 +291,22 @@ describe('PlacementMachine', () => {
     expect(late.shardsRetired).toHaveLength(1_024);
   });
 
+  test('the first incarnation in the log holds for ever, also in a restored state', () => {
+    const machine = PlacementMachine.fresh(cluster);
+    apply(machine, { kind: 'found', incarnation: 0 });
+    expect([machine.incarnation, machine.revision, everything(machine).incarnation]).toEqual([0, 0, 0]);
+    for (const incarnation of [7, 8]) {
+      expect(apply(machine, { kind: 'found', incarnation })).toEqual({ kind: 'founded', revision: 1 });
+    }
+    apply(machine, register('a'));
+    const restored = PlacementMachine.restore(machine.serialise());
+    expect([restored.incarnation, everything(restored).incarnation]).toEqual([7, 7]);
+    expect(machine.changesSince(revision(1), workerId(1)).incarnation).toBe(7);
+    expect(restored.serialise()).toEqual(machine.serialise());
+    const rebuilt = machine.drainWrites().flatMap(({ row }) => (row === null ? [] : [row]));
+    expect(PlacementMachine.fromRows(rebuilt).incarnation).toBe(7);
+  });
+
   test('bytes that are no command change nothing', () => {
     const machine = machineWith('a');
     const before = machine.serialise();

@@ -101,5 +101,12 @@ export const replicaSpecs = (
     shardIds: [shardId(7)],
   };
   const shard = { id: shardId(7), collection: collectionId(1), range, epoch, members };
-  return members.map(({ replica }) => ({ cluster: clusterId('test'), collection, shard, replica, bootstrap: true }));
+  return members.map(({ replica }) => ({
+    cluster: clusterId('test'),
+    collection,
+    shard,
+    replica,
+    bootstrap: true,
+    placementIncarnation: 0,
+  }));
 };
