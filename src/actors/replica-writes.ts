@@ -1,3 +1,4 @@
+import { assert } from '../base/assert';
 import { entryBytesMax, inflightProposalsMax } from '../base/limits';
 import { encode } from '../protocol/codec';
 import { shardCommandCodec } from '../protocol/commands';
@@ -7,9 +8,10 @@ import { inRange, type KeyHash } from '../protocol/key-hash';
 import type { MessageOf } from '../protocol/messages';
 import type { ReplicaSpec } from '../protocol/records';
 import type { ActorContext } from '../runtime/actor';
-import { failure } from '../runtime/refusal';
-import { operationFault } from '../shard/shard-apply';
+import { failure, refusalOf } from '../runtime/refusal';
+import { idsOf, operationFault, optionsFault } from '../shard/command-faults';
 import type { ShardMachine } from '../shard/shard-machine';
+import type { Refused } from '../shard/write-part';
 import type { VectorIndex } from '../vector/ports';
 import type { RaftMember } from './raft-member';
 import type { ProposalOutcome } from './raft-member-waiters';
@@ -29,10 +31,13 @@ export interface WritePort {
 }
 
 const retryAfterMs = 50;
+/** For a point with as many keys as it may have: one has to grow old. */
+const fullRetryAfterMs = 1_000;
 
 /**
- * Writes of one replica: checked, proposed, answered. Everything that apply could refuse is refused here first, so that
- * only a change of epoch on the way makes an entry without effect; beyond the limits here nothing is refused at apply.
+ * Writes of one replica: checked, proposed, answered. What can be known of a command without the points is refused here
+ * first. Whether a condition holds, and whether a key was seen before, only apply can tell (DESIGN D13): here it could be
+ * true a moment too early.
  */
 export class ReplicaWrites {
   private readonly open = new OpenRequests<MessageOf<'data.write'>>(inflightProposalsMax);
@@ -56,7 +61,8 @@ export class ReplicaWrites {
     const { member, machine, index, spec, unlinkedPointsMax } = this.port;
     if (!member.isLeader) return this.port.notLeader();
     if (!sameEpoch(message.epoch, machine.epoch)) return this.port.stale('the request has another epoch');
-    const fault = operationFault(message.operation, spec.collection.dimension);
+    const { operation, options } = message;
+    const fault = operationFault(operation, spec.collection.dimension) ?? optionsFault(options, operation);
     if (fault !== null) return failureOf(fault);
     const foreign = this.foreignId(message);
     if (foreign !== null) return this.port.stale(`point ${foreign} belongs to another shard`);
@@ -66,13 +72,12 @@ export class ReplicaWrites {
 
   private foreignId({ operation }: MessageOf<'data.write'>): string | null {
     const { keyHash, spec } = this.port;
-    const ids = operation.kind === 'upsert' ? operation.points.map((point) => point.id) : operation.ids;
-    return ids.find((id) => !inRange(spec.shard.range, keyHash(id))) ?? null;
+    return idsOf(operation).find((id) => !inRange(spec.shard.range, keyHash(id))) ?? null;
   }
 
   private propose(request: WriteRequest, context: ActorContext): Failure | null {
-    const { epoch, operation } = request.message;
-    const data = encode(shardCommandCodec, { kind: 'v1', epoch, timeMs: context.wall, operation });
+    const { epoch, operation, options } = request.message;
+    const data = encode(shardCommandCodec, { kind: 'v2', epoch, timeMs: context.wall, operation, options });
     if (data.length > entryBytesMax) {
       const why = `one write makes a log entry of at most ${entryBytesMax} bytes, not ${data.length}`;
       return { ...failure('INVALID_ARGUMENT', why), field: 'operation' };
@@ -92,12 +97,20 @@ export class ReplicaWrites {
     const result = this.port.machine.outcomeOf(outcome.index);
     if (result === undefined) request.refuse('INTERNAL', 'an applied write has no outcome', context);
     else if (result.ok) {
-      const { request: number, shard } = message;
-      const { index } = outcome;
-      const done = { kind: 'data.written', request: number, shard, failure: null, index } as const;
-      request.reply({ ...done, affected: result.affected }, context);
+      const { index, affected, versions, previous, previousOmitted, replayed } = result;
+      const header = { kind: 'data.written', request: message.request, shard: message.shard, failure: null } as const;
+      const effect = { index, affected, versions, previous, previousOmitted, replayed, conflict: null };
+      request.reply({ ...header, ...effect }, context);
     } else if (result.code === 'STALE_SHARD') request.fail(this.port.stale(result.message), context);
-    else request.refuse(result.code, result.message, context);
+    else this.refused(request, result, context);
+  }
+
+  private refused(request: WriteRequest, result: Refused, context: ActorContext): void {
+    const hintMs = result.code === 'RESOURCE_EXHAUSTED' ? fullRetryAfterMs : 0;
+    const failed = { ...failure(result.code, result.message, hintMs), field: result.field ?? '' };
+    const answer = refusalOf(request.message, failed);
+    assert(answer?.kind === 'data.written', 'a write has no refusal');
+    request.reply({ ...answer, conflict: result.conflict ?? null }, context);
   }
 }
 

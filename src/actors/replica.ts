@@ -177,8 +177,10 @@ export class ReplicaActor implements Actor {
       tuning: this.options.raft,
       events: {
         changed: (context) => this.report(context),
-        applied: (entries, context) =>
-          this.parts?.upkeep.changed(entries.length > 0 ? machine.changedCount : 0, context),
+        applied: (entries, context) => {
+          this.parts?.upkeep.changed(entries.length > 0 ? machine.changedCount : 0, context);
+          this.parts?.reads.applied(context);
+        },
         ended: (end, reason, context) => this.ended(end, reason, context),
       },
     });

@@ -13,6 +13,8 @@ export const errorCatalogue = {
   PERMISSION_DENIED: { grpc: 7, http: 403, retry: 'never' },
   RESOURCE_EXHAUSTED: { grpc: 8, http: 429, retry: 'safe' },
   FAILED_PRECONDITION: { grpc: 9, http: 412, retry: 'never' },
+  /** A write repeated after its key's window: this time nothing was done; what became of it before is not known any more. */
+  IDEMPOTENCY_EXPIRED: { grpc: 9, http: 409, retry: 'never' },
   DEADLINE_EXCEEDED: { grpc: 4, http: 504, retry: 'unsure' },
   UNAVAILABLE: { grpc: 14, http: 503, retry: 'safe' },
   UNIMPLEMENTED: { grpc: 12, http: 501, retry: 'never' },
@@ -41,6 +43,8 @@ export interface ErrorDetails {
   /** The request's field that is at fault, as the caller spells it: `points[3].vector`. */
   readonly field?: string;
   readonly retryAfterMs?: number;
+  /** Of a point whose condition did not hold; 0: it does not exist. */
+  readonly currentVersion?: number;
   readonly cause?: unknown;
 }
 
@@ -49,6 +53,7 @@ export class VectronError extends Error {
   override readonly name = 'VectronError';
   readonly field: string | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly currentVersion: number | undefined;
 
   constructor(
     readonly code: ErrorCode,
@@ -58,6 +63,7 @@ export class VectronError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.field = details.field;
     this.retryAfterMs = details.retryAfterMs;
+    this.currentVersion = details.currentVersion;
   }
 
   get retry(): ErrorClass['retry'] {

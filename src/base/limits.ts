@@ -10,10 +10,20 @@ export const dimensionMax = 65_536;
 export const payloadBytesMax = 1024 * 1024;
 /** wire: points in one write request. */
 export const batchPointsMax = 4_096;
+/** wire: bytes of replaced points in the answer to a write; those beyond are left out and counted. */
+export const previousBytesMax = 16 * 1024 * 1024;
+/** wire: commit tokens in one read. */
+export const readTokensMax = 1_024;
 /** wire: bytes of one request at the gateway. */
 export const requestBytesMax = 32 * 1024 * 1024;
 /** wire, disk: bytes of one log entry; a larger write is cut into several by the gateway. */
 export const entryBytesMax = 4 * 1024 * 1024;
+/** wire: bytes of an idempotency key in UTF-8. */
+export const idempotencyKeyBytesMax = 128;
+/** disk: for how long at most, in log time, a repeated write is known as one. */
+export const idempotencyWindowMsMax = 600_000;
+/** disk: live idempotency keys of one point; a write with a new key is refused beyond. */
+export const pointKeysMax = 1_024;
 export const searchKMax = 10_000;
 export const efMax = 10_000;
 export const hnswMMax = 128;

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'eventemitter3';
+import { idempotencyWindowMsMax } from '../base/limits';
 import type { ReplyOf, RequestOf, UnaryMethod } from '../protocol/public-api';
 import { sendBatches } from './batches';
 import { clientError, NotFoundError } from './errors';
@@ -8,11 +9,13 @@ import type {
   BatchOptions,
   CollectionOptions,
   CollectionStatus,
-  Consistency,
+  Freshness,
   Point,
   PointInput,
   SearchOptions,
   SearchResult,
+  WriteOptions,
+  WriteResult,
 } from './types';
 
 export interface ConnectionEvents {
@@ -34,14 +37,15 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
-export interface ReadOptions extends CallOptions {
-  /** Default linearizable. */
-  readonly consistency?: Consistency;
-}
+/** By default linearizable. */
+export interface ReadOptions extends CallOptions, Freshness {}
+
+/** By how much this machine's clock and the servers' may differ before writes are refused as too old or too new. */
+const clockSlackMs = 120_000;
 
 /**
  * A connection to a gateway. Every method rejects with a subclass of VectronClientError, and repeats its request as the
- * retry policy says; all calls are harmless to repeat.
+ * retry policy says. All attempts at a write carry one idempotency key, so that together they have one effect.
  */
 export class VectronClient {
   constructor(
@@ -66,11 +70,11 @@ export class VectronClient {
 
   /** Resolves when every shard has a leader. */
   async createCollection(options: CollectionOptions, call: CallOptions = {}): Promise<void> {
-    await this.write('createCollection', messages.createRequest(options), call);
+    await this.once('createCollection', messages.createRequest(options), call);
   }
 
   async deleteCollection(name: string, call: CallOptions = {}): Promise<void> {
-    await this.write('deleteCollection', { name }, call);
+    await this.once('deleteCollection', { name }, call);
   }
 
   async listCollections(call: CallOptions = {}): Promise<readonly string[]> {
@@ -85,8 +89,13 @@ export class VectronClient {
    * Writes all points or throws; then the error's `failed` has the positions that were not acknowledged. At most 4,096
    * points, each id once; upsertBatch() takes any number.
    */
-  async upsert(collection: string, points: readonly PointInput[], call: CallOptions = {}): Promise<number> {
-    return (await this.write('upsert', { collection, points: points.map(messages.pointInput) }, call)).count;
+  async upsert(
+    collection: string,
+    points: readonly PointInput[],
+    options: WriteOptions & CallOptions = {},
+  ): Promise<WriteResult> {
+    const request = { collection, points: points.map(messages.pointInput), ...this.protection(options) };
+    return messages.writeResult(await this.write('upsert', request, options));
   }
 
   /** Any number of points, in several requests; see sendBatches. Resolves with how many were acknowledged. */
@@ -95,7 +104,8 @@ export class VectronClient {
     points: Iterable<PointInput> | AsyncIterable<PointInput>,
     options: BatchOptions & CallOptions = {},
   ): Promise<number> {
-    return sendBatches(points, options, (batch) => this.upsert(collection, batch, options));
+    const { timeoutMs = this.timeoutMs } = options;
+    return sendBatches(points, options, async (batch) => (await this.upsert(collection, batch, { timeoutMs })).count);
   }
 
   async search(collection: string, options: SearchOptions): Promise<SearchResult> {
@@ -105,7 +115,7 @@ export class VectronClient {
 
   /** The point, or NotFoundError. */
   async get(collection: string, id: string, options: ReadOptions = {}): Promise<Point> {
-    const request = { collection, id, consistency: options.consistency ?? '' };
+    const request = { collection, id, ...messages.freshness(options) };
     return messages.pointOf(await this.read('get', request, options));
   }
 
@@ -121,14 +131,33 @@ export class VectronClient {
 
   /** Those of the points that exist, in the order of the ids: 1 to 4,096, each once. */
   async getMany(collection: string, ids: readonly string[], options: ReadOptions = {}): Promise<readonly Point[]> {
-    const request = { collection, ids: [...ids], consistency: options.consistency ?? '' };
+    const request = { collection, ids: [...ids], ...messages.freshness(options) };
     return (await this.read('getMany', request, options)).points.map(messages.pointOf);
   }
 
   /** How many of the points existed. Deleting what is not there succeeds. */
-  async delete(collection: string, ids: string | readonly string[], call: CallOptions = {}): Promise<number> {
-    const request = { collection, ids: typeof ids === 'string' ? [ids] : [...ids] };
-    return (await this.write('delete', request, call)).count;
+  async delete(
+    collection: string,
+    ids: string | readonly string[],
+    options: WriteOptions & CallOptions & { readonly ifVersions?: readonly number[] } = {},
+  ): Promise<WriteResult> {
+    const list = typeof ids === 'string' ? [ids] : [...ids];
+    const request = { collection, ids: list, ifVersions: [...(options.ifVersions ?? [])], ...this.protection(options) };
+    return messages.writeResult(await this.write('delete', request, options));
+  }
+
+  /** The caller's key, or one of 104 random bits that is known for as long as this call may repeat itself. */
+  private protection({ idempotency, returnPrevious = false, timeoutMs = this.timeoutMs }: WriteOptions & CallOptions) {
+    const { policy, environment } = this;
+    const digits = (): string => environment.random().toString(36).slice(2, 13);
+    const ownMs = policy.attempts * (timeoutMs + policy.delayMsMax) + clockSlackMs;
+    const windowMs = idempotency === undefined ? Math.min(ownMs, idempotencyWindowMsMax) : (idempotency.windowMs ?? 0);
+    return {
+      idempotencyKey: idempotency?.key ?? `c-${digits()}${digits()}`,
+      issuedMs: idempotency?.issuedMs ?? environment.wall(),
+      idempotencyWindowMs: Math.ceil(windowMs),
+      returnPrevious,
+    };
   }
 
   private read<K extends UnaryMethod>(method: K, request: RequestOf<K>, call: CallOptions): Promise<ReplyOf<K>> {
@@ -139,13 +168,19 @@ export class VectronClient {
     return this.call(method, request, call, true);
   }
 
+  /** Without a key: sent again only if it was certainly not carried out. */
+  private once<K extends UnaryMethod>(method: K, request: RequestOf<K>, call: CallOptions): Promise<ReplyOf<K>> {
+    return this.call(method, request, call, true, { ...this.policy, retryWritesOnTimeout: false });
+  }
+
   private call<K extends UnaryMethod>(
     method: K,
     request: RequestOf<K>,
     { timeoutMs = this.timeoutMs }: CallOptions,
     isWrite: boolean,
+    policy = this.policy,
   ): Promise<ReplyOf<K>> {
     if (!(timeoutMs > 0)) return Promise.reject(clientError('INVALID_ARGUMENT', 'timeoutMs must be positive'));
-    return withRetries(this.policy, this.environment, isWrite, () => this.transport.unary(method, request, timeoutMs));
+    return withRetries(policy, this.environment, isWrite, () => this.transport.unary(method, request, timeoutMs));
   }
 }

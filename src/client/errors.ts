@@ -4,6 +4,8 @@ export interface ClientErrorDetails {
   /** The request's field at fault: `points[3].vector`. */
   readonly field?: string;
   readonly retryAfterMs?: number;
+  /** Of a point whose condition did not hold; 0: it does not exist. */
+  readonly currentVersion?: number;
   /** Of a failed write: how many points were acknowledged all the same. */
   readonly acknowledged?: number;
   /** Of a failed write: positions in the request of those that were not. */
@@ -18,6 +20,7 @@ export class VectronClientError extends Error {
   override readonly name: string = 'VectronClientError';
   readonly field: string | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly currentVersion: number | undefined;
   readonly acknowledged: number;
   readonly failed: readonly number[];
   readonly fromServer: boolean;
@@ -30,6 +33,7 @@ export class VectronClientError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.field = details.field;
     this.retryAfterMs = details.retryAfterMs;
+    this.currentVersion = details.currentVersion;
     this.acknowledged = details.acknowledged ?? 0;
     this.failed = details.failed ?? [];
     this.fromServer = details.fromServer ?? false;
@@ -40,7 +44,7 @@ export class NotFoundError extends VectronClientError {
   override readonly name = 'NotFoundError';
 }
 export class InvalidArgumentError extends VectronClientError {
-  override readonly name = 'InvalidArgumentError';
+  override readonly name: string = 'InvalidArgumentError';
 }
 export class AlreadyExistsError extends VectronClientError {
   override readonly name = 'AlreadyExistsError';
@@ -51,6 +55,14 @@ export class AuthenticationError extends VectronClientError {
 }
 export class ResourceExhaustedError extends VectronClientError {
   override readonly name = 'ResourceExhaustedError';
+}
+/** A point's condition did not hold (`field` and `currentVersion` say which), or the system's state forbids the call. */
+export class PreconditionError extends InvalidArgumentError {
+  override readonly name = 'PreconditionError';
+}
+/** A write came after its key's window: it had no effect this time, and may have had before. */
+export class IdempotencyExpiredError extends VectronClientError {
+  override readonly name = 'IdempotencyExpiredError';
 }
 /** The outcome is unknown: what was asked may have been done, or may still be. */
 export class DeadlineExceededError extends VectronClientError {
@@ -72,7 +84,8 @@ type ErrorClass = new (code: ErrorCode, message: string, details?: ClientErrorDe
 const classes: Readonly<Partial<Record<ErrorCode, ErrorClass>>> = {
   NOT_FOUND: NotFoundError,
   INVALID_ARGUMENT: InvalidArgumentError,
-  FAILED_PRECONDITION: InvalidArgumentError,
+  FAILED_PRECONDITION: PreconditionError,
+  IDEMPOTENCY_EXPIRED: IdempotencyExpiredError,
   ALREADY_EXISTS: AlreadyExistsError,
   UNAUTHENTICATED: AuthenticationError,
   PERMISSION_DENIED: AuthenticationError,

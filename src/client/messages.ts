@@ -4,11 +4,14 @@ import type {
   CollectionOptions,
   CollectionStatus,
   Distance,
+  Freshness,
   JsonObject,
   Point,
   PointInput,
   SearchOptions,
   SearchResult,
+  ShardRead,
+  WriteResult,
 } from './types';
 
 /** The client's values as messages of the public .proto, and back. */
@@ -18,11 +21,19 @@ export function vectorBytes(vector: Float32Array | readonly number[]): Uint8Arra
   return bytesOfFloats(vector instanceof Float32Array ? vector : Float32Array.from(vector));
 }
 
-export const pointInput = ({ id, vector, payload }: PointInput): proto.PointInput => ({
+export const pointInput = ({ id, vector, payload, ifVersion, onlyIf }: PointInput): proto.PointInput => ({
   id,
   vector: vectorBytes(vector),
   vectorBytes: none,
   payload: payload === undefined ? none : utf8(JSON.stringify(payload)),
+  ifVersion,
+  onlyIf: onlyIf ?? '',
+});
+
+export const freshness = ({ consistency, tokens = [], maxStalenessMs = 0 }: Freshness) => ({
+  consistency: consistency ?? '',
+  tokens: [...tokens],
+  maxStalenessMs,
 });
 
 export const createRequest = (options: CollectionOptions): proto.CreateCollectionRequest => ({
@@ -44,7 +55,7 @@ export const searchRequest = (collection: string, options: SearchOptions): proto
   includeVectors: options.includeVectors,
   includeMetadata: options.includeMetadata,
   timeoutMs: options.timeoutMs ?? 0,
-  consistency: options.consistency ?? '',
+  ...freshness(options),
   allowPartial: options.allowPartial ?? false,
   explain: options.explain ?? false,
   query: '',
@@ -53,11 +64,24 @@ export const searchRequest = (collection: string, options: SearchOptions): proto
 const payloadOf = (bytes: Uint8Array): JsonObject | null =>
   bytes.length === 0 ? null : (JSON.parse(fromUtf8(bytes)) as JsonObject);
 
-export const pointOf = ({ id, vector, payload, version }: proto.Point): Point => ({
+const shardRead = ({ shard, level, appliedIndex, ageMs }: proto.ShardRead): ShardRead => ({
+  shard,
+  level,
+  appliedIndex,
+  ageMs: ageMs ?? null,
+});
+
+export const writeResult = (reply: proto.UpsertReply | proto.DeleteReply): WriteResult => ({
+  ...reply,
+  previous: reply.previous.map(pointOf),
+});
+
+export const pointOf = ({ id, vector, payload, version, served }: proto.Point): Point => ({
   id,
   vector: floatsOf(vector),
   payload: payloadOf(payload),
   version,
+  served: served === undefined ? null : shardRead(served),
 });
 
 export const searchResult = (reply: proto.SearchReply): SearchResult => ({
@@ -71,6 +95,7 @@ export const searchResult = (reply: proto.SearchReply): SearchResult => ({
   shardsTotal: reply.shardsTotal,
   shardsAnswered: reply.shardsAnswered,
   shards: reply.shards,
+  served: reply.served.map(shardRead),
 });
 
 export const statusOf = (reply: proto.CollectionStatus): CollectionStatus => ({

@@ -8,7 +8,7 @@ export interface RetryPolicy {
   readonly factor: number;
   /** Each delay varies by this share of it, up and down. */
   readonly jitter: number;
-  /** Also send a write again whose outcome is unknown. Harmless unless others write the same points meanwhile. */
+  /** Also send a write again whose outcome is unknown: under the same idempotency key, so that it has one effect. */
   readonly retryWritesOnTimeout: boolean;
 }
 
@@ -18,7 +18,7 @@ export const retryDefaults: RetryPolicy = {
   delayMsMax: 2_000,
   factor: 2,
   jitter: 0.2,
-  retryWritesOnTimeout: false,
+  retryWritesOnTimeout: true,
 };
 
 /** What retrying needs of the world. */
@@ -26,6 +26,8 @@ export interface RetryEnvironment {
   /** In [0, 1). */
   random(): number;
   sleep(delayMs: number): Promise<void>;
+  /** Milliseconds since 1970. */
+  wall(): number;
 }
 
 /** Whether the same request may succeed if sent again, and may be. */

@@ -4,7 +4,55 @@ export interface JsonObject {
 }
 
 export type Distance = 'cosine' | 'euclidean' | 'dot';
-export type Consistency = 'linearizable' | 'leader' | 'eventual';
+/**
+ * linearizable: sees every write acknowledged before it began. leader: what the leader has. session: sees the writes whose
+ * tokens it presents. bounded: sees what was acknowledged longer than maxStalenessMs ago. eventual: what any replica has.
+ */
+export type Consistency = 'linearizable' | 'leader' | 'session' | 'bounded' | 'eventual';
+
+/** Names a write; not to be looked into. */
+export type CommitToken = string;
+
+export interface Freshness {
+  /** Default: bounded with maxStalenessMs, session with tokens, else the call's own. */
+  readonly consistency?: Consistency;
+  /** Writes that must be seen, from WriteResult.commit. */
+  readonly tokens?: readonly CommitToken[];
+  readonly maxStalenessMs?: number;
+}
+
+/** What one shard's answer achieved. */
+export interface ShardRead {
+  readonly shard: number;
+  readonly level: string;
+  readonly appliedIndex: number;
+  /** All that was acknowledged up to so long ago is in the answer; null: not known. */
+  readonly ageMs: number | null;
+}
+
+export interface WriteOptions {
+  /**
+   * To send a write again from elsewhere, or after this process ended, with one effect: the same in every repetition.
+   * `issuedMs`: when the key was drawn. Default: drawn anew for each call, and kept for the call's own retries.
+   */
+  readonly idempotency?: { readonly key: string; readonly issuedMs: number; readonly windowMs?: number };
+  /** Fill WriteResult.previous. */
+  readonly returnPrevious?: boolean;
+}
+
+export interface WriteResult {
+  /** Points written, or how many of the deleted ones existed. */
+  readonly count: number;
+  /** One for each shard written to. */
+  readonly commit: readonly CommitToken[];
+  /** In the order of the call. */
+  readonly versions: readonly number[];
+  /** Points replaced or deleted, if asked for and if not replayed. */
+  readonly previous: readonly Point[];
+  readonly previousOmitted: number;
+  /** It had been carried out before under the same key. */
+  readonly replayed: boolean;
+}
 
 export interface CollectionOptions {
   /** [A-Za-z0-9_-]{1,128} */
@@ -54,6 +102,10 @@ export interface PointInput {
   readonly id: string;
   readonly vector: Float32Array | readonly number[];
   readonly payload?: JsonObject;
+  /** Only if the point has this version; 0: only if it does not exist. */
+  readonly ifVersion?: number;
+  /** Only if the point does not exist (insert), or does (update). */
+  readonly onlyIf?: 'absent' | 'present';
 }
 
 export interface Point {
@@ -62,9 +114,11 @@ export interface Point {
   /** Null: none. */
   readonly payload: JsonObject | null;
   readonly version: number;
+  /** Of a point that was read alone. */
+  readonly served: ShardRead | null;
 }
 
-export interface SearchOptions {
+export interface SearchOptions extends Freshness {
   readonly vector: Float32Array | readonly number[];
   /** Default 10. */
   readonly topK?: number;
@@ -78,8 +132,6 @@ export interface SearchOptions {
   readonly includeMetadata?: boolean;
   /** Budget of the search; default: the client's timeoutMs. */
   readonly timeoutMs?: number;
-  /** Default leader. */
-  readonly consistency?: Consistency;
   /** Take what has come when the budget is used up. */
   readonly allowPartial?: boolean;
   /** Ask for SearchResult.shards. */
@@ -109,6 +161,7 @@ export interface SearchResult {
     readonly distances: number;
     readonly points: number;
   }[];
+  readonly served: readonly ShardRead[];
 }
 
 export interface BatchOptions {

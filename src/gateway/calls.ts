@@ -1,6 +1,7 @@
 import { VectronError } from '../base/errors';
 import type { LogIndex, NodeName, ReplicaId, ShardId, Term } from '../base/ids';
-import type { Point } from '../protocol/commands';
+import type { Point, WriteOptions } from '../protocol/commands';
+import type { CommitToken } from '../protocol/commit-token';
 import type { Hit, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { CollectionRecord, HnswParameters, Metric } from '../protocol/records';
 
@@ -23,25 +24,61 @@ export interface GatewayApi {
   deleteCollection: { call: { readonly name: string }; answer: null };
   listCollections: { call: Record<never, never>; answer: { readonly names: readonly string[] } };
   collectionStatus: { call: { readonly name: string }; answer: CollectionState };
-  /** Ids are distinct within a call: its parts are written in no particular order. */
+  /**
+   * Ids are distinct within a call. Its points are cut by shard into parts: each is written whole or not at all, in no
+   * particular order. Without a key of the caller's the gateway draws one for the call, so that its own repetitions of a
+   * part have one effect.
+   */
   upsert: {
-    call: { readonly collection: string; readonly points: readonly Point[] };
-    answer: { readonly count: number };
+    call: { readonly collection: string; readonly points: readonly Point[]; readonly options: WriteOptions };
+    answer: WriteAnswer;
   };
   /** `count`: how many of the ids existed. */
   delete: {
-    call: { readonly collection: string; readonly ids: readonly string[] };
-    answer: { readonly count: number };
+    call: { readonly collection: string; readonly ids: readonly string[]; readonly options: WriteOptions };
+    answer: WriteAnswer;
   };
   /** The points that exist, in the order of the ids. */
   get: {
-    call: { readonly collection: string; readonly ids: readonly string[]; readonly level: ReadLevel };
-    answer: { readonly points: readonly StoredPoint[] };
+    call: { readonly collection: string; readonly ids: readonly string[] } & ReadDial;
+    answer: { readonly points: readonly StoredPoint[]; readonly served: readonly ShardRead[] };
   };
   search: { call: SearchCall; answer: SearchAnswer };
 }
 
-export interface SearchCall {
+export interface WriteAnswer {
+  readonly count: number;
+  /** One for each shard that was written to. */
+  readonly commit: readonly CommitToken[];
+  /** In the order of the call: the log index that wrote each point, or settled that there was nothing to delete. */
+  readonly versions: readonly number[];
+  /** If asked for: the points that were replaced or deleted, none for a repetition. */
+  readonly previous: readonly StoredPoint[];
+  /** How many of them were left out of an answer that would have become too large. */
+  readonly previousOmitted: number;
+  /** All of it had been done before under the same key. */
+  readonly replayed: boolean;
+}
+
+/** How fresh a read must be (DESIGN D12). */
+export interface ReadDial {
+  readonly level: ReadLevel;
+  /** Writes that must be seen, whatever the level; those of other collections are passed over. */
+  readonly tokens: readonly CommitToken[];
+  /** Of the level `bounded`: what was acknowledged longer ago must be seen. */
+  readonly stalenessMs: number;
+}
+
+/** What a shard's answer to a read achieved. */
+export interface ShardRead {
+  readonly shard: ShardId;
+  readonly level: ReadLevel;
+  readonly appliedIndex: LogIndex;
+  /** All that was acknowledged up to so long ago is in the answer; null: not known. */
+  readonly ageMs: number | null;
+}
+
+export interface SearchCall extends ReadDial {
   readonly collection: string;
   /** float32 little-endian. */
   readonly vector: Uint8Array;
@@ -49,7 +86,6 @@ export interface SearchCall {
   /** 0: chosen by the shards. */
   readonly ef: number;
   readonly exact: boolean;
-  readonly level: ReadLevel;
   readonly includeVector: boolean;
   readonly includePayload: boolean;
   /** At the deadline answer with what has come, if any shard has answered. */
@@ -67,6 +103,7 @@ export interface SearchAnswer {
   readonly shardsTotal: number;
   /** One for each shard that answered. */
   readonly shards: readonly ShardSearchStats[];
+  readonly served: readonly ShardRead[];
 }
 
 export interface ReplicaState {
@@ -114,7 +151,7 @@ export interface GatewayBackend {
 
 /**
  * Some parts of a write were not acknowledged. The others are written and stay so; those in `failed` may be or not,
- * as `code` says. Sending all of them again is harmless.
+ * as `code` says. Sending all of them again with the same key is harmless.
  */
 export class WriteFailedError extends VectronError {
   constructor(
@@ -123,11 +160,12 @@ export class WriteFailedError extends VectronError {
     /** Positions in the call's list, ascending. */
     readonly failed: readonly number[],
   ) {
-    const { code, message, field, retryAfterMs } = cause;
+    const { code, message, field, retryAfterMs, currentVersion } = cause;
     super(code, `${failed.length} of ${failed.length + acknowledged} not acknowledged: ${message}`, {
       cause,
       ...(field === undefined ? {} : { field }),
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      ...(currentVersion === undefined ? {} : { currentVersion }),
     });
   }
 }

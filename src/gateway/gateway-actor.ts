@@ -9,7 +9,7 @@ import type { AnswerOf, CallKind, CallOf, Done, GatewayCall } from './calls';
 import { GroupCalls, type Reply } from './group-calls';
 import { Leaders } from './leaders';
 import { collectionStatus, createCollection, deleteCollection, listCollections } from './operations/collections';
-import type { Core } from './operations/core';
+import { type Core, WriteKeys } from './operations/core';
 import { get, remove, upsert } from './operations/points';
 import { search } from './operations/search';
 import { PlacementLink } from './placement-link';
@@ -61,6 +61,7 @@ export class GatewayActor implements Actor {
   private readonly table = new RoutingTable();
   private readonly calls = new GroupCalls(this.scope, new Leaders());
   private readonly placement: PlacementLink;
+  private readonly writeKeys = new WriteKeys();
   private readonly core: Core;
   private readonly running = new Set<Running>();
   /** How calls end whose turn has not come: the host drops what waits for an actor that ends. */
@@ -72,7 +73,8 @@ export class GatewayActor implements Actor {
     this.placement = new PlacementLink(this.scope, this.calls, this.table, cluster, placementNodes, () =>
       links.setPeers(this.table.peers()),
     );
-    this.core = { scope: this.scope, calls: this.calls, table: this.table, placement: this.placement, keyHash };
+    const { scope, calls, table, placement, writeKeys } = this;
+    this.core = { scope, calls, table, placement, writeKeys, keyHash };
   }
 
   /** Routing is known. */
@@ -86,6 +88,7 @@ export class GatewayActor implements Actor {
   }
 
   started(context: ActorContext): void {
+    this.writeKeys.begin(context);
     this.scope.run(context, () => this.placement.start());
   }
 

@@ -15,7 +15,13 @@ export type Reply = Extract<Message, { readonly request: number; readonly failur
 export type GroupOutcome =
   | { readonly kind: 'answered'; readonly reply: Reply; readonly unsureCount: number }
   | { readonly kind: 'replaced' }
-  | { readonly kind: 'failed'; readonly error: VectronError; readonly unsureCount: number };
+  | {
+      readonly kind: 'failed';
+      readonly error: VectronError;
+      readonly unsureCount: number;
+      /** The refusal that decided; null: time or patience ran out. */
+      readonly reply: Reply | null;
+    };
 
 /** `leader`: only it can answer. `leaderFirst`: every member can, the leader soonest. `any`: every member alike. */
 export type Ask = 'leader' | 'leaderFirst' | 'any';
@@ -91,10 +97,8 @@ const retried: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  *  3. A call succeeds only by an answer to one of its own attempts, and never by one to an earlier process of this name.
  *  4. It fails with a code whose class is `safe` only if every attempt was answered by a refusal.
  *
- * An attempt that was given up may still be executed later, even after a later call's: with a link that reorders, an
- * upsert repeated by us could overtake the client's next write of the same id. Between two actors links keep their order,
- * and a deposed leader's entries precede its successor's, so this needs a message older than an attempt's time-out to
- * arrive at a leader that was deposed and elected again. Idempotency keys (DESIGN D13) close it.
+ * An attempt that was given up may still be executed later. All attempts at a write carry one idempotency key (DESIGN
+ * D13), so that it is executed once, and not at all after one of them was answered by a failure for good.
  */
 export class GroupCalls {
   private readonly attempts = new Map<number, Attempt>();
@@ -146,7 +150,7 @@ export class GroupCalls {
     if (reply.failure !== null) {
       this.attempts.delete(reply.request);
       entry.open.delete(reply.request);
-      this.refused(entry, member, reply.failure, reply.request === entry.current);
+      this.refused(entry, member, reply, reply.failure);
       return;
     }
     if (entry.call.ask === 'leader') {
@@ -227,13 +231,13 @@ export class GroupCalls {
   }
 
   /** Only the attempt that is waited for decides what is done next. */
-  private refused(entry: Pending, from: Address, failure: Failure, isCurrent: boolean): void {
+  private refused(entry: Pending, from: Address, reply: Reply, failure: Failure): void {
     const error = errorOf(failure);
     if (isUnsure(error.code)) entry.unknownCount++;
-    if (!isCurrent) return;
+    if (reply.request !== entry.current) return;
     entry.lastFailure = error;
     if (error.code === 'RESOURCE_EXHAUSTED') this.overloaded(entry, from, error);
-    else if (!retried.has(error.code)) this.finish(entry, failed(entry, error));
+    else if (!retried.has(error.code)) this.finish(entry, failed(entry, error, reply));
     else this.elsewhere(entry, from, failure);
   }
 
@@ -307,9 +311,10 @@ export class GroupCalls {
 
 const isUnsure = (code: ErrorCode): boolean => errorCatalogue[code].retry === 'unsure';
 
-const failed = (entry: Pending, error: VectronError): GroupOutcome => ({
+const failed = (entry: Pending, error: VectronError, reply: Reply | null = null): GroupOutcome => ({
   kind: 'failed',
   error,
+  reply,
   unsureCount: unsureCount(entry),
 });
 

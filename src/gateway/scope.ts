@@ -1,6 +1,6 @@
 import { assert } from '../base/assert';
 import type { Prng } from '../base/prng';
-import { type MonotonicMs, monotonicMs } from '../base/time';
+import { type MonotonicMs, monotonicMs, type WallMs } from '../base/time';
 import type { Address } from '../protocol/envelope';
 import { lanes } from '../protocol/envelope';
 import type { Message } from '../protocol/messages';
@@ -36,6 +36,10 @@ export class Scope {
 
   get now(): MonotonicMs {
     return this.here.now;
+  }
+
+  get wall(): WallMs {
+    return this.here.wall;
   }
 
   get random(): Prng {

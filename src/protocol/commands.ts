@@ -1,4 +1,4 @@
-import { bytes, f64, list, struct, type TypeOf, text, union } from './codec';
+import { bool, bytes, f64, list, struct, type TypeOf, text, union, varint } from './codec';
 import { epochCodec } from './ids';
 
 /**
@@ -15,8 +15,37 @@ export const shardOperationCodec = union({
 });
 export type ShardOperation = TypeOf<typeof shardOperationCodec>;
 
+/** What must hold of a point for its part to be written. `version` 0 is the same as `absent`. Durable. */
+export const conditionCodec = union({
+  0: ['none', struct({})],
+  1: ['version', struct({ version: varint })],
+  2: ['absent', struct({})],
+  3: ['present', struct({})],
+});
+export type Condition = TypeOf<typeof conditionCodec>;
+
+/**
+ * How an operation is to be written (DESIGN D13). `key` names the call, empty: it is not protected against repetition.
+ * `issuedMs` is the wall clock of who drew the key; a repetition is known as one until log time passes issuedMs +
+ * windowMs, and refused afterwards. `conditions` is empty, or has one for each point of the operation. Durable.
+ */
+export const writeOptionsCodec = struct({
+  key: text,
+  issuedMs: f64,
+  windowMs: varint,
+  conditions: list(conditionCodec),
+  returnPrevious: bool,
+});
+export type WriteOptions = TypeOf<typeof writeOptionsCodec>;
+
+/** Without key or condition: how every v1 command is written. */
+export const plainWrite: WriteOptions = { key: '', issuedMs: 0, windowMs: 0, conditions: [], returnPrevious: false };
+
+const stamped = { epoch: epochCodec, timeMs: f64, operation: shardOperationCodec };
+
 /** `epoch` is the proposer's and is checked at apply; `timeMs` is the leader's stamp for log time (DESIGN D14). */
 export const shardCommandCodec = union({
-  1: ['v1', struct({ epoch: epochCodec, timeMs: f64, operation: shardOperationCodec })],
+  1: ['v1', struct(stamped)],
+  2: ['v2', struct({ ...stamped, options: writeOptionsCodec })],
 });
 export type ShardCommand = TypeOf<typeof shardCommandCodec>;

@@ -1,5 +1,5 @@
 import { bool, bytes, f64, list, nullable, oneOf, struct, type TypeOf, text, varint } from './codec';
-import { shardOperationCodec } from './commands';
+import { shardOperationCodec, writeOptionsCodec } from './commands';
 import { epochCodec, logIndexCodec, nodeNameCodec, replicaIdCodec, shardIdCodec, termCodec } from './ids';
 
 /** What a failed request says. `leader` is a hint for NOT_LEADER and may be empty; `epoch` is set with STALE_SHARD. */
@@ -13,7 +13,8 @@ export const failureCodec = struct({
 });
 export type Failure = TypeOf<typeof failureCodec>;
 
-export const readLevelCodec = oneOf('linearizable', 'leader', 'eventual');
+/** How fresh a read must be (DESIGN D12). Their order is the wire's. */
+export const readLevelCodec = oneOf('linearizable', 'leader', 'eventual', 'session', 'bounded');
 export type ReadLevel = TypeOf<typeof readLevelCodec>;
 
 /** `request` is the caller's number for the answer; `timeoutMs` is what is left of the client's deadline. */
@@ -41,11 +42,39 @@ export type SearchStats = TypeOf<typeof searchStatsCodec>;
 export const storedPointCodec = struct({ id: text, version: varint, vector: bytes, payload: bytes });
 export type StoredPoint = TypeOf<typeof storedPointCodec>;
 
+/** A point whose condition did not hold: its place in the operation, and its version then (0: it did not exist). */
+const conflictCodec = struct({ position: varint, version: varint });
+export type Conflict = TypeOf<typeof conflictCodec>;
+
+/**
+ * `minIndex`: of a commit token, the read waits until it is applied; 0: none. `stalenessMs` is for the level `bounded`:
+ * what was acknowledged longer ago than this before the read came in must be seen.
+ */
+const readHeader = { level: readLevelCodec, minIndex: logIndexCodec, stalenessMs: varint };
+
+/** `ageMs`: everything acknowledged up to so long ago is in the answer; null: this replica cannot tell. */
+const readReplyHeader = { appliedIndex: logIndexCodec, ageMs: nullable(varint) };
+
 /** Between gateways and shard replicas. Tags 40 to 79. */
 export const dataVariants = {
-  40: ['data.write', struct({ ...requestHeader, operation: shardOperationCodec })],
-  /** `index` is the commit token's; `affected` counts points that a delete found, or an upsert wrote. */
-  41: ['data.written', struct({ ...replyHeader, index: logIndexCodec, affected: varint })],
+  40: ['data.write', struct({ ...requestHeader, operation: shardOperationCodec, options: writeOptionsCodec })],
+  /**
+   * `index` is the commit token's; `affected` counts points that a delete found, or an upsert wrote; `versions` has the
+   * log index that wrote each point. `previous` are the points replaced, if asked for and if this is no repetition.
+   */
+  41: [
+    'data.written',
+    struct({
+      ...replyHeader,
+      index: logIndexCodec,
+      affected: varint,
+      versions: list(varint),
+      previous: list(storedPointCodec),
+      previousOmitted: varint,
+      replayed: bool,
+      conflict: nullable(conflictCodec),
+    }),
+  ],
   42: [
     'data.search',
     struct({
@@ -55,17 +84,14 @@ export const dataVariants = {
       /** 0: chosen by the shard. */
       ef: varint,
       exact: bool,
-      level: readLevelCodec,
+      ...readHeader,
       includeVector: bool,
       includePayload: bool,
     }),
   ],
-  43: [
-    'data.found',
-    struct({ ...replyHeader, hits: list(hitCodec), stats: searchStatsCodec, appliedIndex: logIndexCodec }),
-  ],
-  44: ['data.get', struct({ ...requestHeader, ids: list(text), level: readLevelCodec })],
-  45: ['data.got', struct({ ...replyHeader, points: list(storedPointCodec), appliedIndex: logIndexCodec })],
+  43: ['data.found', struct({ ...replyHeader, hits: list(hitCodec), stats: searchStatsCodec, ...readReplyHeader })],
+  44: ['data.get', struct({ ...requestHeader, ids: list(text), ...readHeader })],
+  45: ['data.got', struct({ ...replyHeader, points: list(storedPointCodec), ...readReplyHeader })],
   /** Reads one replica's own store in key order, wherever it stands: for comparing replicas, never for clients. */
   46: ['data.scan', struct({ ...requestHeader, afterId: text, countMax: varint })],
   47: [

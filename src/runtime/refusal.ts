@@ -30,15 +30,20 @@ const header = (
 ) => ({ request, shard, failure: failed });
 
 const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
-  'data.write': (m, failed) => ({ kind: 'data.written', ...header(m, failed), index: none, affected: 0 }),
+  'data.write': (m, failed) => ({
+    kind: 'data.written',
+    ...header(m, failed),
+    ...{ index: none, affected: 0, versions: [], previous: [], previousOmitted: 0, replayed: false, conflict: null },
+  }),
   'data.search': (m, failed) => ({
     kind: 'data.found',
     ...header(m, failed),
     hits: [],
     stats: { strategy: 'scan', distances: 0, points: 0 },
     appliedIndex: none,
+    ageMs: null,
   }),
-  'data.get': (m, failed) => ({ kind: 'data.got', ...header(m, failed), points: [], appliedIndex: none }),
+  'data.get': (m, failed) => ({ kind: 'data.got', ...header(m, failed), points: [], appliedIndex: none, ageMs: null }),
   'data.scan': (m, failed) => ({
     kind: 'data.scanned',
     ...header(m, failed),

@@ -5,6 +5,7 @@ import type { KeyValueStore } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
 import { pointIdOf, successor } from './point-keys';
 import { decodeRecord, type PointRecord } from './point-record';
+import type { Change } from './shard-apply';
 
 const sliceRecordsMax = 256;
 const sliceBytesMax = 512 * 1024;
@@ -42,8 +43,8 @@ export class IndexFeed {
     this.cursor = this.index.appliedIndex >= appliedIndex ? null : pointRange(space).start;
   }
 
-  changed(changes: readonly { readonly id: string; readonly record: PointRecord }[], appliedIndex: number): void {
-    for (const { id, record } of changes) this.offer(id, record);
+  changed(changes: readonly Pick<Change, 'id' | 'record' | 'revised'>[], appliedIndex: number): void {
+    for (const { id, record, revised } of changes) if (revised) this.offer(id, record);
     if (this.ready) this.index.appliedIndex = Math.max(this.index.appliedIndex, appliedIndex);
   }
 

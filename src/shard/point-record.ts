@@ -7,47 +7,55 @@ import { VectronError } from '../base/errors';
  * an older record can never come back, and is part of the digest.
  */
 export interface PointRecord {
-  /** The log index that wrote it. */
+  /** The log index that made the point what it is. */
   readonly version: number;
+  /** The log index that wrote the record: above `version` when only the outcome of a write was added. */
+  readonly touched: number;
   /** Log time of the write (DESIGN D14). */
   readonly timeMs: number;
   readonly deleted: boolean;
   /** Log time at which the point ends; 0: never. */
   readonly expiryMs: number;
-  /** The outcome kept for a retry of the same write (DESIGN D13); empty: none. */
+  /** The outcomes kept for repetitions of writes (DESIGN D13), see dedupe-table; empty: none. */
   readonly dedupe: Uint8Array;
   readonly payload: Uint8Array;
   /** float32 little-endian; empty for a deletion. */
   readonly vector: Uint8Array;
 }
 
-const format = 1;
+const formatPlain = 1;
+/** With `touched`: only where it differs from `version`, so that equal records are equal bytes in every release. */
+const formatTouched = 2;
 const headerBytes = 5;
 const empty = new Uint8Array(0);
 const flagDeleted = 1;
 
-export const deletion = (version: number, timeMs: number): PointRecord => ({
+export const deletion = (version: number, timeMs: number, dedupe: Uint8Array = empty): PointRecord => ({
   version,
+  touched: version,
   timeMs,
   deleted: true,
   expiryMs: 0,
-  dedupe: empty,
+  dedupe,
   payload: empty,
   vector: empty,
 });
 
 /** Format, CRC-32C of the id and all that follows, then the fields. The id is in the checksum: no record may move. */
 export function encodeRecord(id: string, record: PointRecord): Uint8Array {
-  const writer = new ByteWriter(64 + record.payload.length + record.vector.length);
+  const { dedupe, payload, vector, touched, version } = record;
+  const writer = new ByteWriter(64 + dedupe.length + payload.length + vector.length);
+  const format = touched === version ? formatPlain : formatTouched;
   writer.u8(format);
   writer.u32(0);
   writer.u8(record.deleted ? flagDeleted : 0);
-  writer.varint(record.version);
+  writer.varint(version);
+  if (format === formatTouched) writer.varint(touched - version);
   writer.f64(record.timeMs);
   writer.f64(record.expiryMs);
-  writer.lengthPrefixed(record.dedupe);
-  writer.lengthPrefixed(record.payload);
-  writer.raw(record.vector);
+  writer.lengthPrefixed(dedupe);
+  writer.lengthPrefixed(payload);
+  writer.raw(vector);
   const value = writer.finish();
   const checksum = checksumOf(id, value);
   new DataView(value.buffer, value.byteOffset).setUint32(1, checksum, true);
@@ -58,9 +66,13 @@ export function encodeRecord(id: string, record: PointRecord): Uint8Array {
 export function decodeRecord(id: string, value: Uint8Array): PointRecord {
   verifyRecord(id, value);
   const reader = new ByteReader(value.subarray(headerBytes));
+  const deleted = (reader.u8() & flagDeleted) !== 0;
+  const version = reader.varint();
+  const touched = version + (value[0] === formatTouched ? reader.varint() : 0);
   return {
-    deleted: (reader.u8() & flagDeleted) !== 0,
-    version: reader.varint(),
+    deleted,
+    version,
+    touched,
     timeMs: reader.f64(),
     expiryMs: reader.f64(),
     dedupe: reader.lengthPrefixed(),
@@ -71,7 +83,8 @@ export function decodeRecord(id: string, value: Uint8Array): PointRecord {
 
 function verifyRecord(id: string, value: Uint8Array): void {
   const reader = new ByteReader(value);
-  if (reader.u8() !== format) throw corrupt(id, 'its format is unknown');
+  const format = reader.u8();
+  if (format !== formatPlain && format !== formatTouched) throw corrupt(id, 'its format is unknown');
   if (reader.u32() !== checksumOf(id, value)) throw corrupt(id, 'its checksum does not hold');
 }
 

@@ -79,7 +79,7 @@ export class ShardSnapshotSource {
   /** Must hear of every change before it is written. */
   beforeChange(change: Change, key: Uint8Array): void {
     const { id, before } = change;
-    if (this.failure !== null || before === null || before.version > this.index) return;
+    if (this.failure !== null || before === null || before.touched > this.index) return;
     if (this.scanned || this.preImages.has(id) || compareBytes(key, this.cursor) < 0) return;
     const value = present(this.store.get(key), `the record of point ${id} before its change`);
     this.preImages.set(id, value);
@@ -134,7 +134,7 @@ export class ShardSnapshotSource {
   }
 
   private asOfSnapshot(id: string, value: Uint8Array): Uint8Array | undefined {
-    if (decodeRecord(id, value).version <= this.index) return value;
+    if (decodeRecord(id, value).touched <= this.index) return value;
     const before = this.preImages.get(id);
     this.preImages.delete(id);
     this.preImageBytes -= before?.length ?? 0;

@@ -3,9 +3,9 @@ import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { ReplicaActor } from '../../src/actors/replica';
 import type { ReplicaOptions } from '../../src/actors/replica-options';
 import { assert, present } from '../../src/base/assert';
-import { type NodeName, nodeName } from '../../src/base/ids';
+import { logIndex, type NodeName, nodeName } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
-import type { ShardOperation } from '../../src/protocol/commands';
+import { plainWrite, type ShardOperation } from '../../src/protocol/commands';
 import type { ReadLevel } from '../../src/protocol/data-messages';
 import { at, lanes, logActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
 import type { Message, MessageKind, MessageOf } from '../../src/protocol/messages';
@@ -18,6 +18,8 @@ import { VirtualNodes } from './virtual-nodes';
 
 const client = at(nodeName('client'), 'client');
 const raft = raftMemberTuning;
+/** A read that presents no token and asks for no age. */
+export const anyAge = { minIndex: logIndex(0), stalenessMs: 0 };
 
 /** Notes all it hears. */
 class Inbox implements Actor {
@@ -190,12 +192,23 @@ export class ReplicaGroup {
     return answer as MessageOf<K>;
   }
 
-  write(node: NodeName, operation: ShardOperation, overrides: Partial<Header> = {}): MessageOf<'data.written'> {
-    return this.ask(node, 'data.written', (header) => ({ kind: 'data.write', ...header, operation, ...overrides }));
+  write(
+    node: NodeName,
+    operation: ShardOperation,
+    overrides: Partial<MessageOf<'data.write'>> = {},
+  ): MessageOf<'data.written'> {
+    const fields = { operation, options: plainWrite, ...overrides };
+    return this.ask(node, 'data.written', (header) => ({ kind: 'data.write', ...header, ...fields }));
   }
 
-  get(node: NodeName, ids: readonly string[], level: ReadLevel): MessageOf<'data.got'> {
-    return this.ask(node, 'data.got', (header) => ({ kind: 'data.get', ...header, ids, level }));
+  get(
+    node: NodeName,
+    ids: readonly string[],
+    level: ReadLevel,
+    dial: Partial<Pick<MessageOf<'data.get'>, 'minIndex' | 'stalenessMs'>> = {},
+  ): MessageOf<'data.got'> {
+    const fields = { ids, level, ...anyAge, ...dial };
+    return this.ask(node, 'data.got', (header) => ({ kind: 'data.get', ...header, ...fields }));
   }
 }
 

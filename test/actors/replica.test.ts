@@ -1,12 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { type NodeName, replicaId, shardId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
+import { plainWrite } from '../../src/protocol/commands';
 import type { MessageOf } from '../../src/protocol/messages';
 import { keyOf } from '../../src/shard/point-keys';
 import { digestText } from '../../src/shard/record-digest';
 import { spaceOf } from '../../src/storage/keys';
 import { pointOf, remove, testKeyHash, upsert, vectorOf } from '../shard/shard-helpers';
-import { ReplicaGroup, smallWindow } from './replica-group';
+import { anyAge, ReplicaGroup, smallWindow } from './replica-group';
 
 const searchOf = (random: Prng, overrides: Partial<MessageOf<'data.search'>> = {}) => ({
   kind: 'data.search' as const,
@@ -17,6 +18,7 @@ const searchOf = (random: Prng, overrides: Partial<MessageOf<'data.search'>> = {
   level: 'leader' as const,
   includeVector: false,
   includePayload: true,
+  ...anyAge,
   ...overrides,
 });
 
@@ -89,7 +91,12 @@ describe('a shard of three replicas', () => {
     const { log } = group.machine(leader).disk;
     const before = log.counts.syncs;
     const requests = Array.from({ length: 100 }, (_, n) =>
-      group.send(leader, (header) => ({ kind: 'data.write', ...header, operation: upsert(pointOf(`p${n}`, random)) })),
+      group.send(leader, (header) => ({
+        kind: 'data.write',
+        ...header,
+        operation: upsert(pointOf(`p${n}`, random)),
+        options: plainWrite,
+      })),
     );
     group.runUntil(() => requests.every((request) => group.answersTo(request).length === 1));
     expect(log.counts.syncs - before).toBeLessThan(6);
@@ -105,7 +112,12 @@ describe('a shard of three replicas', () => {
       for (const id of writeMany(group, random, 10, `r${round}-`)) acknowledged.add(id);
       const leader = group.awaitLeader();
       for (const id of inflight) {
-        group.send(leader, (header) => ({ kind: 'data.write', ...header, operation: upsert(pointOf(id, random)) }));
+        group.send(leader, (header) => ({
+          kind: 'data.write',
+          ...header,
+          operation: upsert(pointOf(id, random)),
+          options: plainWrite,
+        }));
       }
       group.crash(leader);
       for (const id of writeMany(group, random, 5, `s${round}-`)) acknowledged.add(id);
@@ -250,6 +262,7 @@ describe('requests that cannot be served', () => {
       ...stale,
       ids: ['a'],
       level: 'eventual',
+      ...anyAge,
     }));
     expect(got.failure).toMatchObject(failure);
     const other = group.write(leader, upsert(pointOf('a', random)), { shard: shardId(8) });
@@ -308,6 +321,7 @@ describe('requests that cannot be served', () => {
       ...header,
       timeoutMs: 60_000,
       operation: upsert(pointOf('lost', random)),
+      options: plainWrite,
     }));
     group.runUntil(() => group.leader !== null && group.leader !== old);
     const fresh = writeMany(group, random, 3, 'fresh');

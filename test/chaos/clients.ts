@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCatalogue } from '../../src/base/errors';
 import type { Prng } from '../../src/base/prng';
 import { connect, type VectronClient, VectronClientError } from '../../src/client/node';
+import type { WriteResult } from '../../src/client/types';
 import type { Ending, HistoryWriter, Invocation } from '../history/history-writer';
 import { KeyChoice } from './key-choice';
 import type { ChaosOptions } from './options';
@@ -185,16 +186,13 @@ function endingOf({ code, fromServer, message }: VectronClientError, attempts: n
   return { st: isRefused ? 'fail' : 'info', err: `${code}: ${message}` };
 }
 
-type Written = number | { readonly count: number; readonly versions: readonly number[]; readonly replayed: boolean };
-
-function versionIn(written: Written): { readonly ver?: number } {
-  const ver = typeof written === 'number' ? undefined : written.versions[0];
+function versionIn({ versions }: WriteResult): { readonly ver?: number } {
+  const [ver] = versions;
   return ver === undefined ? {} : { ver };
 }
 
 /** The count of a repetition says what was found by then. */
-function deletedIn(written: Written): { readonly n?: number; readonly ver?: number } {
-  if (typeof written === 'number') return { n: written };
+function deletedIn(written: WriteResult): { readonly n?: number; readonly ver?: number } {
   return { ...versionIn(written), ...(written.replayed ? {} : { n: written.count }) };
 }
 

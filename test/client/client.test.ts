@@ -9,6 +9,7 @@ import {
   InvalidArgumentError,
   NotFoundError,
   type PointInput,
+  PreconditionError,
   ResourceExhaustedError,
   UnavailableError,
   type VectronClient,
@@ -44,7 +45,7 @@ describe('every call', () => {
   test('against a gateway, start to end', async () => {
     await client.createCollection(things);
     expect(await client.listCollections()).toEqual(['things']);
-    expect(await client.upsert('things', points(5))).toBe(5);
+    expect(await client.upsert('things', points(5))).toMatchObject({ count: 5, replayed: false });
     expect(await client.collectionStatus('things')).toMatchObject({ ...things, points: 5, ready: true });
     const found = await client.search('things', { vector: Float32Array.of(1, 0), topK: 2, includeVectors: true });
     expect(found.results.map(({ id, score, payload }) => [id, score, payload])).toEqual([
@@ -52,15 +53,15 @@ describe('every call', () => {
       ['p3', 3, { n: 3 }],
     ]);
     expect(found.results[0]?.vector).toEqual(Float32Array.of(4, 1));
-    expect(await client.get('things', 'p3')).toEqual({
+    expect(await client.get('things', 'p3')).toMatchObject({
       id: 'p3',
       vector: Float32Array.of(3, 1),
       payload: { n: 3 },
       version: 1,
     });
     expect((await client.getMany('things', ['p1', 'none', 'p0'])).map(({ id }) => id)).toEqual(['p1', 'p0']);
-    expect(await client.delete('things', 'p3')).toBe(1);
-    expect(await client.delete('things', ['p3', 'p4'])).toBe(1);
+    expect((await client.delete('things', 'p3')).count).toBe(1);
+    expect((await client.delete('things', ['p3', 'p4'])).count).toBe(1);
     expect(await client.find('things', 'p3')).toBeNull();
     await client.deleteCollection('things');
     await expect(client.find('things', 'p1')).rejects.toThrow(NotFoundError);
@@ -120,7 +121,8 @@ describe('typed errors', () => {
   });
 
   test('a write that failed in part', async () => {
-    backend.failures.push(new WriteFailedError(new VectronError('DEADLINE_EXCEEDED', 'late'), 3, [1, 9]));
+    const failure = new WriteFailedError(new VectronError('DEADLINE_EXCEEDED', 'late'), 3, [1, 9]);
+    for (let i = 0; i < 3; i++) backend.failures.push(failure);
     const error: unknown = await client.upsert('things', points(5)).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', acknowledged: 3, failed: [1, 9] });
   });
@@ -160,22 +162,57 @@ describe('retries', () => {
     expect(backend.calls.length).toBe(3);
   });
 
-  test('DEADLINE_EXCEEDED: a read again, a write only when asked to', async () => {
+  test('DEADLINE_EXCEEDED: reads again, and writes again under their key unless told not to', async () => {
     fail('DEADLINE_EXCEEDED', 1);
     await client.listCollections();
     expect(backend.calls.length).toBe(2);
     fail('DEADLINE_EXCEEDED', 1);
-    await expect(client.delete('things', 'a')).rejects.toThrow(DeadlineExceededError);
-    expect(backend.calls.length).toBe(3);
-    const bold = connect({
+    await expect(client.delete('things', 'a')).rejects.toThrow(NotFoundError);
+    await expect(client.delete('things', 'a')).rejects.toThrow(NotFoundError);
+    const keys = backend.calls.flatMap(({ call }) => (call.kind === 'delete' ? [call.options.key] : []));
+    expect([keys.length, keys[0] === keys[1], keys[1] === keys[2]]).toEqual([3, true, false]);
+    fail('DEADLINE_EXCEEDED', 1);
+    await expect(client.deleteCollection('things')).rejects.toThrow(DeadlineExceededError);
+    const timid = connect({
       url: `127.0.0.1:${gateway.grpcPort}`,
       apiKey: 'key',
-      retry: { ...fast, retryWritesOnTimeout: true },
+      retry: { ...fast, retryWritesOnTimeout: false },
     });
     fail('DEADLINE_EXCEEDED', 1);
-    await expect(bold.delete('things', 'a')).rejects.toThrow(NotFoundError);
-    expect(backend.calls.length).toBe(5);
-    bold.close();
+    await expect(timid.delete('things', 'a')).rejects.toThrow(DeadlineExceededError);
+    timid.close();
+  });
+
+  test('a caller’s key, its conditions and its freshness arrive as they were given', async () => {
+    await client.createCollection(things);
+    const idempotency = { key: 'mine', issuedMs: 1_700_000_000_000, windowMs: 5_000 };
+    const [first, second] = points(2) as [PointInput, PointInput];
+    const guarded = [
+      { ...first, ifVersion: 0 },
+      { ...second, ifVersion: 7 },
+    ];
+    const { commit, versions } = await client.upsert('things', guarded, { idempotency, returnPrevious: true });
+    expect(backend.calls.at(-1)?.call).toMatchObject({
+      options: {
+        ...idempotency,
+        issuedMs: idempotency.issuedMs,
+        returnPrevious: true,
+        conditions: [{ kind: 'absent' }, { kind: 'version', version: 7 }],
+      },
+    });
+    expect(versions).toEqual([9, 9]);
+    await client.get('things', 'p0', { tokens: commit });
+    expect(backend.calls.at(-1)?.call).toMatchObject({
+      level: 'session',
+      tokens: [{ collection: 1, shard: 1, index: 9 }],
+    });
+    await client.search('things', { vector: [1, 0], maxStalenessMs: 250 });
+    expect(backend.calls.at(-1)?.call).toMatchObject({ level: 'bounded', stalenessMs: 250 });
+    const stale = new VectronError('FAILED_PRECONDITION', 'no', { field: 'points[1]', currentVersion: 0 });
+    backend.failures.push(stale);
+    const error: unknown = await client.upsert('things', guarded).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(PreconditionError);
+    expect(error).toMatchObject({ field: 'points[1]', currentVersion: 0 });
   });
 
   test('RESOURCE_EXHAUSTED waits as long as the server says', async () => {

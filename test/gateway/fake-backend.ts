@@ -9,10 +9,13 @@ import type {
   GatewayBackend,
   GatewayCall,
   SearchAnswer,
+  ShardRead,
+  WriteAnswer,
 } from '../../src/gateway/calls';
 import { collectionNotFound } from '../../src/gateway/operations/core';
 import { vectorError } from '../../src/gateway/operations/points';
 import type { Point } from '../../src/protocol/commands';
+import type { ReadLevel } from '../../src/protocol/data-messages';
 import type { CollectionRecord } from '../../src/protocol/records';
 
 interface Collection {
@@ -65,12 +68,12 @@ export class FakeBackend implements GatewayBackend {
         if (error !== null) throw error;
       }
       for (const point of call.points) points.set(point.id, point);
-      return { count: call.points.length };
+      return written(call.points.length, call.points.length);
     }
-    if (call.kind === 'delete') return { count: call.ids.filter((id) => points.delete(id)).length };
+    if (call.kind === 'delete') return written(call.ids.filter((id) => points.delete(id)).length, call.ids.length);
     if (call.kind === 'get') {
       const found = call.ids.map((id) => points.get(id)).filter((point) => point !== undefined);
-      return { points: found.map((point) => ({ ...point, version: 1 })) };
+      return { points: found.map((point) => ({ ...point, version: 1 })), served: [served(call.level)] };
     }
     const error = vectorError(record, call.vector, 'vector');
     if (error !== null) throw error;
@@ -93,6 +96,17 @@ export class FakeBackend implements GatewayBackend {
   }
 }
 
+const served = (level: ReadLevel): ShardRead => ({ shard: shardId(1), level, appliedIndex: logIndex(9), ageMs: null });
+
+const written = (count: number, items: number): WriteAnswer => ({
+  count,
+  commit: [{ collection: collectionId(1), shard: shardId(1), index: logIndex(9) }],
+  versions: Array.from({ length: items }, () => 9),
+  previous: [],
+  previousOmitted: 0,
+  replayed: false,
+});
+
 function search(call: CallOf<'search'>, points: ReadonlyMap<string, Point>): SearchAnswer {
   const query = floatsOf(call.vector);
   const hits = [...points.values()].map(({ id, vector, payload }) => {
@@ -106,7 +120,7 @@ function search(call: CallOf<'search'>, points: ReadonlyMap<string, Point>): Sea
   });
   hits.sort((a, b) => b.score - a.score);
   const stats = { shard: shardId(1), strategy: 'scan' as const, distances: points.size, points: points.size };
-  return { hits: hits.slice(0, call.k), partial: false, shardsTotal: 1, shards: [stats] };
+  return { hits: hits.slice(0, call.k), partial: false, shardsTotal: 1, shards: [stats], served: [served(call.level)] };
 }
 
 function stateOf({ record, points }: Collection): CollectionState {

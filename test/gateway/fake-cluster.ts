@@ -202,6 +202,9 @@ export class FakeCluster {
     return this.sent.filter(({ message }) => message.kind === kind) as never;
   }
 
+  /** The place in a write of a point whose condition does not hold; null: none. */
+  conflict: (message: MessageOf<'data.write'>) => number | null = () => null;
+
   private carry(to: Address, message: Message): void {
     this.sent.push({ atMs: this.nowMs, to, message });
     if (this.loses(message, to)) return;
@@ -231,16 +234,22 @@ export class FakeCluster {
     if (refused !== null) return refusalOf(message, refused);
     const header = { request: message.request, shard: message.shard, failure: null };
     if (message.kind === 'data.write') {
-      return { kind: 'data.written', ...header, index: logIndex(1), affected: write(shard, message) };
+      const at = this.conflict(message);
+      if (at !== null) {
+        const failed = refusalOf(message, failure('FAILED_PRECONDITION', 'no')) as MessageOf<'data.written'>;
+        return { ...failed, conflict: { position: at, version: 7 } };
+      }
+      const effect = { index: logIndex(1), affected: write(shard, message), versions: [], previous: [] };
+      return { kind: 'data.written', ...header, ...effect, previousOmitted: 0, replayed: false, conflict: null };
     }
     if (message.kind === 'data.get') {
       const found = message.ids.map((id) => shard.points.get(id)).filter((point) => point !== undefined);
       const points = found.map((point) => ({ ...point, version: 1 }));
-      return { kind: 'data.got', ...header, points, appliedIndex: logIndex(1) };
+      return { kind: 'data.got', ...header, points, appliedIndex: logIndex(1), ageMs: null };
     }
     const hits = rank([...shard.points.values()], message.vector, message.k);
     const stats = { strategy: 'scan' as const, distances: shard.points.size, points: shard.points.size };
-    return { kind: 'data.found', ...header, hits, stats, appliedIndex: logIndex(1) };
+    return { kind: 'data.found', ...header, hits, stats, appliedIndex: logIndex(1), ageMs: null };
   }
 
   private refusalOf(shard: FakeShard, at: number, message: ShardRequest): Failure | null {

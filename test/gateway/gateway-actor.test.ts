@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { nodeName, replicaId, term } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import type { CallOf } from '../../src/gateway/calls';
+import { plainWrite } from '../../src/protocol/commands';
 import { at, placementActor } from '../../src/protocol/envelope';
 import { inRange } from '../../src/protocol/key-hash';
 import { failure } from '../../src/runtime/refusal';
@@ -20,19 +21,23 @@ beforeEach(() => {
 
 describe('points', () => {
   test('are written to the shard their id hashes to, read back in order, and deleted once', () => {
-    expect(cluster.answer(upsert(...ids))).toEqual({ count: 40 });
+    expect(cluster.answer(upsert(...ids))).toMatchObject({ count: 40 });
     for (const id of ids) expect(shardOf(id).points.has(id)).toBe(true);
     expect(shards.reduce((sum, shard) => sum + shard.points.size, 0)).toBe(40);
     const { points } = cluster.answer(get(['id-7', 'none', 'id-3']));
     expect(points.map(({ id }) => id)).toEqual(['id-7', 'id-3']);
-    expect(cluster.answer({ kind: 'delete', collection: 'things', ids: ['id-7', 'none'] })).toEqual({ count: 1 });
+    expect(
+      cluster.answer({ kind: 'delete', collection: 'things', ids: ['id-7', 'none'], options: plainWrite }),
+    ).toMatchObject({ count: 1 });
     expect(cluster.answer(get(['id-7'])).points).toEqual([]);
   });
 
   test('travel in parts of about a mebibyte', () => {
     const payload = new Uint8Array(300_000);
     const points = pointsOf(...ids).map((point) => ({ ...point, payload }));
-    expect(cluster.answer({ kind: 'upsert', collection: 'things', points })).toEqual({ count: 40 });
+    expect(cluster.answer({ kind: 'upsert', collection: 'things', points, options: plainWrite })).toMatchObject({
+      count: 40,
+    });
     for (const { message } of cluster.sentOf('data.write')) {
       expect(message.operation.kind === 'upsert' && message.operation.points.length).toBeLessThanOrEqual(3);
     }
@@ -45,7 +50,7 @@ describe('points', () => {
     cluster.addCollection('strict', 2, { metric });
     const [first, second] = pointsOf('a', 'b');
     const points = [first, { ...second, vector: wrong }] as CallOf<'upsert'>['points'];
-    const error = errorOf(cluster.outcome({ kind: 'upsert', collection: 'strict', points }));
+    const error = errorOf(cluster.outcome({ kind: 'upsert', collection: 'strict', points, options: plainWrite }));
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'points[1].vector' });
     const query = errorOf(cluster.outcome(search({ collection: 'strict', vector: wrong })));
     expect(query).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'vector' });
@@ -70,7 +75,7 @@ describe('search', () => {
       vector: vector(random.between(0, few), random.between(0, few)),
       payload: new Uint8Array(0),
     }));
-    cluster.answer({ kind: 'upsert', collection: 'things', points });
+    cluster.answer({ kind: 'upsert', collection: 'things', points, options: plainWrite });
     for (const k of [1, 7, 200, 500]) {
       const query = vector(random.between(-3, 3), random.between(-3, 3));
       const { hits, partial, shardsTotal } = cluster.answer(search({ k, vector: query }));
@@ -171,7 +176,7 @@ describe('leaders', () => {
       for (const shard of shards) shard.leader = 1;
     });
     const before = cluster.nowMs;
-    expect(cluster.answer(upsert(...ids), 10_000)).toEqual({ count: 40 });
+    expect(cluster.answer(upsert(...ids), 10_000)).toMatchObject({ count: 40 });
     expect(cluster.nowMs - before).toBeLessThan(2_600);
   });
 
@@ -194,7 +199,7 @@ describe('leaders', () => {
   test('a lost answer is asked for again, and the count is true', () => {
     let lost = 0;
     cluster.loses = (message) => message.kind === 'data.written' && lost++ < 4;
-    expect(cluster.answer(upsert(...ids))).toEqual({ count: 40 });
+    expect(cluster.answer(upsert(...ids))).toMatchObject({ count: 40 });
     expect(lost).toBeGreaterThan(4);
   });
 
@@ -208,7 +213,7 @@ describe('leaders', () => {
       return true;
     };
     const before = cluster.nowMs;
-    expect(cluster.answer(upsert('a'))).toEqual({ count: 1 });
+    expect(cluster.answer(upsert('a'))).toMatchObject({ count: 1 });
     expect(cluster.nowMs - before).toBeGreaterThanOrEqual(1_500);
     expect(cluster.nowMs - before).toBeLessThan(1_510);
   });
@@ -297,14 +302,14 @@ describe('epochs', () => {
     for (const shard of shards) shard.record = { ...shard.record, epoch: { version: 1, confVersion: 7 } };
     cluster.loses = (message) => message.kind === 'pd.watch';
     const before = cluster.nowMs;
-    expect(cluster.answer(upsert(...ids))).toEqual({ count: 40 });
+    expect(cluster.answer(upsert(...ids))).toMatchObject({ count: 40 });
     expect(cluster.nowMs - before).toBeLessThan(20);
   });
 
   test('a split moves a write to the children, and a search asks them', () => {
     cluster.answer(upsert(...ids));
     cluster.split(shards[1] as FakeShard);
-    expect(cluster.answer(upsert(...ids))).toEqual({ count: 40 });
+    expect(cluster.answer(upsert(...ids))).toMatchObject({ count: 40 });
     const answer = cluster.answer(search({ k: 100 }));
     expect(answer.hits.length).toBe(40);
     expect(answer.shardsTotal).toBe(5);

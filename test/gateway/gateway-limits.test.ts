@@ -25,7 +25,7 @@ describe('overload', () => {
         ? failure('RESOURCE_EXHAUSTED', 'full', 200)
         : null;
     const before = cluster.nowMs;
-    expect(cluster.answer(upsert(...ids))).toEqual({ count: 40 });
+    expect(cluster.answer(upsert(...ids))).toMatchObject({ count: 40 });
     expect(cluster.nowMs - before).toBeGreaterThanOrEqual(400);
     expect(cluster.nowMs - before).toBeLessThan(520);
   });

@@ -15,12 +15,16 @@ import { decodePositions, type ReplyOf, type RequestOf, type UnaryMethod } from 
 import { FakeBackend } from './fake-backend';
 
 const none = new Uint8Array(0);
+const anyAge = { tokens: [], maxStalenessMs: 0 };
+const plain = { idempotencyKey: '', issuedMs: 0, idempotencyWindowMs: 0, returnPrevious: false };
 const vector = (...numbers: number[]): Uint8Array => bytesOfFloats(Float32Array.from(numbers));
 const point = (fields: Partial<PointInput> = {}): PointInput => ({
   id: 'x',
   vector: vector(1, 2, 3),
   vectorBytes: none,
   payload: none,
+  ifVersion: undefined,
+  onlyIf: '',
   ...fields,
 });
 const query = (fields: Partial<SearchRequest> = {}): SearchRequest => ({
@@ -37,6 +41,7 @@ const query = (fields: Partial<SearchRequest> = {}): SearchRequest => ({
   allowPartial: false,
   explain: false,
   query: '',
+  ...anyAge,
   ...fields,
 });
 const create = { name: 'things', dimension: 3, distance: 'dot', shardCount: 0, replicationFactor: 0, hnsw: undefined };
@@ -109,16 +114,23 @@ describe('the public calls', () => {
     expect(await send('createCollection', create)).toEqual({ success: true });
     const payload = utf8('{"color":"red"}');
     const points = [point({ id: 'a', payload }), point({ id: 'b', vector: none, vectorBytes: vector(0, 1, 0) })];
-    expect(await send('upsert', { collection: 'things', points })).toEqual({ count: 2 });
+    expect(await send('upsert', { collection: 'things', points, ...plain })).toMatchObject({ count: 2 });
     const found = await send('search', query({ topK: 1, includeVectors: true, explain: true }));
     expect(found).toMatchObject({ partial: false, shardsTotal: 1, shardsAnswered: 1, shards: [{ strategy: 'scan' }] });
     expect(found.results.map(({ id, score }) => [id, score])).toEqual([['a', 1]]);
     expect([...(found.results[0]?.vector ?? none)]).toEqual([...vector(1, 2, 3)]);
-    const a = await send('get', { collection: 'things', id: 'a', consistency: '' });
+    const a = await send('get', { collection: 'things', id: 'a', consistency: '', ...anyAge });
     expect([...a.payload]).toEqual([...payload]);
-    const many = await send('getMany', { collection: 'things', ids: ['b', 'none', 'a'], consistency: 'eventual' });
+    const many = await send('getMany', {
+      collection: 'things',
+      ids: ['b', 'none', 'a'],
+      consistency: 'eventual',
+      ...anyAge,
+    });
     expect(many.points.map(({ id }) => id)).toEqual(['b', 'a']);
-    expect(await send('delete', { collection: 'things', ids: ['a', 'none'] })).toEqual({ count: 1 });
+    expect(await send('delete', { collection: 'things', ids: ['a', 'none'], ifVersions: [], ...plain })).toMatchObject({
+      count: 1,
+    });
     expect((await send('getCollectionStatus', { name: 'things' })).points).toBe(1);
     expect(await send('listCollections', {})).toEqual({ names: ['things'] });
     expect(await send('deleteCollection', { name: 'things' })).toEqual({ success: true });
@@ -127,7 +139,7 @@ describe('the public calls', () => {
   test('defaults: ten results, payloads shown, vectors not, Search at leader and Get linearizable', async () => {
     await send('createCollection', create);
     await send('search', query());
-    await failure(send('get', { collection: 'things', id: 'a', consistency: '' }));
+    await failure(send('get', { collection: 'things', id: 'a', consistency: '', ...anyAge }));
     expect(backend.calls.at(-2)?.call).toMatchObject({
       k: 10,
       ef: 0,
@@ -145,8 +157,8 @@ describe('the public calls', () => {
       ...[0x0a, 6, ...utf8('things')],
       ...[0x12, 17, 0x0a, 1, 0x70, 0x12, 12, ...vector(1.5, -2, 0.25)],
     ]);
-    expect(await send('upsert', { collection: '', points: [] }, { raw })).toEqual({ count: 1 });
-    const { vector: stored } = await send('get', { collection: 'things', id: 'p', consistency: '' });
+    expect(await send('upsert', { collection: '', points: [], ...plain }, { raw })).toMatchObject({ count: 1 });
+    const { vector: stored } = await send('get', { collection: 'things', id: 'p', consistency: '', ...anyAge });
     expect([...stored]).toEqual([...vector(1.5, -2, 0.25)]);
   });
 
@@ -185,7 +197,7 @@ describe('bad input changes nothing and names its field', () => {
   test.each(upserts)('upsert: %s', async (_what, points, field) => {
     await send('createCollection', create);
     const before = backend.contents();
-    const failed = await failure(send('upsert', { collection: 'things', points: [...points] }));
+    const failed = await failure(send('upsert', { collection: 'things', points: [...points], ...plain }));
     expect(failed).toMatchObject({ code: status.INVALID_ARGUMENT, named: 'INVALID_ARGUMENT', field });
     expect(failed.detail).toMatchObject({ code: 'INVALID_ARGUMENT', field });
     expect(backend.contents()).toBe(before);
@@ -195,7 +207,7 @@ describe('bad input changes nothing and names its field', () => {
     ['top_k 0', { topK: 0 }, 'top_k'],
     ['top_k huge', { topK: 10_001 }, 'top_k'],
     ['ef huge', { ef: 10_001 }, 'ef'],
-    ['consistency', { consistency: 'maybe' }, 'consistency'],
+    ['consistency', { consistency: 'maybe', ...anyAge }, 'consistency'],
     ['dimension', { vector: vector(1) }, 'vector'],
     ['NaN', { vector: vector(Number.NaN, 1, 1) }, 'vector[0]'],
     ['name', { collection: 'a b' }, 'collection'],
@@ -219,7 +231,7 @@ describe('bad input changes nothing and names its field', () => {
       code: status.INVALID_ARGUMENT,
       field: 'distance',
     });
-    expect(await failure(send('get', { collection: 'things', id: 'no', consistency: '' }))).toMatchObject({
+    expect(await failure(send('get', { collection: 'things', id: 'no', consistency: '', ...anyAge }))).toMatchObject({
       code: status.NOT_FOUND,
       field: 'id',
     });
@@ -227,7 +239,7 @@ describe('bad input changes nothing and names its field', () => {
 
   test('an id that is not UTF-8: replaced, two of them would become one', async () => {
     const raw = Uint8Array.of(0x0a, 1, 0x61, 0x12, 2, 0xff, 0xfe);
-    expect(await failure(send('get', { collection: '', id: '', consistency: '' }, { raw }))).toMatchObject({
+    expect(await failure(send('get', { collection: '', id: '', consistency: '', ...anyAge }, { raw }))).toMatchObject({
       named: 'INVALID_ARGUMENT',
     });
     expect(backend.calls.length).toBe(0);
@@ -235,13 +247,13 @@ describe('bad input changes nothing and names its field', () => {
 
   test('bytes that are not a message', async () => {
     const raw = Uint8Array.from([0x0a, 0xff, 0xff, 0x01]);
-    const failed = await failure(send('upsert', { collection: '', points: [] }, { raw }));
+    const failed = await failure(send('upsert', { collection: '', points: [], ...plain }, { raw }));
     expect(failed).toMatchObject({ code: status.INVALID_ARGUMENT, field: 'body' });
   });
 
   test('a message over the limit is RESOURCE_EXHAUSTED and never reaches the backend', async () => {
-    const raw = UpsertRequest.encode({ collection: 'x'.repeat(33 * 1024 * 1024), points: [] }).finish();
-    const error = await send('upsert', { collection: '', points: [] }, { raw }).then(
+    const raw = UpsertRequest.encode({ collection: 'x'.repeat(33 * 1024 * 1024), points: [], ...plain }).finish();
+    const error = await send('upsert', { collection: '', points: [], ...plain }, { raw }).then(
       () => null,
       (thrown: ServiceError) => thrown,
     );
@@ -276,7 +288,7 @@ describe('errors of the backend', () => {
     backend.failures.push(
       new WriteFailedError(new VectronError('UNAVAILABLE', 'gone', { retryAfterMs: 30.5 }), 2_048, failed),
     );
-    const { code, detail } = await failure(send('upsert', { collection: 'things', points: [point()] }));
+    const { code, detail } = await failure(send('upsert', { collection: 'things', points: [point()], ...plain }));
     expect(code).toBe(status.UNAVAILABLE);
     expect(detail).toMatchObject({ acknowledged: 2_048, retryAfterMs: 31 });
     expect(decodePositions(detail.failed)).toEqual(failed);

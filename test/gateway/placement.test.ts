@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { revision, term } from '../../src/base/ids';
 import type { CallOf, Outcome } from '../../src/gateway/calls';
 import { RoutingTable } from '../../src/gateway/routing-table';
+import { plainWrite } from '../../src/protocol/commands';
 import { at, placementActor } from '../../src/protocol/envelope';
 import type { Message } from '../../src/protocol/messages';
 import type { PlacementChange } from '../../src/protocol/placement-messages';
@@ -105,7 +106,9 @@ describe('the watch', () => {
     cluster.runUntil(cluster.nowMs + 60_000);
     expect(codeOf(cluster.outcome(status('unknown')))).toBe('UNAVAILABLE');
     const points = [{ id: 'a', vector: vector(1, 2), payload: new Uint8Array(0) }];
-    expect(cluster.answer({ kind: 'upsert', collection: 'known', points })).toEqual({ count: 1 });
+    expect(cluster.answer({ kind: 'upsert', collection: 'known', points, options: plainWrite })).toMatchObject({
+      count: 1,
+    });
     expect(cluster.answer({ kind: 'listCollections' })).toEqual({ names: ['known'] });
   });
 
@@ -133,7 +136,7 @@ describe('the watch', () => {
     const hint = { shard: id, epoch, term: term(9), leader: members[2]?.replica ?? (0 as never) };
     cluster.deliver(at('pd-1' as never, placementActor), cluster.watchEvent(0, [hint]), 0);
     cluster.runUntil(cluster.nowMs + 5);
-    cluster.answer({ kind: 'delete', collection: 'things', ids: ['a'] });
+    cluster.answer({ kind: 'delete', collection: 'things', ids: ['a'], options: plainWrite });
     expect(cluster.sentOf('data.write').map(({ to }) => to.node)).toEqual(['machine-3']);
   });
 

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import type { Perform } from '../../src/gateway/gateway-actor';
+import { plainWrite } from '../../src/protocol/commands';
 import { gatewayActor } from '../../src/protocol/envelope';
 import { failure } from '../../src/runtime/refusal';
 import { errorOf, get, ids, search, upsert } from './calls';
@@ -23,7 +24,7 @@ function stoppedDuring<K extends CallKind>(call: CallOf<K>): Outcome<AnswerOf<K>
 
 test('a change that was under way when its gateway stopped is never called untouched', () => {
   expect(errorOf(stoppedDuring(upsert('a')))).toMatchObject({ code: 'OUTCOME_UNKNOWN', retry: 'unsure' });
-  const remove = { kind: 'delete', collection: 'things', ids: ['a'] } as const;
+  const remove = { kind: 'delete', collection: 'things', ids: ['a'], options: plainWrite } as const;
   expect(errorOf(stoppedDuring<'delete'>(remove)).retry).toBe('unsure');
   const drop = { kind: 'deleteCollection', name: 'things' } as const;
   expect(errorOf(stoppedDuring<'deleteCollection'>(drop)).retry).toBe('unsure');

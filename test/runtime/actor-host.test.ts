@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { nodeName, replicaId, shardId } from '../../src/base/ids';
+import { logIndex, nodeName, replicaId, shardId } from '../../src/base/ids';
 import { mailboxConsensusMax, mailboxDataMax } from '../../src/base/limits';
 import { Prng } from '../../src/base/prng';
 import { monotonicMs, wallMs } from '../../src/base/time';
@@ -166,6 +166,8 @@ describe('bounds', () => {
       timeoutMs: 100,
       ids: ['x'],
       level: 'leader',
+      minIndex: logIndex(0),
+      stalenessMs: 0,
     };
     expect(world.host.deliver(at(node, 'gone'), outside, request, lanes.data)).toBe(false);
     expect(world.sent[0]?.message).toMatchObject({ kind: 'data.got', request: 5, failure: { code: 'UNAVAILABLE' } });

@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { VectronError } from '../../src/base/errors';
-import { clusterId, nodeName, shardId, workerId } from '../../src/base/ids';
+import { clusterId, logIndex, nodeName, shardId, workerId } from '../../src/base/ids';
 import { linkQueueMessagesMax } from '../../src/base/limits';
 import { Prng } from '../../src/base/prng';
 import { monotonicMs } from '../../src/base/time';
+import { plainWrite } from '../../src/protocol/commands';
 import { at, type Lane, lanes } from '../../src/protocol/envelope';
 import type { Message } from '../../src/protocol/messages';
 import { type AskOutcome, Asks } from '../../src/runtime/asks';
@@ -103,8 +104,8 @@ test('every request has a refusal that carries its number; nothing else has', ()
   const header = { request: 9, shard: shardId(2), epoch: { version: 1, confVersion: 1 }, timeoutMs: 1 };
   const cluster = clusterId('c');
   const requests: Message[] = [
-    { kind: 'data.write', ...header, operation: { kind: 'delete', ids: [] } },
-    { kind: 'data.get', ...header, ids: [], level: 'leader' },
+    { kind: 'data.write', ...header, operation: { kind: 'delete', ids: [] }, options: plainWrite },
+    { kind: 'data.get', ...header, ids: [], level: 'leader', minIndex: logIndex(0), stalenessMs: 0 },
     { kind: 'data.scan', ...header, afterId: '', countMax: 1 },
     { kind: 'data.status', ...header },
     { kind: 'pd.heartbeat', request: 9, cluster, worker: workerId(1), replicas: [], removed: [] },

@@ -7,8 +7,9 @@ import { decodeRecord, deletion, encodeRecord, type PointRecord } from '../../sr
 import { recordHash } from '../../src/shard/record-digest';
 import { vectorOf } from './shard-helpers';
 
-const record = (random: Prng): PointRecord => ({
-  version: random.between(1, 2 ** 31),
+const record = (random: Prng, version = random.between(1, 2 ** 31)): PointRecord => ({
+  version,
+  touched: version,
   timeMs: random.between(0, 2 ** 31),
   deleted: false,
   expiryMs: 5,

@@ -13,7 +13,14 @@ import {
 } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import { encode } from '../../src/protocol/codec';
-import { type Point, type ShardCommand, type ShardOperation, shardCommandCodec } from '../../src/protocol/commands';
+import {
+  type Point,
+  plainWrite,
+  type ShardCommand,
+  type ShardOperation,
+  shardCommandCodec,
+  type WriteOptions,
+} from '../../src/protocol/commands';
 import { type KeyHash, tile } from '../../src/protocol/key-hash';
 import type { Configuration, Entry } from '../../src/protocol/raft-messages';
 import { type ReplicaSpec } from '../../src/protocol/records';
@@ -48,8 +55,14 @@ export const pointOf = (id: string, random: Prng, payloadBytes = 8): Point => ({
 export const upsert = (...points: Point[]): ShardOperation => ({ kind: 'upsert', points });
 export const remove = (...ids: string[]): ShardOperation => ({ kind: 'delete', ids });
 
-export const commandOf = (operation: ShardOperation, overrides: Partial<ShardCommand> = {}): Uint8Array =>
-  encode(shardCommandCodec, { kind: 'v1', epoch, timeMs: 1_000_000, operation, ...overrides });
+/** A command of the latest version. */
+export const writeOf = (operation: ShardOperation, options: Partial<WriteOptions>, timeMs = 1_000_000): Uint8Array =>
+  encode(shardCommandCodec, { kind: 'v2', epoch, timeMs, operation, options: { ...plainWrite, ...options } });
+
+export const commandOf = (
+  operation: ShardOperation,
+  overrides: Partial<Omit<ShardCommand, 'kind' | 'options'>> = {},
+): Uint8Array => encode(shardCommandCodec, { kind: 'v1', epoch, timeMs: 1_000_000, operation, ...overrides });
 
 export const entryOf = (index: number, data: Uint8Array, type: Entry['type'] = 'command', termNow = 1): Entry => ({
   index: logIndex(index),

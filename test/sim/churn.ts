@@ -1,7 +1,8 @@
 import { bytesOfFloats, utf8 } from '../../src/base/bytes';
 import type { Prng } from '../../src/base/prng';
+import { plainWrite } from '../../src/protocol/commands';
 import type { SimCluster } from './cluster';
-import { collection, dimension, vectorOf } from './workload';
+import { collection, dimension, vectorOf } from './sim-client';
 
 const callTimeoutMs = 8_000;
 const sweepMs = 500;
@@ -58,7 +59,7 @@ export class Churn {
       vector: bytesOfFloats(vectorOf(i + 1)),
       payload: utf8('{"serial":0}'),
     }));
-    this.cluster.call({ kind: 'upsert', collection: name, points }, callTimeoutMs, () =>
+    this.cluster.call({ kind: 'upsert', collection: name, points, options: plainWrite }, callTimeoutMs, () =>
       this.later(() => this.drop(name)),
     );
   }

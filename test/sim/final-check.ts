@@ -9,8 +9,8 @@ import { entriesFrom, hardStateKey, logRecordRange, replicaOfLogKey, replicaStat
 import { readRecord } from '../../src/storage/log-records';
 import type { SimCluster } from './cluster';
 import type { WorkerMachine } from './machine';
+import { dimension, vectorOf } from './sim-client';
 import { must, Violation } from './violation';
-import { dimension, vectorOf } from './workload';
 
 const scanCount = 97;
 const countMax = Number.MAX_SAFE_INTEGER;

@@ -141,7 +141,8 @@ export const hostMutations: readonly Mutation[] = [
           original(request, context);
           const { request: number, shard } = request.message;
           const done = { kind: 'data.written', request: number, shard, failure: null } as const;
-          request.reply({ ...done, index: logIndex(0), affected: 1 }, context);
+          const effect = { index: logIndex(0), affected: 1, versions: [], previous: [], previousOmitted: 0 };
+          request.reply({ ...done, ...effect, replayed: false, conflict: null }, context);
         },
       ),
     ],
@@ -166,7 +167,16 @@ export const hostMutations: readonly Mutation[] = [
         'finish',
         (_calls, original, [entry, outcome]) => {
           const hides = outcome.kind === 'failed' && entry.call.message(0, 0).kind === 'data.write';
-          const reply = { kind: 'data.written', request: 0, shard: 0, failure: null, index: 0, affected: 1 };
+          const reply = {
+            kind: 'data.written',
+            request: 0,
+            shard: 0,
+            failure: null,
+            index: 0,
+            affected: 1,
+            versions: [],
+            previous: [],
+          };
           original(entry, hides ? { kind: 'answered', reply, unsureCount: 0 } : outcome);
         },
       ),

@@ -1,8 +1,9 @@
 import type { Mutation } from './mutation';
 import { hostMutations } from './mutations-host';
+import { onceMutations } from './mutations-once';
 import { raftMutations } from './mutations-raft';
 
-export const mutations: readonly Mutation[] = [...raftMutations, ...hostMutations];
+export const mutations: readonly Mutation[] = [...raftMutations, ...hostMutations, ...onceMutations];
 
 export function mutationNamed(name: string): Mutation {
   const found = mutations.find((mutation) => mutation.name === name);

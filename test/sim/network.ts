@@ -2,17 +2,9 @@ import type { NodeName } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import type { NetworkOptions } from './options';
 
-/**
- * Decides the fate of each message between nodes: how often it arrives and when. Links are cut one way at a time.
- *
- * Data requests and their answers keep their order and arrive at most once, as on the one stream that joins two
- * processes: until writes are exactly-once (DESIGN D13) a copied or overtaken write would be a lost update, and no link
- * of ours makes one. Everything else must survive a network that is worse than any stream.
- */
+/** Decides the fate of each message between nodes: how often it arrives and when. Links are cut one way at a time. */
 export class SimNetwork {
   private readonly cutLinks = new Set<string>();
-  /** When the latest data message of a link arrives. */
-  private readonly streams = new Map<string, number>();
   private lossy = true;
   readonly counts = { sent: 0, dropped: 0, duplicated: 0, straggled: 0, cut: 0 };
 
@@ -30,15 +22,6 @@ export class SimNetwork {
       delays.push(this.delay());
     }
     return delays;
-  }
-
-  /** The delay of a data message; null: lost. */
-  streamFate(from: NodeName, to: NodeName, nowMs: number): number | null {
-    if (this.isLost(from, to)) return null;
-    const name = link(from, to);
-    const arrivalMs = Math.max(nowMs + this.delay(), (this.streams.get(name) ?? 0) + orderGapMs);
-    this.streams.set(name, arrivalMs);
-    return arrivalMs - nowMs;
   }
 
   private isLost(from: NodeName, to: NodeName): boolean {
@@ -75,5 +58,4 @@ export class SimNetwork {
   }
 }
 
-const orderGapMs = 0.0001;
 const link = (from: NodeName, to: NodeName): string => `${from}>${to}`;

@@ -8,8 +8,9 @@ import { checkFinalState, unsettled } from './final-check';
 import { type Mutation, withMutation } from './mutation';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
+import { collection, dimension, latest, shownOf } from './sim-client';
 import { Violation } from './violation';
-import { collection, dimension, serialOf, Workload } from './workload';
+import { Workload } from './workload';
 
 export interface SimReport {
   readonly seed: number;
@@ -149,10 +150,14 @@ function readBack(cluster: SimCluster, workload: Workload): void {
   for (const key of workload.oracle.allKeys()) {
     waiting++;
     const floor = workload.oracle.floorOf(key);
-    cluster.call({ kind: 'get', collection, ids: [key], level: 'linearizable' }, 20_000, (outcome) => {
+    cluster.call({ kind: 'get', collection, ids: [key], ...latest }, 20_000, (outcome) => {
       waiting--;
       if (!outcome.ok) failures.push(`${key}: ${outcome.error.message}`);
-      else workload.oracle.read(key, serialOf(outcome.answer.points[0]), floor, 'final read');
+      else {
+        const shown = shownOf(outcome.answer.points[0]);
+        workload.oracle.read(key, shown, floor, 'final read');
+        workload.races.checkEnd(key, shown?.serial ?? null);
+      }
     });
   }
   cluster.world.runUntil(cluster.world.now + 30_000, () => waiting === 0);

@@ -1,25 +1,31 @@
-import { bytesOfFloats, fromUtf8, utf8 } from '../../src/base/bytes';
+import { bytesOfFloats } from '../../src/base/bytes';
 import type { Prng } from '../../src/base/prng';
-import { type Outcome, WriteFailedError } from '../../src/gateway/calls';
-import type { Point } from '../../src/protocol/commands';
-import type { StoredPoint } from '../../src/protocol/data-messages';
+import type { ReadDial } from '../../src/gateway/calls';
+import type { CommitToken } from '../../src/protocol/commit-token';
 import type { SimCluster } from './cluster';
-
 import type { SimOptions } from './options';
-import { type End, Oracle } from './oracle';
+import { Oracle } from './oracle';
+import { Races } from './races';
+import { callTimeoutMs, collection, latest, SimClient, shownOf, vectorOf } from './sim-client';
 import { Violation } from './violation';
 
-export const collection = 'sim';
-export const dimension = 4;
-const callTimeoutMs = 8_000;
-/** A gateway sends a write again when an attempt is not answered for about this long. */
-const retriedAfterMs = 400;
+/** A clock is read at the beginning of a handler, which virtual time leaves a little behind. */
+const readLatenessMs = 1;
+const recentMax = 12;
 
-/** Clients that write, delete, read and search, each its own keys one call at a time, and tell the oracle. */
+/**
+ * Clients that write, delete, read and search, one call at a time, and tell the oracle. Keys of a client's own are written
+ * by it alone; counters and slots by all at once (see races).
+ */
 export class Workload {
-  readonly oracle = new Oracle();
+  readonly oracle: Oracle;
+  readonly races: Races;
   readonly counts = { calls: 0, failed: 0, reads: 0, searches: 0 };
   private readonly random: Prng;
+  private readonly client: SimClient;
+  private readonly tokens = new Map<number, readonly CommitToken[]>();
+  /** Keys that were just written: where a stale read would show. */
+  private readonly recent: string[] = [];
   private serial = 0;
   private active = true;
   private open = 0;
@@ -29,10 +35,13 @@ export class Workload {
     private readonly options: SimOptions,
   ) {
     this.random = cluster.world.random.fork();
+    this.oracle = new Oracle(() => cluster.world.now);
+    this.client = new SimClient(cluster, this.oracle, this.random);
+    this.races = new Races(this.client, this.oracle, this.random, () => ++this.serial);
   }
 
   get idle(): boolean {
-    return this.open === 0;
+    return this.open === 0 && this.client.idle;
   }
 
   start(): void {
@@ -47,12 +56,27 @@ export class Workload {
     this.cluster.world.schedule(this.random.between(1, 200), 'client', null, () => {
       if (!this.active) return;
       const draw = this.random.float();
-      if (draw < 0.35) this.upsert(client, this.ownKeys(client));
-      else if (draw < 0.55) this.upsert(client, [`once-${client}-${this.serial + 1}`]);
-      else if (draw < 0.65) this.remove(client, this.ownKeys(client)[0] as string);
-      else if (draw < 0.9) this.read(client);
-      else this.search(client);
+      const done = this.begin(client);
+      if (draw < 0.25) this.upsert(client, this.ownKeys(client), done);
+      else if (draw < 0.4) this.upsert(client, [`once-${client}-${this.serial + 1}`], done);
+      else if (draw < 0.5) this.remove(client, done);
+      else if (draw < 0.6) this.races.increment(done);
+      else if (draw < 0.66) this.races.take(done);
+      else if (draw < 0.7) this.races.free(done);
+      else if (draw < 0.78) this.read(done);
+      else if (draw < 0.86) this.readSession(client, done);
+      else if (draw < 0.95) this.readBounded(done);
+      else this.search(done);
     });
+  }
+
+  private begin(client: number): () => void {
+    this.counts.calls++;
+    this.open++;
+    return () => {
+      this.open--;
+      this.next(client);
+    };
   }
 
   private ownKeys(client: number): string[] {
@@ -64,98 +88,101 @@ export class Workload {
     return [...chosen].map((key) => `key-${key}`);
   }
 
-  private begin(): number {
-    this.counts.calls++;
-    this.open++;
-    return this.cluster.world.now;
-  }
-
-  /** Whether the call may have been sent twice. */
-  private end(client: number, begunMs: number): boolean {
-    this.open--;
-    this.next(client);
-    return this.cluster.world.now - begunMs > retriedAfterMs;
-  }
-
-  private upsert(client: number, keys: readonly string[]): void {
-    const begunMs = this.begin();
-    const serials = keys.map(() => ++this.serial);
-    for (const [i, key] of keys.entries()) this.oracle.invoke(key, serials[i] as number, false);
-    const points = keys.map((key, i) => this.point(key, serials[i] as number));
-    this.cluster.call({ kind: 'upsert', collection, points }, callTimeoutMs, (outcome) => {
-      const slow = this.end(client, begunMs);
-      for (const [i, key] of keys.entries()) this.settle(key, serials[i] as number, endOf(outcome, i), slow);
+  private upsert(client: number, keys: readonly string[], done: () => void): void {
+    const items = keys.map((key) => ({ key, serial: ++this.serial }));
+    this.client.write({ deletes: false, items }, (fate, answer) => {
+      if (fate === 'acknowledged') {
+        this.tokens.set(client, [...(answer?.commit ?? []), ...this.tokensOf(client)]);
+        this.recent.unshift(...keys);
+        this.recent.length = Math.min(this.recent.length, recentMax);
+      } else this.counts.failed++;
+      done();
     });
   }
 
-  private remove(client: number, key: string): void {
-    const begunMs = this.begin();
-    const serial = ++this.serial;
-    this.oracle.invoke(key, serial, true);
-    this.cluster.call({ kind: 'delete', collection, ids: [key] }, callTimeoutMs, (outcome) =>
-      this.settle(key, serial, endOf(outcome, 0), this.end(client, begunMs)),
+  /** The newest are enough: an older token of the same shard says less. */
+  private tokensOf(client: number): readonly CommitToken[] {
+    return (this.tokens.get(client) ?? []).slice(0, 16);
+  }
+
+  private remove(client: number, done: () => void): void {
+    const items = [{ key: this.ownKeys(client)[0] as string, serial: ++this.serial }];
+    this.client.write({ deletes: true, items }, (fate) => {
+      if (fate !== 'acknowledged') this.counts.failed++;
+      done();
+    });
+  }
+
+  private anyKey(): string {
+    return `key-${this.random.between(0, this.options.keys - 1)}`;
+  }
+
+  private recentKey(): string {
+    return this.recent.length > 0 && this.random.chance(0.8) ? this.random.pick(this.recent) : this.anyKey();
+  }
+
+  private read(done: () => void): void {
+    const key = this.anyKey();
+    const floor = this.oracle.floorOf(key);
+    this.client.get(
+      key,
+      latest,
+      (shown) => {
+        this.counts.reads++;
+        this.oracle.readLatest(key, shown, floor, 'read');
+        done();
+      },
+      done,
     );
   }
 
-  private settle(key: string, serial: number, end: End, slow: boolean): void {
-    if (end !== 'acknowledged') this.counts.failed++;
-    this.oracle.finish(key, serial, end, slow);
+  /** Whatever replica answers, a token's write is there and so is all of its shard before it. */
+  private readSession(client: number, done: () => void): void {
+    const key = this.recentKey();
+    const tokens = this.tokensOf(client);
+    this.readAt(key, { level: 'session', tokens, stalenessMs: 0 }, tokenFloor(this.oracle, key, tokens), done);
   }
 
-  private read(client: number): void {
-    const begunMs = this.begin();
-    const key = `key-${this.random.between(0, this.options.keys - 1)}`;
-    const floor = this.oracle.floorOf(key);
-    this.cluster.call({ kind: 'get', collection, ids: [key], level: 'linearizable' }, callTimeoutMs, (outcome) => {
-      this.end(client, begunMs);
-      if (!outcome.ok) return;
-      this.counts.reads++;
-      this.oracle.read(key, serialOf(outcome.answer.points[0]), floor, 'read');
+  private readBounded(done: () => void): void {
+    const key = this.recentKey();
+    const stalenessMs = Math.ceil(3_000 ** this.random.float());
+    const floor = this.oracle.floorOf(key, this.cluster.world.now - stalenessMs - readLatenessMs);
+    this.readAt(key, { level: 'bounded', tokens: [], stalenessMs }, () => floor, done);
+  }
+
+  private readAt(key: string, dial: ReadDial, floorAt: (shard: number) => number, done: () => void): void {
+    this.cluster.call({ kind: 'get', collection, ids: [key], ...dial }, callTimeoutMs, (outcome) => {
+      if (outcome.ok) {
+        this.counts.reads++;
+        const { points, served } = outcome.answer;
+        const [at] = served;
+        if (at === undefined || at.level !== dial.level) throw new Violation(`a read achieved ${at?.level}`);
+        this.oracle.read(key, shownOf(points[0]), floorAt(at.shard), dial.level);
+      }
+      done();
     });
   }
 
-  private search(client: number): void {
-    const begunMs = this.begin();
+  private search(done: () => void): void {
     const vector = bytesOfFloats(vectorOf(this.random.between(1, 1_000)));
-    const call = {
-      kind: 'search',
-      collection,
-      vector,
-      k: 5,
-      ef: 0,
-      exact: false,
-      level: 'leader',
-      includeVector: false,
-      includePayload: false,
-      allowPartial: false,
-    } as const;
-    this.cluster.call(call, callTimeoutMs, (outcome) => {
-      this.end(client, begunMs);
+    const shape = { k: 5, ef: 0, exact: false, includeVector: false, includePayload: false, allowPartial: false };
+    const dial = { level: 'leader', tokens: [], stalenessMs: 0 } as const;
+    this.cluster.call({ kind: 'search', collection, vector, ...shape, ...dial }, callTimeoutMs, (outcome) => {
+      done();
       if (!outcome.ok) return;
       this.counts.searches++;
-      const { scores } = { scores: outcome.answer.hits.map((hit) => hit.score) };
+      const scores = outcome.answer.hits.map((hit) => hit.score);
       if (scores.some((score, i) => i > 0 && score > (scores[i - 1] as number)))
         throw new Violation('hits out of order');
     });
   }
-
-  private point(id: string, serial: number): Point {
-    return { id, vector: bytesOfFloats(vectorOf(serial)), payload: utf8(JSON.stringify({ serial })) };
-  }
 }
 
-/** A failure whose class is `safe` says that nothing was applied, nor ever will be. */
-function endOf(outcome: Outcome<unknown>, position: number): End {
-  if (outcome.ok) return 'acknowledged';
-  if (outcome.error instanceof WriteFailedError && !outcome.error.failed.includes(position)) return 'acknowledged';
-  return outcome.error.retry === 'safe' ? 'rejected' : 'loose';
-}
-
-export function serialOf(point: Pick<StoredPoint, 'payload'> | undefined): number | null {
-  if (point === undefined) return null;
-  return (JSON.parse(fromUtf8(point.payload)) as { serial: number }).serial;
-}
-
-export function vectorOf(serial: number): Float32Array {
-  return Float32Array.from({ length: dimension }, (_, i) => Math.sin(serial * (i + 1)) + 1.5);
+/** The newest version known of a key when the read began that a token of its shard reaches. */
+function tokenFloor(oracle: Oracle, key: string, tokens: readonly CommitToken[]): (shard: number) => number {
+  const known = oracle.knownOf(key);
+  return (shard) => {
+    const reached = Math.max(0, ...tokens.filter((token) => token.shard === shard).map(({ index }) => index));
+    return Math.max(0, ...known.filter((version) => version <= reached));
+  };
 }

@@ -10,9 +10,10 @@ import { EventQueue } from './event-queue';
 import { SimNetwork } from './network';
 import type { NetworkOptions } from './options';
 
-const wallAtStartMs = 1_700_000_000_000;
+export const wallAtStartMs = 1_700_000_000_000;
 /** A clock that stood still during a turn would never use up a turn's budget. */
 const clockStepMs = 0.001;
+const skewMsMax = 500;
 
 export interface WorldHooks {
   /** Every message that leaves a node, before its fate is decided. */
@@ -96,7 +97,7 @@ export class SimWorld {
   /** Between nodes: encoded, so that what arrives shares no memory with what was sent. */
   transmit(to: Address, from: Address, message: Message, lane: Lane): void {
     this.hooks.onSent(to, from, message);
-    const delays = this.fateOf(to, from, message);
+    const delays = this.network.fate(from.node, to.node);
     if (delays.length === 0) return this.note(`lost ${message.kind} ${addressText(from)} > ${addressText(to)}`);
     const bytes = encode(messageCodec, message);
     this.digest = (Math.imul(this.digest, 31) + hashOf(bytes.subarray(0, 64))) | 0;
@@ -108,23 +109,20 @@ export class SimWorld {
       });
     }
   }
-
-  private fateOf(to: Address, from: Address, message: Message): number[] {
-    if (!message.kind.startsWith('data.')) return this.network.fate(from.node, to.node);
-    const delayMs = this.network.streamFate(from.node, to.node, this.nowMs);
-    return delayMs === null ? [] : [delayMs];
-  }
 }
 
 /** A process or machine: some threads, and a directory that says which of them hosts an actor. */
 export class SimNode {
   readonly threads = new Map<string, SimThread>();
   up = true;
+  /** How far its wall clock is off; the same after a restart. */
+  readonly skewMs: number;
 
   constructor(
     readonly world: SimWorld,
     readonly name: NodeName,
   ) {
+    this.skewMs = world.nodes.get(name)?.skewMs ?? world.random.between(-skewMsMax, skewMsMax);
     world.nodes.set(name, this);
   }
 
@@ -192,7 +190,7 @@ export class SimThread {
     const { world } = node;
     this.host = new ActorHost({
       node: node.name,
-      clock: { now: () => world.tickClock(), wall: () => wallMs(wallAtStartMs + Math.floor(world.now)) },
+      clock: { now: () => world.tickClock(), wall: () => wallMs(wallAtStartMs + Math.floor(world.now) + node.skewMs) },
       random: world.random.fork(),
       outbound: (to, from, message, lane) => node.route(this, to, from, message, lane),
       onEnded: (address, reason, error) => {

@@ -122,6 +122,7 @@ function errorOf(error: ServiceError): VectronClientError {
   return clientError(code, detail.message, {
     ...(detail.field === '' ? {} : { field: detail.field }),
     ...(detail.retryAfterMs === 0 ? {} : { retryAfterMs: detail.retryAfterMs }),
+    ...(detail.currentVersion === undefined ? {} : { currentVersion: detail.currentVersion }),
     acknowledged: detail.acknowledged,
     failed: decodePositions(detail.failed),
     fromServer: true,

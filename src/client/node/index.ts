@@ -16,7 +16,7 @@ export interface ConnectOptions {
 /** A client of the gateway at `url`. Returns at once; the connection is made with the first call, or by ready(). */
 export function connect({ url, apiKey, timeoutMs = 10_000, retry = {} }: ConnectOptions): VectronClient {
   const { target, tls } = parseUrl(url);
-  const environment = { random: Math.random, sleep: (delayMs: number) => sleep(delayMs) };
+  const environment = { random: Math.random, sleep: (delayMs: number) => sleep(delayMs), wall: Date.now };
   const transport = new GrpcTransport({ target, tls, apiKey });
   return new VectronClient(transport, environment, { ...retryDefaults, ...retry }, timeoutMs);
 }

@@ -20,6 +20,7 @@ export function grpcStatus(thrown: unknown): Partial<StatusObject> & Pick<Status
     retryAfterMs: Math.ceil(error.retryAfterMs ?? 0),
     acknowledged: partial?.acknowledged ?? 0,
     failed: encodePositions(partial?.failed ?? []),
+    currentVersion: error.currentVersion,
   };
   metadata.set(errorMetadata.detail, Buffer.from(ErrorDetail.encode(detail).finish()));
   return { code: errorCatalogue[error.code].grpc, details: error.message.slice(0, 1024), metadata };

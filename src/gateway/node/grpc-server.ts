@@ -159,19 +159,19 @@ function handlersOf({ backend, defaults }: GrpcServerOptions): Handlers {
       const call = { kind: 'collectionStatus', name: check.collectionName(name, 'name') } as const;
       return reply.collectionStatus(await backend.call(call, timeoutMs));
     },
-    upsert: (request, timeoutMs) => backend.call(from.upsert(request), timeoutMs),
-    delete: (request, timeoutMs) => backend.call(from.remove(request), timeoutMs),
+    upsert: async (request, timeoutMs) => reply.writeReply(await backend.call(from.upsert(request), timeoutMs)),
+    delete: async (request, timeoutMs) => reply.writeReply(await backend.call(from.remove(request), timeoutMs)),
     search: async (request, timeoutMs) => {
       const budget = Math.min(timeoutMs, budgetMs(check.timeoutMs(request.timeoutMs), timeoutMs));
       return reply.searchReply(await backend.call(from.search(request), budget), request.explain);
     },
     get: async (request, timeoutMs) => {
-      const { points } = await backend.call(from.get(request), timeoutMs);
-      return reply.point(pointOf(points, request.id));
+      const { points, served } = await backend.call(from.get(request), timeoutMs);
+      return reply.point(pointOf(points, request.id), served[0]);
     },
     getMany: async (request, timeoutMs) => {
-      const { points } = await backend.call(from.getMany(request), timeoutMs);
-      return { points: points.map(reply.point) };
+      const { points, served } = await backend.call(from.getMany(request), timeoutMs);
+      return { points: points.map((point) => reply.point(point)), served: served.map(reply.shardRead) };
     },
   };
 }

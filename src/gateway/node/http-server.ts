@@ -158,7 +158,7 @@ function addCollections(app: FastifyInstance, { backend, defaults, timeoutMs }: 
 
 function addPoints(app: FastifyInstance, { backend, timeoutMs }: HttpServerOptions): void {
   app.post<Params>('/v1/collections/:name/points', async (request) =>
-    backend.call(from.upsert(request.params.name, request.body), timeoutOf(request, timeoutMs)),
+    json.writeReply(await backend.call(from.upsert(request.params.name, request.body), timeoutOf(request, timeoutMs))),
   );
   app.post<Params>('/v1/collections/:name/points/search', async (request) => {
     const { call, explain, timeoutMs: budget } = from.search(request.params.name, request.body);
@@ -168,20 +168,24 @@ function addPoints(app: FastifyInstance, { backend, timeoutMs }: HttpServerOptio
   });
   app.post<Params>('/v1/collections/:name/points/get', async (request) => {
     const call = from.getMany(request.params.name, request.body);
-    const { points } = await backend.call(call, timeoutOf(request, timeoutMs));
-    return { points: points.map(json.point) };
+    const { points, served } = await backend.call(call, timeoutOf(request, timeoutMs));
+    return { points: points.map((point) => json.point(point)), served: served.map(json.shardRead) };
   });
   app.post<Params>('/v1/collections/:name/points/delete', async (request) =>
-    backend.call(from.removeMany(request.params.name, request.body), timeoutOf(request, timeoutMs)),
+    json.writeReply(
+      await backend.call(from.removeMany(request.params.name, request.body), timeoutOf(request, timeoutMs)),
+    ),
   );
   app.get<Params>('/v1/collections/:name/points/:id', async (request) => {
     const { name, id } = request.params;
-    const call = from.get(name, id, request.query.consistency);
-    const { points } = await backend.call(call, timeoutOf(request, timeoutMs));
-    return json.point(pointOf(points, id));
+    const call = from.get(name, id, request.query);
+    const { points, served } = await backend.call(call, timeoutOf(request, timeoutMs));
+    return json.point(pointOf(points, id), served[0]);
   });
   app.delete<Params>('/v1/collections/:name/points/:id', async (request) =>
-    backend.call(from.remove(request.params.name, request.params.id), timeoutOf(request, timeoutMs)),
+    json.writeReply(
+      await backend.call(from.remove(request.params.name, request.params.id), timeoutOf(request, timeoutMs)),
+    ),
   );
 }
 

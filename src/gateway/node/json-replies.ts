@@ -1,7 +1,15 @@
 import { floatsOf, fromUtf8 } from '../../base/bytes';
 import { asVectronError, errorCatalogue } from '../../base/errors';
+import { tokenText } from '../../protocol/commit-token';
 import type { Hit, StoredPoint } from '../../protocol/data-messages';
-import { type CollectionState, type SearchAnswer, type ShardState, WriteFailedError } from '../calls';
+import {
+  type CollectionState,
+  type SearchAnswer,
+  type ShardRead,
+  type ShardState,
+  type WriteAnswer,
+  WriteFailedError,
+} from '../calls';
 
 /** Answers as JSON, with the field names of the .proto file. */
 export function collectionStatus({ collection, shards }: CollectionState): object {
@@ -47,6 +55,7 @@ export function searchReply(answer: SearchAnswer, shape: SearchShape): object {
     partial: answer.partial,
     shards_total: answer.shardsTotal,
     shards_answered: answer.shards.length,
+    served: answer.served.map(shardRead),
     ...(shape.explain ? { shards: answer.shards } : {}),
   };
 }
@@ -58,11 +67,29 @@ const hitReply = ({ id, score, payload, vector }: Hit, shape: SearchShape): obje
   ...(shape.includeVector ? { vector: numbersOf(vector) } : {}),
 });
 
-export const point = ({ id, vector, payload, version }: StoredPoint): object => ({
+export const writeReply = (answer: WriteAnswer): object => ({
+  count: answer.count,
+  commit: answer.commit.map(tokenText),
+  versions: answer.versions,
+  previous: answer.previous.map((one) => point(one)),
+  replayed: answer.replayed,
+  previous_omitted: answer.previousOmitted,
+});
+
+export const shardRead = ({ shard, level, appliedIndex, ageMs }: ShardRead): object => ({
+  shard,
+  level,
+  applied_index: appliedIndex,
+  ...(ageMs === null ? {} : { age_ms: ageMs }),
+});
+
+/** `served` is for a point that is the whole answer. */
+export const point = ({ id, vector, payload, version }: StoredPoint, served?: ShardRead): object => ({
   id,
   vector: numbersOf(vector),
   payload: payloadOf(payload),
   version,
+  ...(served === undefined ? {} : { served: shardRead(served) }),
 });
 
 /** Null: none. */
@@ -88,7 +115,7 @@ export interface HttpError {
 export function httpError(thrown: unknown): HttpError {
   const error = asVectronError(thrown);
   const partial = error instanceof WriteFailedError ? { acknowledged: error.acknowledged, failed: error.failed } : {};
-  const { code, message, field, retryAfterMs } = error;
+  const { code, message, field, retryAfterMs, currentVersion } = error;
   return {
     status: errorCatalogue[code].http,
     retryAfterMs,
@@ -98,6 +125,7 @@ export function httpError(thrown: unknown): HttpError {
         message,
         ...(field === undefined ? {} : { field }),
         ...(retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs }),
+        ...(currentVersion === undefined ? {} : { current_version: currentVersion }),
         ...partial,
       },
     },

@@ -1,6 +1,7 @@
+import { tokenText } from '../../protocol/commit-token';
 import type { StoredPoint } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
-import type { CollectionState, ReplicaState, SearchAnswer, ShardState } from '../calls';
+import type { CollectionState, ReplicaState, SearchAnswer, ShardRead, ShardState, WriteAnswer } from '../calls';
 
 /** Answers as messages of the public .proto. */
 export function collectionStatus({ collection, shards }: CollectionState): proto.CollectionStatus {
@@ -39,7 +40,34 @@ export function searchReply(answer: SearchAnswer, explain: boolean): proto.Searc
     shardsTotal: answer.shardsTotal,
     shardsAnswered: answer.shards.length,
     shards: explain ? answer.shards.map((stats) => ({ ...stats })) : [],
+    served: answer.served.map(shardRead),
   };
 }
 
-export const point = ({ id, vector, payload, version }: StoredPoint): proto.Point => ({ id, vector, payload, version });
+export function writeReply(answer: WriteAnswer): proto.UpsertReply & proto.DeleteReply {
+  const { count, commit, versions, previous, previousOmitted, replayed } = answer;
+  return {
+    count,
+    commit: commit.map(tokenText),
+    versions: [...versions],
+    previous: previous.map((one) => point(one)),
+    replayed,
+    previousOmitted,
+  };
+}
+
+export const shardRead = ({ shard, level, appliedIndex, ageMs }: ShardRead): proto.ShardRead => ({
+  shard,
+  level,
+  appliedIndex,
+  ageMs: ageMs ?? undefined,
+});
+
+/** `served` is for a point that is the whole answer. */
+export const point = ({ id, vector, payload, version }: StoredPoint, served?: ShardRead): proto.Point => ({
+  id,
+  vector,
+  payload,
+  version,
+  served: served === undefined ? undefined : shardRead(served),
+});

@@ -1,3 +1,4 @@
+import { assert } from '../../base/assert';
 import { VectronError } from '../../base/errors';
 import type { ShardId } from '../../base/ids';
 import type { MonotonicMs } from '../../base/time';
@@ -7,10 +8,27 @@ import type { Epoch } from '../../protocol/ids';
 import type { KeyHash } from '../../protocol/key-hash';
 import type { Message } from '../../protocol/messages';
 import type { CollectionRecord, ShardRecord } from '../../protocol/records';
+import type { ActorContext } from '../../runtime/actor';
 import type { Ask, GroupCalls, GroupOutcome } from '../group-calls';
 import { type PlacementLink, shardGroup } from '../placement-link';
 import { memberAddress, type RoutingTable } from '../routing-table';
 import type { Scope } from '../scope';
+
+/** Draws idempotency keys that no other gateway, nor an earlier life of this one, has ever drawn. */
+export class WriteKeys {
+  private prefix = '';
+  private last = 0;
+
+  /** Two lives of one gateway differ in both clocks, even if one of them is set back. */
+  begin({ self, wall, now }: Pick<ActorContext, 'self' | 'wall' | 'now'>): void {
+    this.prefix = `${self.node.slice(0, 64)}/${wall.toString(36)}.${now.toString(36)}/`;
+  }
+
+  next(): string {
+    assert(this.prefix !== '', 'a key was drawn before the gateway began');
+    return this.prefix + (++this.last).toString(36);
+  }
+}
 
 /** What operations share. Owned by the gateway's actor. */
 export interface Core {
@@ -19,6 +37,7 @@ export interface Core {
   readonly table: RoutingTable;
   readonly placement: PlacementLink;
   readonly keyHash: KeyHash;
+  readonly writeKeys: WriteKeys;
 }
 
 export interface RequestHeader {

@@ -18,6 +18,8 @@ export interface KeyedWork {
   bytesOf(position: number): number;
   message(header: RequestHeader, positions: readonly number[]): Message;
   accept(reply: Reply, positions: readonly number[]): void;
+  /** A part's failure as the caller is to hear of it. Default: as it is. */
+  explain?(error: VectronError, reply: Reply | null, positions: readonly number[]): VectronError;
   done(result: KeyedResult): void;
 }
 
@@ -97,8 +99,10 @@ class KeyedOperation {
 
   private finished(outcome: GroupOutcome, positions: readonly number[]): void {
     if (outcome.kind === 'answered') this.work.accept(outcome.reply, positions);
-    else if (outcome.kind === 'failed') this.fail(positions, outcome.error);
-    else this.reroute(positions);
+    else if (outcome.kind === 'failed') {
+      const { error, reply } = outcome;
+      this.fail(positions, this.work.explain?.(error, reply, positions) ?? error);
+    } else this.reroute(positions);
   }
 
   private reroute(positions: readonly number[]): void {

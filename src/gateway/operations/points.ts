@@ -1,48 +1,60 @@
 import { assert } from '../../base/assert';
 import { floatsOf } from '../../base/bytes';
 import { invalid, VectronError } from '../../base/errors';
-import { requestBytesMax } from '../../base/limits';
+import { idempotencyWindowMsMax, requestBytesMax } from '../../base/limits';
 import type { MonotonicMs } from '../../base/time';
-import type { ShardOperation } from '../../protocol/commands';
+import type { ShardOperation, WriteOptions } from '../../protocol/commands';
 import type { StoredPoint } from '../../protocol/data-messages';
 import type { CollectionRecord } from '../../protocol/records';
-import { type AnswerOf, type CallOf, type Done, WriteFailedError } from '../calls';
+import { type AnswerOf, type CallOf, type Done, type WriteAnswer, WriteFailedError } from '../calls';
 import type { Reply } from '../group-calls';
-import { askOf, type Core, findCollection } from './core';
+import { type Core, findCollection } from './core';
+import { dialOf, Served } from './dial';
 import { type KeyedResult, runKeyed } from './keyed';
+import { WriteEffects } from './write-effects';
 
 const writeAttemptMs = 750;
 const readAttemptMs = 500;
+/** By how much the gateway's clock and the leaders' may differ before writes are refused. */
+const clockSlackMs = 120_000;
 /** Below this length squared a direction is rounding error. */
 const normSquaredMin = 1e-36;
 
-export function upsert(core: Core, call: CallOf<'upsert'>, until: MonotonicMs, done: Done<AnswerOf<'upsert'>>): void {
-  const { points } = call;
+export function upsert(core: Core, call: CallOf<'upsert'>, until: MonotonicMs, done: Done<WriteAnswer>): void {
+  const { points, options } = call;
   findCollection(core, call.collection, until, (collection) => {
     if (collection instanceof VectronError) return done({ ok: false, error: collection });
     const error = firstError(points, (point, i) => vectorError(collection, point.vector, `points[${i}].vector`));
     if (error !== null) return done({ ok: false, error });
     write(core, collection, until, done, {
       ids: points.map((point) => point.id),
+      list: 'points',
+      options,
       bytesOf: (i) => (points[i]?.vector.length ?? 0) + (points[i]?.payload.length ?? 0) + 64,
       operation: (positions) => ({ kind: 'upsert', points: pick(points, positions) }),
     });
   });
 }
 
-export function remove(core: Core, call: CallOf<'delete'>, until: MonotonicMs, done: Done<AnswerOf<'delete'>>): void {
+export function remove(core: Core, call: CallOf<'delete'>, until: MonotonicMs, done: Done<WriteAnswer>): void {
+  const { ids, options } = call;
   findCollection(core, call.collection, until, (collection) => {
     if (collection instanceof VectronError) return done({ ok: false, error: collection });
     write(core, collection, until, done, {
-      ids: call.ids,
-      bytesOf: (i) => (call.ids[i]?.length ?? 0) + 64,
-      operation: (positions) => ({ kind: 'delete', ids: pick(call.ids, positions) }),
+      ids,
+      list: 'ids',
+      options,
+      bytesOf: (i) => (ids[i]?.length ?? 0) + 64,
+      operation: (positions) => ({ kind: 'delete', ids: pick(ids, positions) }),
     });
   });
 }
 
 interface Write {
   readonly ids: readonly string[];
+  /** As the caller spells the list of what is written. */
+  readonly list: 'points' | 'ids';
+  readonly options: WriteOptions;
   bytesOf(position: number): number;
   operation(positions: readonly number[]): ShardOperation;
 }
@@ -51,10 +63,12 @@ function write(
   core: Core,
   collection: CollectionRecord,
   until: MonotonicMs,
-  done: Done<{ readonly count: number }>,
-  { ids, bytesOf, operation }: Write,
+  done: Done<WriteAnswer>,
+  { ids, list, bytesOf, operation, options: asked }: Write,
 ): void {
-  let count = 0;
+  const options = withKey(core, asked, until);
+  const { conditions } = options;
+  const effects = new WriteEffects(collection.id, ids.length);
   runKeyed(core, {
     collection,
     count: ids.length,
@@ -63,16 +77,34 @@ function write(
     attemptMs: writeAttemptMs,
     idOf: (i) => ids[i] as string,
     bytesOf,
-    message: (header, positions) => ({ kind: 'data.write', ...header, operation: operation(positions) }),
-    accept: (reply) => {
-      assert(reply.kind === 'data.written', `a write was answered by ${reply.kind}`);
-      count += reply.affected;
-    },
+    message: (header, positions) => ({
+      kind: 'data.write',
+      ...header,
+      operation: operation(positions),
+      options: conditions.length === 0 ? options : { ...options, conditions: pick(conditions, positions) },
+    }),
+    accept: (reply, positions) => effects.add(reply, positions),
+    explain: (error, reply, positions) => conflictError(error, reply, positions, list),
     done: ({ error, failed }: KeyedResult) => {
-      if (error === null) done({ ok: true, answer: { count } });
+      if (error === null) done({ ok: true, answer: effects.answer });
       else done({ ok: false, error: new WriteFailedError(error, ids.length - failed.length, failed) });
     },
   });
+}
+
+/** A key that nobody else knows is needed only while we ourselves repeat, and a little longer for clocks that differ. */
+function withKey({ scope, writeKeys }: Core, options: WriteOptions, until: MonotonicMs): WriteOptions {
+  if (options.key !== '') return options;
+  const windowMs = Math.min(Math.ceil(until - scope.now) + clockSlackMs, idempotencyWindowMsMax);
+  return { ...options, key: writeKeys.next(), issuedMs: scope.wall, windowMs };
+}
+
+/** A failed condition, at its place in the caller's list. */
+function conflictError(error: VectronError, reply: Reply | null, positions: readonly number[], list: string) {
+  if (reply?.kind !== 'data.written' || reply.conflict === null) return error;
+  const { position, version } = reply.conflict;
+  const field = `${list}[${positions[position] ?? 0}]`;
+  return new VectronError(error.code, `${field}: ${error.message}`, { field, currentVersion: version, cause: error });
 }
 
 export function get(core: Core, call: CallOf<'get'>, until: MonotonicMs, done: Done<AnswerOf<'get'>>): void {
@@ -81,10 +113,12 @@ export function get(core: Core, call: CallOf<'get'>, until: MonotonicMs, done: D
     const error = answerSizeError(collection, call.ids.length, 'ids');
     if (error !== null) return done({ ok: false, error });
     const found = new Map<string, StoredPoint>();
+    const dial = dialOf(core, collection, call);
+    const served = new Served(dial);
     runKeyed(core, {
       collection,
       count: call.ids.length,
-      ask: askOf(call.level),
+      ask: dial.ask,
       until,
       attemptMs: readAttemptMs,
       idOf: (i) => call.ids[i] as string,
@@ -93,20 +127,21 @@ export function get(core: Core, call: CallOf<'get'>, until: MonotonicMs, done: D
         kind: 'data.get',
         ...header,
         ids: pick(call.ids, positions),
-        level: call.level,
+        ...dial.fieldsFor(header.shard),
       }),
-      accept: (reply) => collect(reply, found),
+      accept: (reply) => collect(reply, found, served),
       done: (result) => {
         if (result.error !== null) return done({ ok: false, error: result.error });
         const points = call.ids.map((id) => found.get(id)).filter((point) => point !== undefined);
-        done({ ok: true, answer: { points } });
+        done({ ok: true, answer: { points, served: served.list } });
       },
     });
   });
 }
 
-function collect(reply: Reply, found: Map<string, StoredPoint>): void {
+function collect(reply: Reply, found: Map<string, StoredPoint>, served: Served): void {
   assert(reply.kind === 'data.got', `a read was answered by ${reply.kind}`);
+  served.add(reply);
   for (const point of reply.points) found.set(point.id, point);
 }
 

@@ -6,7 +6,8 @@ import type { CollectionRecord, ShardRecord } from '../../protocol/records';
 import { mergeTopK } from '../../vector/top-k';
 import type { CallOf, Done, SearchAnswer, ShardSearchStats } from '../calls';
 import type { GroupOutcome } from '../group-calls';
-import { askOf, askShard, type Core, findCollection, findShards, refreshMs } from './core';
+import { askShard, type Core, findCollection, findShards, refreshMs } from './core';
+import { type Dial, dialOf, Served } from './dial';
 import { answerSizeError, vectorError } from './points';
 
 const attemptMs = 1_000;
@@ -30,6 +31,8 @@ class SearchOperation {
   private outstanding = 0;
   private lists: (readonly Hit[])[] = [];
   private stats: ShardSearchStats[] = [];
+  private readonly dial: Dial;
+  private served: Served;
   private error: VectronError | null = null;
 
   constructor(
@@ -38,7 +41,10 @@ class SearchOperation {
     private readonly call: CallOf<'search'>,
     private readonly until: MonotonicMs,
     private readonly done: Done<SearchAnswer>,
-  ) {}
+  ) {
+    this.dial = dialOf(core, collection, call);
+    this.served = new Served(this.dial);
+  }
 
   /** Starts anew: the shards of one answer always tile the whole space. */
   scatter(): void {
@@ -47,6 +53,7 @@ class SearchOperation {
       this.shards = shards;
       this.lists = [];
       this.stats = [];
+      this.served = new Served(this.dial);
       this.error = null;
       this.outstanding = shards.length;
       const round = ++this.round;
@@ -58,16 +65,18 @@ class SearchOperation {
   }
 
   private ask(shard: ShardRecord, round: number): () => void {
-    const { vector, k, ef, exact, level, includeVector, includePayload } = this.call;
+    const { vector, k, ef, exact, includeVector, includePayload } = this.call;
+    const { dial } = this;
     return askShard(this.core, {
       shard,
-      ask: askOf(level),
+      ask: dial.ask,
       until: this.until,
       attemptMs,
       message: (header) => ({
         kind: 'data.search',
         ...header,
-        ...{ vector, k, ef, exact, level, includeVector, includePayload },
+        ...{ vector, k, ef, exact, includeVector, includePayload },
+        ...dial.fieldsFor(shard.id),
       }),
       done: (outcome) => {
         if (round === this.round) this.gather(shard, outcome);
@@ -92,6 +101,7 @@ class SearchOperation {
       assert(reply.kind === 'data.found', `a search was answered by ${reply.kind}`);
       this.lists.push(reply.hits);
       this.stats.push({ shard: shard.id, ...reply.stats });
+      this.served.add(reply);
     }
     if (this.outstanding === 0) this.answer();
   }
@@ -109,6 +119,7 @@ class SearchOperation {
         partial: this.lists.length < shardsTotal,
         shardsTotal,
         shards: this.stats,
+        served: this.served.list,
       },
     });
   }

@@ -72,7 +72,7 @@ export function metric(value: unknown): Metric {
   throw invalid('distance', `must be one of ${metrics.join(', ')}`);
 }
 
-const levels: readonly ReadLevel[] = ['linearizable', 'leader', 'eventual'];
+const levels: readonly ReadLevel[] = ['linearizable', 'leader', 'session', 'bounded', 'eventual'];
 
 export function readLevel(value: unknown, byDefault: ReadLevel): ReadLevel {
   if (value === undefined || value === null || value === '') return byDefault;

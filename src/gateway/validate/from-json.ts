@@ -1,5 +1,7 @@
-import type { Point } from '../../protocol/commands';
-import type { CallOf } from '../calls';
+import { type Condition, type Point, plainWrite, type WriteOptions } from '../../protocol/commands';
+import type { ReadLevel } from '../../protocol/data-messages';
+import type { CallOf, ReadDial } from '../calls';
+import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { type CollectionDefaults, idList } from './from-proto';
 import { fieldsOf } from './json';
@@ -22,17 +24,39 @@ export function createCollection(body: unknown, defaults: CollectionDefaults): C
 
 export function upsert(collection: unknown, body: unknown): CallOf<'upsert'> {
   const name = check.collectionName(collection, 'collection');
-  const points = check.batch(fieldsOf(body, '', ['points'])['points'], 'points').map(point);
+  const fields = fieldsOf(body, '', ['points', ...writeFields]);
+  const inputs = check.batch(fields['points'], 'points').map(pointFields);
+  const points = inputs.map(point);
   check.distinctIds(
     points.map(({ id }) => id),
     (i) => `points[${i}].id`,
   );
-  return { kind: 'upsert', collection: name, points };
+  const conditions = inputs.map((input, i) => condition(input['if_version'], input['only_if'], `points[${i}].`));
+  return { kind: 'upsert', collection: name, points, options: optionsOf(fields, conditions) };
 }
 
-function point(value: unknown, i: number): Point {
+type Fields = Readonly<Record<string, unknown>>;
+
+const writeFields = ['idempotency_key', 'issued_ms', 'idempotency_window_ms', 'return_previous'];
+
+function optionsOf(fields: Fields, conditions: readonly Condition[]): WriteOptions {
+  const { idempotency_key: key, issued_ms: issuedMs, idempotency_window_ms: windowMs } = fields;
+  const previous = check.flag(fields['return_previous'], 'return_previous', false);
+  return writeOptions({ key, issuedMs, windowMs }, conditions, previous);
+}
+
+const readFields = ['consistency', 'tokens', 'max_staleness_ms'];
+
+function dialOf(fields: Fields, byDefault: ReadLevel): ReadDial {
+  const { consistency: level, tokens, max_staleness_ms: stalenessMs } = fields;
+  return readDial({ level, tokens, stalenessMs }, byDefault);
+}
+
+const pointFields = (value: unknown, i: number): Fields =>
+  fieldsOf(value, `points[${i}]`, ['id', 'vector', 'payload', 'if_version', 'only_if']);
+
+function point(fields: Fields, i: number): Point {
   const at = `points[${i}]`;
-  const fields = fieldsOf(value, at, ['id', 'vector', 'payload']);
   return {
     id: check.pointId(fields['id'], `${at}.id`),
     vector: check.vectorNumbers(fields['vector'], `${at}.vector`),
@@ -48,7 +72,7 @@ const searchFields = [
   'include_vectors',
   'include_metadata',
   'timeout_ms',
-  'consistency',
+  ...readFields,
   'allow_partial',
   'explain',
   'query',
@@ -70,7 +94,7 @@ export function search(collection: unknown, body: unknown): JsonSearch {
     k: check.topK(fields['top_k']),
     ef: check.ef(fields['ef']),
     exact: check.flag(fields['exact'], 'exact', false),
-    level: check.readLevel(fields['consistency'], 'leader'),
+    ...dialOf(fields, 'leader'),
     includeVector: check.flag(fields['include_vectors'], 'include_vectors', false),
     includePayload: check.flag(fields['include_metadata'], 'include_metadata', true),
     allowPartial: check.flag(fields['allow_partial'], 'allow_partial', false),
@@ -82,22 +106,29 @@ export function search(collection: unknown, body: unknown): JsonSearch {
   };
 }
 
-export function get(collection: unknown, id: unknown, consistency: unknown): CallOf<'get'> {
+/** `query` has the fields of the address; tokens are separated by commas. */
+export function get(collection: unknown, id: unknown, query: unknown): CallOf<'get'> {
+  const { consistency, tokens, max_staleness_ms: staleness } = fieldsOf(query ?? {}, '', readFields);
+  const fields = {
+    consistency,
+    tokens: typeof tokens === 'string' && tokens !== '' ? tokens.split(',') : undefined,
+    max_staleness_ms: staleness === undefined ? undefined : Number(staleness),
+  };
   return {
     kind: 'get',
     collection: check.collectionName(collection, 'collection'),
     ids: [check.pointId(id, 'id')],
-    level: check.readLevel(consistency, 'linearizable'),
+    ...dialOf(fields, 'linearizable'),
   };
 }
 
 export function getMany(collection: unknown, body: unknown): CallOf<'get'> {
-  const fields = fieldsOf(body, '', ['ids', 'consistency']);
+  const fields = fieldsOf(body, '', ['ids', ...readFields]);
   return {
     kind: 'get',
     collection: check.collectionName(collection, 'collection'),
     ids: idList(fields['ids']),
-    level: check.readLevel(fields['consistency'], 'linearizable'),
+    ...dialOf(fields, 'linearizable'),
   };
 }
 
@@ -106,13 +137,17 @@ export function remove(collection: unknown, id: unknown): CallOf<'delete'> {
     kind: 'delete',
     collection: check.collectionName(collection, 'collection'),
     ids: [check.pointId(id, 'id')],
+    options: plainWrite,
   };
 }
 
 export function removeMany(collection: unknown, body: unknown): CallOf<'delete'> {
+  const fields = fieldsOf(body, '', ['ids', 'if_versions', ...writeFields]);
+  const ids = idList(fields['ids']);
   return {
     kind: 'delete',
     collection: check.collectionName(collection, 'collection'),
-    ids: idList(fieldsOf(body, '', ['ids'])['ids']),
+    ids,
+    options: optionsOf(fields, versionsOf(fields['if_versions'], ids.length)),
   };
 }

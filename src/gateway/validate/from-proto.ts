@@ -1,7 +1,9 @@
 import { invalid } from '../../base/errors';
-import type { Point } from '../../protocol/commands';
+import type { Condition, Point, WriteOptions } from '../../protocol/commands';
+import type { ReadLevel } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import type { CallOf } from '../calls';
+import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 
 /** Defaults of a new collection that the deployment chooses. */
@@ -34,8 +36,30 @@ export function upsert(request: proto.UpsertRequest): CallOf<'upsert'> {
     points.map(({ id }) => id),
     (i) => `points[${i}].id`,
   );
-  return { kind: 'upsert', collection, points };
+  const conditions = request.points.map((input, i) => condition(input.ifVersion, input.onlyIf, `points[${i}].`));
+  return { kind: 'upsert', collection, points, options: optionsOf(request, conditions) };
 }
+
+interface WriteRequest {
+  readonly idempotencyKey: string;
+  readonly issuedMs: number;
+  readonly idempotencyWindowMs: number;
+  readonly returnPrevious: boolean;
+}
+
+function optionsOf(request: WriteRequest, conditions: readonly Condition[]): WriteOptions {
+  const { idempotencyKey: key, issuedMs, idempotencyWindowMs: windowMs } = request;
+  return writeOptions({ key, issuedMs, windowMs }, conditions, request.returnPrevious);
+}
+
+interface ReadRequest {
+  readonly consistency: string;
+  readonly tokens: readonly string[];
+  readonly maxStalenessMs: number;
+}
+
+const dialOf = ({ consistency: level, tokens, maxStalenessMs: stalenessMs }: ReadRequest, byDefault: ReadLevel) =>
+  readDial({ level, tokens, stalenessMs }, byDefault);
 
 function point(input: proto.PointInput, i: number): Point {
   const at = `points[${i}]`;
@@ -60,7 +84,7 @@ export function search(request: proto.SearchRequest): CallOf<'search'> {
     k: check.topK(request.topK),
     ef: check.ef(request.ef),
     exact: request.exact,
-    level: check.readLevel(request.consistency, 'leader'),
+    ...dialOf(request, 'leader'),
     includeVector: request.includeVectors ?? false,
     includePayload: request.includeMetadata ?? true,
     allowPartial: request.allowPartial,
@@ -72,7 +96,7 @@ export function get(request: proto.GetRequest): CallOf<'get'> {
     kind: 'get',
     collection: check.collectionName(request.collection, 'collection'),
     ids: [check.pointId(request.id, 'id')],
-    level: check.readLevel(request.consistency, 'linearizable'),
+    ...dialOf(request, 'linearizable'),
   };
 }
 
@@ -81,16 +105,14 @@ export function getMany(request: proto.GetManyRequest): CallOf<'get'> {
     kind: 'get',
     collection: check.collectionName(request.collection, 'collection'),
     ids: idList(request.ids),
-    level: check.readLevel(request.consistency, 'linearizable'),
+    ...dialOf(request, 'linearizable'),
   };
 }
 
 export function remove(request: proto.DeleteRequest): CallOf<'delete'> {
-  return {
-    kind: 'delete',
-    collection: check.collectionName(request.collection, 'collection'),
-    ids: idList(request.ids),
-  };
+  const collection = check.collectionName(request.collection, 'collection');
+  const ids = idList(request.ids);
+  return { kind: 'delete', collection, ids, options: optionsOf(request, versionsOf(request.ifVersions, ids.length)) };
 }
 
 export function idList(value: unknown): string[] {

@@ -100,6 +100,12 @@ export interface PointInput {
   vectorBytes: Uint8Array;
   /** A JSON object in UTF-8, at most 1 MiB; empty: none. */
   payload: Uint8Array;
+  /** Only if the point has this version; 0: only if it does not exist. */
+  ifVersion?:
+    | number
+    | undefined;
+  /** absent or present; empty: whether it exists or not. */
+  onlyIf: string;
 }
 
 export interface Point {
@@ -108,17 +114,51 @@ export interface Point {
   payload: Uint8Array;
   /** Grows with every write of the point. */
   version: number;
+  /** In the answer to Get: what the read achieved. */
+  served: ShardRead | undefined;
+}
+
+/** What one shard's answer to a read achieved. */
+export interface ShardRead {
+  shard: number;
+  /** linearizable, leader, session, bounded or eventual */
+  level: string;
+  /** Every write of the shard up to this log index is in the answer. */
+  appliedIndex: number;
+  /** All that was acknowledged up to so many milliseconds ago is in the answer; absent: not known. */
+  ageMs?: number | undefined;
 }
 
 export interface UpsertRequest {
   collection: string;
   /** 1 to 4096 */
   points: PointInput[];
+  /**
+   * Names the call: a repetition with the same key has no second effect. 1 to 128 printable ASCII characters; empty: the
+   * gateway draws one for its own repetitions.
+   */
+  idempotencyKey: string;
+  /** When the key was drawn, in milliseconds since 1970; the same in every repetition. Needed with a key. */
+  issuedMs: number;
+  /** For how long the key is known; a repetition after it is refused with IDEMPOTENCY_EXPIRED. 0: 600000, the most. */
+  idempotencyWindowMs: number;
+  /** Fill previous of the answer. */
+  returnPrevious: boolean;
 }
 
 export interface UpsertReply {
   /** Points written: all of the request's. */
   count: number;
+  /** One commit token for each shard written to: a read that presents them sees this write. */
+  commit: string[];
+  /** The version of each point, in the order of the request. */
+  versions: number[];
+  /** If asked for: the points that were replaced. Of a repetition none are kept. */
+  previous: Point[];
+  /** The whole request had been carried out before under its key. */
+  replayed: boolean;
+  /** Points left out of previous, which would have become too large. */
+  previousOmitted: number;
 }
 
 /** Exactly one of vector and vector_bytes is given. */
@@ -144,7 +184,10 @@ export interface SearchRequest {
     | undefined;
   /** Budget inside the call's deadline; 0: the deadline. */
   timeoutMs: number;
-  /** linearizable, leader or eventual; empty: leader. */
+  /**
+   * linearizable, leader, session, bounded or eventual; empty: bounded with max_staleness_ms, session with tokens, else
+   * leader.
+   */
   consistency: string;
   /** When the budget is used up, answer with what has come instead of DEADLINE_EXCEEDED. */
   allowPartial: boolean;
@@ -152,6 +195,10 @@ export interface SearchRequest {
   explain: boolean;
   /** For reranking; not used yet. */
   query: string;
+  /** Commit tokens of writes that must be seen. */
+  tokens: string[];
+  /** Of the level bounded: what was acknowledged longer ago must be seen. */
+  maxStalenessMs: number;
 }
 
 export interface SearchReply {
@@ -162,6 +209,8 @@ export interface SearchReply {
   shardsTotal: number;
   shardsAnswered: number;
   shards: ShardSearchStats[];
+  /** What each shard's answer achieved. */
+  served: ShardRead[];
 }
 
 export interface SearchHit {
@@ -184,8 +233,10 @@ export interface ShardSearchStats {
 export interface GetRequest {
   collection: string;
   id: string;
-  /** linearizable, leader or eventual; empty: linearizable. */
+  /** As in SearchRequest, but by default linearizable. */
   consistency: string;
+  tokens: string[];
+  maxStalenessMs: number;
 }
 
 export interface GetManyRequest {
@@ -193,21 +244,37 @@ export interface GetManyRequest {
   /** 1 to 4096 */
   ids: string[];
   consistency: string;
+  tokens: string[];
+  maxStalenessMs: number;
 }
 
 export interface GetManyReply {
   points: Point[];
+  served: ShardRead[];
 }
 
 export interface DeleteRequest {
   collection: string;
   /** 1 to 4096 */
   ids: string[];
+  /** As in UpsertRequest. */
+  idempotencyKey: string;
+  issuedMs: number;
+  idempotencyWindowMs: number;
+  returnPrevious: boolean;
+  /** Empty, or the version each point must have; 0: any. */
+  ifVersions: number[];
 }
 
 export interface DeleteReply {
   /** How many of them existed. */
   count: number;
+  /** As in UpsertReply; a deleted point's version is that of its deletion. */
+  commit: string[];
+  versions: number[];
+  previous: Point[];
+  replayed: boolean;
+  previousOmitted: number;
 }
 
 export interface UpdateUserProfileRequest {
@@ -253,6 +320,8 @@ export interface ErrorDetail {
   acknowledged: number;
   /** Positions in the request of those that were not: bit p % 8 of byte p / 8. */
   failed: Uint8Array;
+  /** With FAILED_PRECONDITION of a point: its version then, 0 when it did not exist. */
+  currentVersion?: number | undefined;
 }
 
 function createBaseCreateCollectionRequest(): CreateCollectionRequest {
@@ -1013,7 +1082,14 @@ export const ReplicaStatus: MessageFns<ReplicaStatus> = {
 };
 
 function createBasePointInput(): PointInput {
-  return { id: "", vector: new Uint8Array(0), vectorBytes: new Uint8Array(0), payload: new Uint8Array(0) };
+  return {
+    id: "",
+    vector: new Uint8Array(0),
+    vectorBytes: new Uint8Array(0),
+    payload: new Uint8Array(0),
+    ifVersion: undefined,
+    onlyIf: "",
+  };
 }
 
 export const PointInput: MessageFns<PointInput> = {
@@ -1029,6 +1105,12 @@ export const PointInput: MessageFns<PointInput> = {
     }
     if (message.payload.length !== 0) {
       writer.uint32(34).bytes(message.payload);
+    }
+    if (message.ifVersion !== undefined) {
+      writer.uint32(40).uint64(message.ifVersion);
+    }
+    if (message.onlyIf !== "") {
+      writer.uint32(50).string(message.onlyIf);
     }
     return writer;
   },
@@ -1078,6 +1160,22 @@ export const PointInput: MessageFns<PointInput> = {
             message.payload = reader.bytes();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.ifVersion = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.onlyIf = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1092,7 +1190,7 @@ export const PointInput: MessageFns<PointInput> = {
 };
 
 function createBasePoint(): Point {
-  return { id: "", vector: new Uint8Array(0), payload: new Uint8Array(0), version: 0 };
+  return { id: "", vector: new Uint8Array(0), payload: new Uint8Array(0), version: 0, served: undefined };
 }
 
 export const Point: MessageFns<Point> = {
@@ -1108,6 +1206,9 @@ export const Point: MessageFns<Point> = {
     }
     if (message.version !== 0) {
       writer.uint32(32).uint64(message.version);
+    }
+    if (message.served !== undefined) {
+      ShardRead.encode(message.served, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1157,6 +1258,93 @@ export const Point: MessageFns<Point> = {
             message.version = longToNumber(reader.uint64());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.served = ShardRead.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseShardRead(): ShardRead {
+  return { shard: 0, level: "", appliedIndex: 0, ageMs: undefined };
+}
+
+export const ShardRead: MessageFns<ShardRead> = {
+  encode(message: ShardRead, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.shard !== 0) {
+      writer.uint32(8).uint64(message.shard);
+    }
+    if (message.level !== "") {
+      writer.uint32(18).string(message.level);
+    }
+    if (message.appliedIndex !== 0) {
+      writer.uint32(24).uint64(message.appliedIndex);
+    }
+    if (message.ageMs !== undefined) {
+      writer.uint32(32).uint64(message.ageMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShardRead {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShardRead();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.shard = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.level = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.appliedIndex = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.ageMs = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1171,7 +1359,7 @@ export const Point: MessageFns<Point> = {
 };
 
 function createBaseUpsertRequest(): UpsertRequest {
-  return { collection: "", points: [] };
+  return { collection: "", points: [], idempotencyKey: "", issuedMs: 0, idempotencyWindowMs: 0, returnPrevious: false };
 }
 
 export const UpsertRequest: MessageFns<UpsertRequest> = {
@@ -1181,6 +1369,18 @@ export const UpsertRequest: MessageFns<UpsertRequest> = {
     }
     for (const v of message.points) {
       PointInput.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.idempotencyKey !== "") {
+      writer.uint32(26).string(message.idempotencyKey);
+    }
+    if (message.issuedMs !== 0) {
+      writer.uint32(32).uint64(message.issuedMs);
+    }
+    if (message.idempotencyWindowMs !== 0) {
+      writer.uint32(40).uint32(message.idempotencyWindowMs);
+    }
+    if (message.returnPrevious !== false) {
+      writer.uint32(48).bool(message.returnPrevious);
     }
     return writer;
   },
@@ -1214,6 +1414,38 @@ export const UpsertRequest: MessageFns<UpsertRequest> = {
             message.points.push(PointInput.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.issuedMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.idempotencyWindowMs = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.returnPrevious = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1228,13 +1460,32 @@ export const UpsertRequest: MessageFns<UpsertRequest> = {
 };
 
 function createBaseUpsertReply(): UpsertReply {
-  return { count: 0 };
+  return { count: 0, commit: [], versions: [], previous: [], replayed: false, previousOmitted: 0 };
 }
 
 export const UpsertReply: MessageFns<UpsertReply> = {
   encode(message: UpsertReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.count !== 0) {
       writer.uint32(8).uint32(message.count);
+    }
+    for (const v of message.commit) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.versions.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.versions) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    for (const v of message.previous) {
+      Point.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.replayed !== false) {
+      writer.uint32(40).bool(message.replayed);
+    }
+    if (message.previousOmitted !== 0) {
+      writer.uint32(48).uint32(message.previousOmitted);
     }
     return writer;
   },
@@ -1258,6 +1509,56 @@ export const UpsertReply: MessageFns<UpsertReply> = {
             }
 
             message.count = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.commit.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.versions.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.versions.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.previous.push(Point.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.replayed = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.previousOmitted = reader.uint32();
             continue;
           }
         }
@@ -1288,6 +1589,8 @@ function createBaseSearchRequest(): SearchRequest {
     allowPartial: false,
     explain: false,
     query: "",
+    tokens: [],
+    maxStalenessMs: 0,
   };
 }
 
@@ -1331,6 +1634,12 @@ export const SearchRequest: MessageFns<SearchRequest> = {
     }
     if (message.query !== "") {
       writer.uint32(106).string(message.query);
+    }
+    for (const v of message.tokens) {
+      writer.uint32(114).string(v!);
+    }
+    if (message.maxStalenessMs !== 0) {
+      writer.uint32(120).uint32(message.maxStalenessMs);
     }
     return writer;
   },
@@ -1452,6 +1761,22 @@ export const SearchRequest: MessageFns<SearchRequest> = {
             message.query = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.tokens.push(reader.string());
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.maxStalenessMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1466,7 +1791,7 @@ export const SearchRequest: MessageFns<SearchRequest> = {
 };
 
 function createBaseSearchReply(): SearchReply {
-  return { results: [], partial: false, shardsTotal: 0, shardsAnswered: 0, shards: [] };
+  return { results: [], partial: false, shardsTotal: 0, shardsAnswered: 0, shards: [], served: [] };
 }
 
 export const SearchReply: MessageFns<SearchReply> = {
@@ -1485,6 +1810,9 @@ export const SearchReply: MessageFns<SearchReply> = {
     }
     for (const v of message.shards) {
       ShardSearchStats.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.served) {
+      ShardRead.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -1540,6 +1868,14 @@ export const SearchReply: MessageFns<SearchReply> = {
             }
 
             message.shards.push(ShardSearchStats.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.served.push(ShardRead.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -1714,7 +2050,7 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
 };
 
 function createBaseGetRequest(): GetRequest {
-  return { collection: "", id: "", consistency: "" };
+  return { collection: "", id: "", consistency: "", tokens: [], maxStalenessMs: 0 };
 }
 
 export const GetRequest: MessageFns<GetRequest> = {
@@ -1727,6 +2063,12 @@ export const GetRequest: MessageFns<GetRequest> = {
     }
     if (message.consistency !== "") {
       writer.uint32(26).string(message.consistency);
+    }
+    for (const v of message.tokens) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.maxStalenessMs !== 0) {
+      writer.uint32(40).uint32(message.maxStalenessMs);
     }
     return writer;
   },
@@ -1768,6 +2110,22 @@ export const GetRequest: MessageFns<GetRequest> = {
             message.consistency = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.tokens.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxStalenessMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1782,7 +2140,7 @@ export const GetRequest: MessageFns<GetRequest> = {
 };
 
 function createBaseGetManyRequest(): GetManyRequest {
-  return { collection: "", ids: [], consistency: "" };
+  return { collection: "", ids: [], consistency: "", tokens: [], maxStalenessMs: 0 };
 }
 
 export const GetManyRequest: MessageFns<GetManyRequest> = {
@@ -1795,6 +2153,12 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
     }
     if (message.consistency !== "") {
       writer.uint32(26).string(message.consistency);
+    }
+    for (const v of message.tokens) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.maxStalenessMs !== 0) {
+      writer.uint32(40).uint32(message.maxStalenessMs);
     }
     return writer;
   },
@@ -1836,6 +2200,22 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
             message.consistency = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.tokens.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxStalenessMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1850,13 +2230,16 @@ export const GetManyRequest: MessageFns<GetManyRequest> = {
 };
 
 function createBaseGetManyReply(): GetManyReply {
-  return { points: [] };
+  return { points: [], served: [] };
 }
 
 export const GetManyReply: MessageFns<GetManyReply> = {
   encode(message: GetManyReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.points) {
       Point.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.served) {
+      ShardRead.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1882,6 +2265,14 @@ export const GetManyReply: MessageFns<GetManyReply> = {
             message.points.push(Point.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.served.push(ShardRead.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1896,7 +2287,15 @@ export const GetManyReply: MessageFns<GetManyReply> = {
 };
 
 function createBaseDeleteRequest(): DeleteRequest {
-  return { collection: "", ids: [] };
+  return {
+    collection: "",
+    ids: [],
+    idempotencyKey: "",
+    issuedMs: 0,
+    idempotencyWindowMs: 0,
+    returnPrevious: false,
+    ifVersions: [],
+  };
 }
 
 export const DeleteRequest: MessageFns<DeleteRequest> = {
@@ -1906,6 +2305,25 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
     }
     for (const v of message.ids) {
       writer.uint32(18).string(v!);
+    }
+    if (message.idempotencyKey !== "") {
+      writer.uint32(26).string(message.idempotencyKey);
+    }
+    if (message.issuedMs !== 0) {
+      writer.uint32(32).uint64(message.issuedMs);
+    }
+    if (message.idempotencyWindowMs !== 0) {
+      writer.uint32(40).uint32(message.idempotencyWindowMs);
+    }
+    if (message.returnPrevious !== false) {
+      writer.uint32(48).bool(message.returnPrevious);
+    }
+    if (message.ifVersions.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.ifVersions) {
+        writer.uint64(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1939,6 +2357,56 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
             message.ids.push(reader.string());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.issuedMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.idempotencyWindowMs = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.returnPrevious = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag === 56) {
+              message.ifVersions.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.ifVersions.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1953,13 +2421,32 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
 };
 
 function createBaseDeleteReply(): DeleteReply {
-  return { count: 0 };
+  return { count: 0, commit: [], versions: [], previous: [], replayed: false, previousOmitted: 0 };
 }
 
 export const DeleteReply: MessageFns<DeleteReply> = {
   encode(message: DeleteReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.count !== 0) {
       writer.uint32(8).uint32(message.count);
+    }
+    for (const v of message.commit) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.versions.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.versions) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    for (const v of message.previous) {
+      Point.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.replayed !== false) {
+      writer.uint32(40).bool(message.replayed);
+    }
+    if (message.previousOmitted !== 0) {
+      writer.uint32(48).uint32(message.previousOmitted);
     }
     return writer;
   },
@@ -1983,6 +2470,56 @@ export const DeleteReply: MessageFns<DeleteReply> = {
             }
 
             message.count = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.commit.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.versions.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.versions.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.previous.push(Point.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.replayed = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.previousOmitted = reader.uint32();
             continue;
           }
         }
@@ -2377,7 +2914,15 @@ export const SubmitFeedbackReply: MessageFns<SubmitFeedbackReply> = {
 };
 
 function createBaseErrorDetail(): ErrorDetail {
-  return { code: "", message: "", field: "", retryAfterMs: 0, acknowledged: 0, failed: new Uint8Array(0) };
+  return {
+    code: "",
+    message: "",
+    field: "",
+    retryAfterMs: 0,
+    acknowledged: 0,
+    failed: new Uint8Array(0),
+    currentVersion: undefined,
+  };
 }
 
 export const ErrorDetail: MessageFns<ErrorDetail> = {
@@ -2399,6 +2944,9 @@ export const ErrorDetail: MessageFns<ErrorDetail> = {
     }
     if (message.failed.length !== 0) {
       writer.uint32(50).bytes(message.failed);
+    }
+    if (message.currentVersion !== undefined) {
+      writer.uint32(56).uint64(message.currentVersion);
     }
     return writer;
   },
@@ -2464,6 +3012,14 @@ export const ErrorDetail: MessageFns<ErrorDetail> = {
             message.failed = reader.bytes();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.currentVersion = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2522,7 +3078,8 @@ export const VectronDefinition = {
     },
     /**
      * All points are written, or the call fails and its ErrorDetail says which were not acknowledged. An id may occur once
-     * in a request. Repeating a request is harmless.
+     * in a request. The points of one shard are written all or none. Repeating a request with its idempotency_key has one
+     * effect and gets the first answer.
      */
     upsert: {
       name: "Upsert",

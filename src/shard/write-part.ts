@@ -1,0 +1,259 @@
+import { utf8 } from '../base/bytes';
+import { crc32c } from '../base/crc32c';
+import { type LogIndex, logIndex } from '../base/ids';
+import { idempotencyWindowMsMax, pointKeysMax, previousBytesMax } from '../base/limits';
+import { encode } from '../protocol/codec';
+import {
+  type Condition,
+  conditionCodec,
+  type Point,
+  type ShardOperation,
+  type WriteOptions,
+} from '../protocol/commands';
+import type { Conflict, StoredPoint } from '../protocol/data-messages';
+import type { KeyHash } from '../protocol/key-hash';
+import { type DedupeEntry, DedupeTable } from './dedupe-table';
+import { deletion, type PointRecord } from './point-record';
+
+/** What became of a command. `versions` are in the order of its points. */
+export type Outcome = Written | Refused;
+export interface Written {
+  readonly ok: true;
+  /** Where the last of its points was written: what a commit token says. */
+  readonly index: LogIndex;
+  readonly affected: number;
+  readonly versions: readonly LogIndex[];
+  readonly previous: readonly StoredPoint[];
+  readonly previousOmitted: number;
+  /** Nothing was done, as all of it had been before. */
+  readonly replayed: boolean;
+}
+export interface Refused {
+  readonly ok: false;
+  readonly code:
+    | 'STALE_SHARD'
+    | 'INVALID_ARGUMENT'
+    | 'FAILED_PRECONDITION'
+    | 'RESOURCE_EXHAUSTED'
+    | 'IDEMPOTENCY_EXPIRED';
+  readonly message: string;
+  readonly field?: string;
+  readonly conflict?: Conflict;
+}
+
+/** What is kept of a point as it was before the entries that are being applied. */
+export interface EarlierPoint {
+  readonly version: number;
+  readonly live: boolean;
+  readonly dedupe: Uint8Array;
+}
+
+/** One point while entries are applied. */
+export interface PointSlot {
+  readonly id: string;
+  readonly before: EarlierPoint | null;
+  /** What the entries so far made of it; null: they left it alone. */
+  record: PointRecord | null;
+  /** The whole record before the entries; null: none. Reads the store: only for what must be kept or shown. */
+  stored(): PointRecord | null;
+}
+
+interface Item {
+  readonly at: number;
+  readonly slot: PointSlot;
+  readonly table: DedupeTable;
+  readonly fingerprint: number;
+  entry: DedupeEntry | undefined;
+}
+
+/** Of points that one part rewrites only to remember that it failed. */
+const settledBytesMax = 1024 * 1024;
+const noCondition: Condition = { kind: 'none' };
+
+/**
+ * One shard's part of a write, decided at apply (DESIGN D13):
+ *
+ *  1. A point that knows the key keeps what was decided then: a repetition has no second effect and gets the first answer.
+ *  2. The points that do not know it are written all or none: none if a condition of theirs does not hold, or if a point
+ *     that knows the key had failed. Points know it in part only when a caller's parts were cut differently before.
+ *  3. A failure is kept like a success: whoever was told of it will never see the write happen. Of a part whose points are
+ *     so large that rewriting them all for this would take too much, at the first points only, which decide for the rest.
+ *  4. A part that is refused for its key (too late, too early, too many, used for other content) changes nothing.
+ *
+ * Without a key nothing is remembered.
+ */
+export class WritePart {
+  private readonly keyHash: bigint;
+  private readonly previous: StoredPoint[] = [];
+  private previousBytes = 0;
+  private previousOmitted = 0;
+  private settledBytes = 0;
+
+  constructor(
+    private readonly operation: ShardOperation,
+    private readonly options: WriteOptions,
+    private readonly slots: readonly PointSlot[],
+    keyHash: KeyHash,
+  ) {
+    this.keyHash = options.key === '' ? 0n : keyHash(options.key);
+  }
+
+  perform(index: LogIndex, timeMs: number): Outcome {
+    const untimely = this.untimely(timeMs);
+    if (untimely !== null) return untimely;
+    const items = this.slots.map((slot, at) => this.itemOf(slot, at, timeMs));
+    const misused = this.misused(items);
+    if (misused !== null) return misused;
+    const fresh = items.filter((item) => item.entry === undefined);
+    if (fresh.length > 0) this.decide(items, fresh, index, timeMs);
+    return this.answer(items, index, fresh.length === 0 && items.length > 0);
+  }
+
+  /** Before anything is looked up: once an entry may be gone, its key must not be taken for a new one. */
+  private untimely(timeMs: number): Refused | null {
+    const { key, issuedMs, windowMs } = this.options;
+    if (key === '') return null;
+    if (issuedMs + windowMs < timeMs) {
+      const message = `the window of its idempotency key ended ${Math.ceil(timeMs - issuedMs - windowMs)} ms ago`;
+      return { ok: false, code: 'IDEMPOTENCY_EXPIRED', message, field: 'idempotency_key' };
+    }
+    if (issuedMs <= timeMs + idempotencyWindowMsMax) return null;
+    const message = `issued_ms is ${Math.ceil(issuedMs - timeMs)} ms ahead of the shard's time`;
+    return { ok: false, code: 'INVALID_ARGUMENT', message, field: 'issued_ms' };
+  }
+
+  private itemOf(slot: PointSlot, at: number, timeMs: number): Item {
+    const table = DedupeTable.read(slot.record?.dedupe ?? slot.before?.dedupe ?? noBytes, timeMs);
+    if (this.options.key === '') return { at, slot, table, fingerprint: 0, entry: undefined };
+    return { at, slot, table, fingerprint: this.fingerprintOf(at), entry: table.find(this.keyHash) };
+  }
+
+  private misused(items: readonly Item[]): Refused | null {
+    const field = 'idempotency_key';
+    for (const { slot, entry, fingerprint, table } of items) {
+      if (entry !== undefined && entry.fingerprint !== fingerprint) {
+        const message = `the idempotency key was used for another write of point ${slot.id}`;
+        return { ok: false, code: 'INVALID_ARGUMENT', message, field };
+      }
+      if (entry === undefined && this.options.key !== '' && table.isFull) {
+        const message = `point ${slot.id} has ${pointKeysMax} writes that may still be repeated`;
+        return { ok: false, code: 'RESOURCE_EXHAUSTED', message };
+      }
+    }
+    return null;
+  }
+
+  private decide(items: readonly Item[], fresh: readonly Item[], index: LogIndex, timeMs: number): void {
+    const violated = this.violated(fresh);
+    const fails = violated.size > 0 || items.some(({ entry }) => entry !== undefined && isFailure(entry));
+    if (!fails) for (const item of fresh) this.write(item, index, timeMs);
+    else {
+      for (const item of violated) this.settle(item, 'violated', index, timeMs);
+      for (const item of fresh) if (!violated.has(item)) this.settle(item, 'spared', index, timeMs);
+    }
+  }
+
+  violated(fresh: readonly Item[]): ReadonlySet<Item> {
+    const { conditions } = this.options;
+    return new Set(fresh.filter(({ at, slot }) => !holds(conditions[at] ?? noCondition, versionOf(slot))));
+  }
+
+  private write(item: Item, index: LogIndex, timeMs: number): void {
+    const { slot } = item;
+    const { operation } = this;
+    if (operation.kind === 'delete' && versionOf(slot) === 0) {
+      this.settle(item, 'absent', index, timeMs);
+      return;
+    }
+    if (this.options.returnPrevious) this.keepPrevious(slot);
+    const dedupe = this.remember(item, 'written', index);
+    if (operation.kind === 'delete') slot.record = deletion(index, timeMs, dedupe);
+    else slot.record = recordOf(operation.points[item.at] as Point, index, timeMs, dedupe);
+  }
+
+  /** The point stays what it is, and remembers why. One that never was becomes a deletion that does. */
+  private settle(item: Item, result: DedupeEntry['result'], index: LogIndex, timeMs: number): void {
+    const dedupe = this.remember(item, result, index);
+    if (this.options.key === '' || this.settledBytes > settledBytesMax) return;
+    const { slot } = item;
+    const record = slot.record ?? slot.stored() ?? deletion(index, timeMs);
+    this.settledBytes += record.payload.length + record.vector.length;
+    slot.record = { ...record, touched: index, dedupe };
+  }
+
+  private remember(item: Item, result: DedupeEntry['result'], index: LogIndex): Uint8Array {
+    const { key, issuedMs, windowMs } = this.options;
+    const { table, slot, fingerprint } = item;
+    const version = versionOf(slot);
+    item.entry = { keyHash: this.keyHash, fingerprint, expiresMs: issuedMs + windowMs, index, result, version };
+    return table.encoded(key === '' ? null : item.entry);
+  }
+
+  private keepPrevious(slot: PointSlot): void {
+    if (versionOf(slot) === 0) return;
+    const record = this.previousBytes > previousBytesMax ? null : (slot.record ?? slot.stored());
+    this.previousBytes += record === null ? 0 : record.vector.length + record.payload.length;
+    if (record === null || this.previousBytes > previousBytesMax) {
+      this.previousOmitted++;
+      return;
+    }
+    const { version, vector, payload } = record;
+    this.previous.push({ id: slot.id, version, vector, payload });
+  }
+
+  private answer(items: readonly Item[], index: LogIndex, replayed: boolean): Outcome {
+    const entries = items.map(({ entry }) => entry as DedupeEntry);
+    if (entries.some(isFailure)) return refusalOf(entries);
+    const versions = entries.map((entry) => entry.index);
+    return {
+      ok: true,
+      index: replayed ? latest(versions) : index,
+      affected: entries.filter(({ result }) => result === 'written').length,
+      versions,
+      previous: this.previous,
+      previousOmitted: this.previousOmitted,
+      replayed,
+    };
+  }
+
+  /** CRC-32C over what is asked of a point. */
+  private fingerprintOf(at: number): number {
+    const { operation } = this;
+    const condition = crc32c(encode(conditionCodec, this.options.conditions[at] ?? noCondition));
+    if (operation.kind === 'delete') return crc32c(utf8('delete'), condition);
+    const { vector, payload } = operation.points[at] as Point;
+    return crc32c(vector, crc32c(payload, condition));
+  }
+}
+
+const noBytes = new Uint8Array(0);
+
+const latest = (indexes: readonly LogIndex[]): LogIndex => logIndex(Math.max(...indexes));
+
+const isFailure = ({ result }: DedupeEntry): boolean => result === 'violated' || result === 'spared';
+
+/** What clients see: 0 for a point that does not exist. */
+function versionOf({ record, before }: PointSlot): number {
+  if (record !== null) return record.deleted ? 0 : record.version;
+  return before?.live === true ? before.version : 0;
+}
+
+function holds(condition: Condition, version: number): boolean {
+  if (condition.kind === 'none') return true;
+  if (condition.kind === 'version') return version === condition.version;
+  return condition.kind === 'present' ? version !== 0 : version === 0;
+}
+
+function recordOf({ payload, vector }: Point, index: LogIndex, timeMs: number, dedupe: Uint8Array): PointRecord {
+  return { version: index, touched: index, timeMs, deleted: false, expiryMs: 0, dedupe, payload, vector };
+}
+
+function refusalOf(entries: readonly DedupeEntry[]): Refused {
+  const position = entries.findIndex(({ result }) => result === 'violated');
+  const at = entries[position];
+  const message = 'the condition of another point of this write did not hold';
+  if (at === undefined) return { ok: false, code: 'FAILED_PRECONDITION', message };
+  const why = at.version === 0 ? 'it does not exist' : `its version is ${at.version}`;
+  const conflict = { position, version: at.version };
+  return { ok: false, code: 'FAILED_PRECONDITION', message: `the condition does not hold: ${why}`, conflict };
+}
