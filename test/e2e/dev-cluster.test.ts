@@ -68,7 +68,7 @@ describe('a local cluster', () => {
       deleted.set(id, points.get(id) as PointInput);
       points.delete(id);
     }
-    expect(await client.delete('docs', doomed)).toBe(100);
+    expect((await client.delete('docs', doomed)).count).toBe(100);
     await expectContents();
     before = await equalReplicas('docs');
   });
