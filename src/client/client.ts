@@ -9,9 +9,12 @@ import type {
   BatchOptions,
   CollectionOptions,
   CollectionStatus,
+  Filter,
   Freshness,
   Point,
   PointInput,
+  ScrollOptions,
+  ScrollPage,
   SearchOptions,
   SearchResult,
   WriteOptions,
@@ -133,6 +136,26 @@ export class VectronClient {
   async getMany(collection: string, ids: readonly string[], options: ReadOptions = {}): Promise<readonly Point[]> {
     const request = { collection, ids: [...ids], ...messages.freshness(options) };
     return (await this.read('getMany', request, options)).points.map(messages.pointOf);
+  }
+
+  /** How many points match, exactly; without a filter, how many there are. */
+  async count(collection: string, filter?: Filter, options: ReadOptions = {}): Promise<number> {
+    return (await this.read('count', messages.countRequest(collection, filter, options), options)).count;
+  }
+
+  /** One page of the points that match. See scrollAll(). */
+  async scroll(collection: string, options: ScrollOptions & CallOptions = {}): Promise<ScrollPage> {
+    return messages.scrollPage(await this.read('scroll', messages.scrollRequest(collection, options), options));
+  }
+
+  /** Every point that matches, page by page. One that is there all the while comes exactly once. */
+  async *scrollAll(collection: string, options: ScrollOptions & CallOptions = {}): AsyncGenerator<Point> {
+    for (let after = options.after; ; ) {
+      const page = await this.scroll(collection, after === undefined ? options : { ...options, after });
+      yield* page.points;
+      if (page.next === null) return;
+      after = page.next;
+    }
   }
 
   /** How many of the points existed. Deleting what is not there succeeds. */

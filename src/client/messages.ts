@@ -1,13 +1,17 @@
 import { bytesOfFloats, floatsOf, fromUtf8, utf8 } from '../base/bytes';
 import type * as proto from '../protocol/generated/vectron/v1/vectron';
+import { filterMessage } from './filters';
 import type {
   CollectionOptions,
   CollectionStatus,
   Distance,
+  Filter,
   Freshness,
   JsonObject,
   Point,
   PointInput,
+  ScrollOptions,
+  ScrollPage,
   SearchOptions,
   SearchResult,
   ShardRead,
@@ -59,6 +63,30 @@ export const searchRequest = (collection: string, options: SearchOptions): proto
   allowPartial: options.allowPartial ?? false,
   explain: options.explain ?? false,
   query: '',
+  filter: filterMessage(options.filter),
+  minScore: options.minScore,
+});
+
+export const countRequest = (
+  collection: string,
+  filter: Filter | undefined,
+  options: Freshness,
+): proto.CountRequest => ({ collection, filter: filterMessage(filter), ...freshness(options) });
+
+export const scrollRequest = (collection: string, options: ScrollOptions): proto.ScrollRequest => ({
+  collection,
+  filter: filterMessage(options.filter),
+  limit: options.limit,
+  after: options.after ?? '',
+  slice: options.slice?.index ?? 0,
+  sliceCount: options.slice?.count ?? 0,
+  ...freshness(options),
+});
+
+export const scrollPage = ({ points, next, served }: proto.ScrollReply): ScrollPage => ({
+  points: points.map(pointOf),
+  next: next === '' ? null : next,
+  served: served.map(shardRead),
 });
 
 const payloadOf = (bytes: Uint8Array): JsonObject | null =>
@@ -94,7 +122,7 @@ export const searchResult = (reply: proto.SearchReply): SearchResult => ({
   partial: reply.partial,
   shardsTotal: reply.shardsTotal,
   shardsAnswered: reply.shardsAnswered,
-  shards: reply.shards,
+  shards: reply.shards.map(({ matches = null, visited = null, ...stats }) => ({ ...stats, matches, visited })),
   served: reply.served.map(shardRead),
 });
 
