@@ -1,4 +1,4 @@
-import type { ShardId, WorkerId } from '../base/ids';
+import type { ReplicaId, ShardId, WorkerId } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
 import type { PlacementMachine } from '../placement/machine';
 import type { LeaderHint, ReplicaReport } from '../protocol/placement-messages';
@@ -32,9 +32,13 @@ export class SoftState {
   }
 
   /** Workers that have been silent for too long. */
-  unhealthy(machine: PlacementMachine, now: MonotonicMs): WorkerId[] {
-    const isSilent = (id: WorkerId): boolean => now - (this.heard.get(id) ?? this.since) > this.unhealthyAfterMs;
+  unhealthy(machine: PlacementMachine, now: MonotonicMs, afterMs = this.unhealthyAfterMs): WorkerId[] {
+    const isSilent = (id: WorkerId): boolean => now - (this.heard.get(id) ?? this.since) > afterMs;
     return machine.workerIds().filter(isSilent);
+  }
+
+  leaderOf(shard: ShardId): ReplicaId | null {
+    return this.hints.get(shard)?.leader ?? null;
   }
 
   /** Leaders of the shards that exist, in the order of shards. */

@@ -20,6 +20,8 @@ type PlacementRequest =
   | 'pd.heartbeat'
   | 'pd.createCollection'
   | 'pd.deleteCollection'
+  | 'pd.moveReplica'
+  | 'pd.transferLeader'
   | 'pd.watch'
   | 'pd.status';
 
@@ -94,6 +96,19 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
   'pd.deleteCollection': (m, failed) => ({
     kind: 'pd.collectionDeleted',
     request: m.request,
+    failure: failed,
+    revision: revision(0),
+  }),
+  'pd.moveReplica': ({ request }, failed) => ({
+    kind: 'pd.replicaMoving',
+    request,
+    failure: failed,
+    replica: replicaId(0),
+    revision: revision(0),
+  }),
+  'pd.transferLeader': ({ request }, failed) => ({
+    kind: 'pd.leaderTransferring',
+    request,
     failure: failed,
     revision: revision(0),
   }),

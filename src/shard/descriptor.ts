@@ -5,6 +5,7 @@ import { logIndex, term } from '../base/ids';
 import { decode, encode, f64, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
 import { epochCodec, logIndexCodec, termCodec } from '../protocol/ids';
 import { configurationCodec } from '../protocol/raft-messages';
+import { laterMembers } from '../protocol/records';
 
 /**
  * All that a replica knows about its own state beside the points: one record, written in the same batch as the points it
@@ -21,6 +22,8 @@ const descriptorCodec = struct({
   points: varint,
   records: varint,
   digest: u64,
+  /** Where the members are that configuration entries have named. */
+  members: laterMembers,
 });
 export type Descriptor = TypeOf<typeof descriptorCodec>;
 
@@ -36,6 +39,7 @@ export const firstDescriptor = (shape: Pick<Descriptor, 'epoch' | 'configuration
   points: 0,
   records: 0,
   digest: 0n,
+  members: [],
 });
 
 export function encodeDescriptor(descriptor: Descriptor): Uint8Array {

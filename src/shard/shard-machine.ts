@@ -3,6 +3,7 @@ import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
 import type { StoredPoint } from '../protocol/data-messages';
 import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
+import type { Member } from '../protocol/records';
 import { replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
@@ -78,6 +79,10 @@ export class ShardMachine {
   }
   get configuration(): Configuration {
     return this.descriptor.configuration;
+  }
+  /** Where the members are, as far as the log has said. */
+  get members(): readonly Member[] {
+    return this.descriptor.members;
   }
   /** Live points. */
   get points(): number {
