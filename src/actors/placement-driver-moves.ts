@@ -5,7 +5,7 @@ import { nextStep } from '../placement/moves';
 import type { MoveRecord } from '../placement/records';
 import { at, lanes, replicaActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
-import type { ShardRecord } from '../protocol/records';
+import type { Member, ShardRecord } from '../protocol/records';
 import type { ActorContext } from '../runtime/actor';
 import type { SoftState } from './placement-driver-soft';
 
@@ -16,6 +16,11 @@ export interface MovesPort {
   propose(operation: PlacementOperation, context: ActorContext): void;
 }
 
+interface Losses {
+  readonly dead: readonly WorkerId[];
+  readonly damaged: readonly ReplicaId[];
+}
+
 interface Conversation {
   /** Whom to ask next when nobody says who leads. */
   place: number;
@@ -24,8 +29,8 @@ interface Conversation {
 }
 
 /**
- * Carries out the moves that are decided, and decides those that repair: a member on a worker that is gone for good, or
- * silent for too long, is replaced. Owned by the leading placement driver; everything here is soft, and begun anew by the
+ * Carries out the moves that are decided, and decides those that repair: a damaged member, or one
+ * on a worker that is gone for good or silent for too long, is replaced. Owned by the leading placement driver; everything here is soft, and begun anew by the
  * next leader from the records and from what the groups say (DESIGN D8, D11).
  *
  *  1. One step at a time, each decided on the confVersion that the group reported and refused by it at any other.
@@ -41,9 +46,13 @@ export class MoveDriver {
   /** `dead`: workers that have been silent for too long. */
   sweep(soft: SoftState, dead: readonly WorkerId[], context: ActorContext): void {
     const machine = this.port.machine();
+    const damaged = soft
+      .faults(machine, context.now)
+      .filter(({ state }) => state === 'damaged')
+      .map(({ replica }) => replica);
     for (const shard of machine.shards()) {
       const move = machine.move(shard.id);
-      const lost = this.lost(shard, move, dead, machine);
+      const lost = this.lost(shard, move, { dead, damaged }, machine);
       if (lost !== null) this.replace(shard.id, lost, dead, context);
       if (move !== null) this.ask(shard, soft.leaderOf(shard.id), context);
     }
@@ -71,12 +80,13 @@ export class MoveDriver {
   private lost(
     shard: ShardRecord,
     move: MoveRecord | null,
-    dead: readonly WorkerId[],
+    { dead, damaged }: Losses,
     machine: PlacementMachine,
   ): ReplicaId | null {
-    const isGone = (worker: WorkerId): boolean => dead.includes(worker) || machine.worker(worker)?.state === 'draining';
+    const isGone = ({ worker, replica }: Member): boolean =>
+      dead.includes(worker) || damaged.includes(replica) || machine.worker(worker)?.state === 'draining';
     const candidates = shard.members.filter(({ replica }) => move === null || replica === move.incoming);
-    return candidates.find(({ worker }) => isGone(worker))?.replica ?? null;
+    return candidates.find(isGone)?.replica ?? null;
   }
 
   private replace(shard: ShardId, replica: ReplicaId, dead: readonly WorkerId[], context: ActorContext): void {

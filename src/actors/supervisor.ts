@@ -73,8 +73,6 @@ export class SupervisorActor implements Actor {
   /** The incarnation of the driver that gave the worker id. */
   private registeredBy = 0;
   private hurrying = false;
-  /** Damaged replicas that the driver was asked to replace. */
-  private readonly replacing = new Set<ReplicaId>();
   /** Replicas in the log that are not of this cluster or cannot be read: left alone. */
   unusableCount = 0;
 
@@ -104,11 +102,11 @@ export class SupervisorActor implements Actor {
       case 'replica.report':
         if (this.replicas.reported(message.report)) this.hurry(context);
         break;
+      case 'replica.fault':
+        if (this.replicas.faulted(message.fault)) this.hurry(context);
+        break;
       case 'replica.destroyed':
         this.replicas.destroyed(message.replica, context);
-        break;
-      case 'replica.damaged':
-        this.replace(message, context);
         break;
       case 'supervisor.status':
         context.send(from, this.statusReply(message.request), lanes.completion);
@@ -267,6 +265,7 @@ export class SupervisorActor implements Actor {
     this.hurrying = false;
     this.arm(timers.heartbeat, this.tuning.heartbeatMs, context);
     if (this.worker === 0) return;
+    this.tellFaults(context);
     const removed = [...this.replicas.removed];
     const { cluster } = this.setup;
     const about = { cluster, worker: this.worker, replicas: this.replicas.reports(), removed };
@@ -281,17 +280,15 @@ export class SupervisorActor implements Actor {
     );
   }
 
-  /** Once, as whoever found the damage finds it again. */
-  private replace({ shard, replica }: MessageOf<'replica.damaged'>, context: ActorContext): void {
-    if (!this.assigned.has(replica) || this.replacing.has(replica)) return;
-    this.replacing.add(replica);
+  private tellFaults(context: ActorContext): void {
+    const faults = this.replicas.faults();
+    if (faults.length === 0) return;
     const { cluster } = this.setup;
     this.client.call(
-      { kind: 'pd.moveReplica', request: 0, cluster, shard, replica, target: workerId(0) },
+      { kind: 'pd.replicaFaults', request: 0, cluster, worker: this.worker, faults },
       { timeoutMs: this.tuning.heartbeatMs, repeatable: true },
-      (outcome) => {
-        if (!outcome.ok) this.replacing.delete(replica);
-      },
+      // One that was not heard is told again with the next heartbeat.
+      () => undefined,
       context,
     );
   }
