@@ -229,10 +229,9 @@ export class ReplicaActor implements Actor {
     if (request.expire(context)) return;
     if (message.shard !== this.spec.shard.id) {
       request.refuse('STALE_SHARD', `this is a replica of shard ${this.spec.shard.id}`, context);
-    } else if (parts === null || this.failure !== null || !isServing(parts)) {
     } else if (this.fault?.state === 'damaged') {
       request.refuse('REPLICA_DAMAGED', this.fault.reason, context);
-    } else if (parts === null || this.failure !== null || parts.member.state !== 'running') {
+    } else if (parts === null || this.failure !== null || !isServing(parts)) {
       request.refuse('UNAVAILABLE', this.failure ?? 'the replica is starting', context, retryAfterMs);
     } else this.dispatch(parts, request, context);
   }
