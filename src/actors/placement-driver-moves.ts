@@ -3,17 +3,20 @@ import type { PlacementOperation } from '../placement/commands';
 import type { PlacementMachine } from '../placement/machine';
 import { nextStep } from '../placement/moves';
 import type { MoveRecord } from '../placement/records';
+import type { Failure } from '../protocol/data-messages';
 import { at, lanes, replicaActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { Member, ShardRecord } from '../protocol/records';
 import type { ActorContext } from '../runtime/actor';
+import { failure } from '../runtime/refusal';
 import type { SoftState } from './placement-driver-soft';
+
+const retryAfterMs = 1_000;
 
 export interface MovesPort {
   readonly machine: () => PlacementMachine;
   readonly term: () => Term;
-  /** Without an answer to anybody. */
-  propose(operation: PlacementOperation, context: ActorContext): void;
+  propose(operation: PlacementOperation, context: ActorContext): unknown;
 }
 
 interface Losses {
@@ -43,9 +46,10 @@ export class MoveDriver {
 
   constructor(private readonly port: MovesPort) {}
 
-  /** `dead`: workers that have been silent for too long. */
-  sweep(soft: SoftState, dead: readonly WorkerId[], context: ActorContext): void {
+  /** Workers that have been silent for `deadAfterMs` are given up. */
+  sweep(soft: SoftState, deadAfterMs: number, context: ActorContext): void {
     const machine = this.port.machine();
+    const dead = soft.unhealthy(machine, context.now, deadAfterMs);
     const damaged = soft
       .faults(machine, context.now)
       .filter(({ state }) => state === 'damaged')
@@ -59,13 +63,19 @@ export class MoveDriver {
     for (const id of this.conversations.keys()) if (machine.move(id) === null) this.conversations.delete(id);
   }
 
-  /** An order from outside of the moves: nobody waits for what comes of it. False: no leader is known. */
-  handOver(shard: ShardRecord, leader: ReplicaId | null, to: ReplicaId, context: ActorContext): boolean {
-    const node = shard.members.find(({ replica }) => replica === leader)?.node;
-    if (node === undefined || leader === null) return false;
-    const order = { shard: shard.id, term: this.port.term(), to };
-    this.send(node, leader, { kind: 'members.handOver', request: ++this.requests, ...order }, context);
-    return true;
+  /** Somebody outside wants another leader: passed on, and nobody waits for what comes of it. Null: it is on its way. */
+  transferLeader(
+    { shard: id, replica: to }: MessageOf<'pd.transferLeader'>,
+    soft: SoftState,
+    context: ActorContext,
+  ): Failure | null {
+    const shard = this.port.machine().shard(id);
+    if (shard === null) return failure('NOT_FOUND', `no shard ${id}`);
+    const leader = shard.members.find(({ replica }) => replica === soft.leaderOf(id));
+    if (leader === undefined) return failure('RESOURCE_EXHAUSTED', `no leader of shard ${id} is known`, retryAfterMs);
+    const order = { shard: id, term: this.port.term(), to };
+    this.send(leader.node, leader.replica, { kind: 'members.handOver', request: ++this.requests, ...order }, context);
+    return null;
   }
 
   answered(state: MessageOf<'members.state'>, context: ActorContext): void {
@@ -90,7 +100,11 @@ export class MoveDriver {
   }
 
   private replace(shard: ShardId, replica: ReplicaId, dead: readonly WorkerId[], context: ActorContext): void {
-    this.port.propose({ kind: 'moveReplica', shard, replica, target: 0 as WorkerId, avoid: dead }, context);
+    this.propose({ kind: 'moveReplica', shard, replica, target: 0 as WorkerId, avoid: dead }, context);
+  }
+
+  private propose(operation: PlacementOperation, context: ActorContext): void {
+    if (this.port.machine().check(operation) === null) this.port.propose(operation, context);
   }
 
   private ask(shard: ShardRecord, leader: ReplicaId | null, context: ActorContext): void {
@@ -119,7 +133,7 @@ export class MoveDriver {
     const node = shard.members.find(({ replica }) => replica === state.replica)?.node;
     if (step.kind === 'settle') {
       const { voters } = state.configuration;
-      this.port.propose({ kind: 'settleMembers', shard: shard.id, confVersion, voters }, context);
+      this.propose({ kind: 'settleMembers', shard: shard.id, confVersion, voters }, context);
     } else if (node !== undefined && step.kind !== 'wait') {
       if (!move.target.includes(state.leader)) talk.handOvers++;
       const header = { request: ++this.requests, shard: shard.id, term: this.port.term() };

@@ -98,7 +98,8 @@ export class PlacementDriverActor implements Actor {
     this.moves = new MoveDriver({
       machine: () => this.machine,
       term: () => this.member.term,
-      propose: (operation, context) => this.proposeQuietly(operation, context),
+      // Nobody waits for it: the records show what came of it.
+      propose: (operation, context) => this.member.propose(commandOf(operation), () => undefined, context),
     });
     this.watchers = new Watchers(this.tuning.watchExpiryMs, () => this.member.term);
     this.member = new RaftMember({
@@ -169,10 +170,7 @@ export class PlacementDriverActor implements Actor {
     if (this.member.signalled(signal, context)) return;
     if (signal.signal !== 'timer' || signal.key !== sweepKey) return;
     this.watchers.expire(context.now);
-    if (this.isServing && this.soft !== null) {
-      const dead = this.soft.unhealthy(this.machine, context.now, this.tuning.deadAfterMs);
-      this.moves.sweep(this.soft, dead, context);
-    }
+    if (this.isServing && this.soft !== null) this.moves.sweep(this.soft, this.tuning.deadAfterMs, context);
     this.armSweep(context);
   }
 
@@ -292,21 +290,11 @@ export class PlacementDriverActor implements Actor {
   }
 
   private transferLeader(message: MessageOf<'pd.transferLeader'>, from: Address, context: ActorContext): void {
-    const { request, shard: id, replica } = message;
-    const shard = this.machine.shard(id);
-    if (shard === null) this.refuse(message, failure('NOT_FOUND', `no shard ${id}`), from, context);
-    else if (!this.moves.handOver(shard, this.softNow().leaderOf(id), replica, context)) {
-      const why = `no leader of shard ${id} is known`;
-      this.refuse(message, failure('RESOURCE_EXHAUSTED', why, retryAfterMs), from, context);
-    } else {
-      const { revision } = this.machine;
-      context.send(from, { kind: 'pd.leaderTransferring', request, failure: null, revision }, lanes.completion);
-    }
-  }
-
-  /** Nobody waits for it: who wanted it sees by the records what came of it. */
-  private proposeQuietly(operation: PlacementOperation, context: ActorContext): void {
-    if (this.machine.check(operation) === null) this.member.propose(commandOf(operation), () => undefined, context);
+    const { request } = message;
+    const { revision } = this.machine;
+    const refused = this.moves.transferLeader(message, this.softNow(), context);
+    if (refused !== null) this.refuse(message, refused, from, context);
+    else context.send(from, { kind: 'pd.leaderTransferring', request, failure: null, revision }, lanes.completion);
   }
 
   // Proposals
