@@ -2,7 +2,6 @@ import { invalid, VectronError } from '../base/errors';
 import { batchPointsMax, efMax, scrollPageMax, scrollSlicesMax, searchKMax } from '../base/limits';
 import type { MonotonicMs } from '../base/time';
 import type { Failure } from '../protocol/data-messages';
-import { sameEpoch } from '../protocol/ids';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { ReplicaSpec } from '../protocol/records';
 import type { ActorContext, Signal } from '../runtime/actor';
@@ -158,7 +157,8 @@ export class ReplicaReads {
 
   private refusal(message: LevelledMessage): Failure | null {
     const { machine, member } = this.port;
-    if (!sameEpoch(message.epoch, machine.epoch)) return this.port.stale('the request has another epoch');
+    if (message.epoch.version !== machine.epoch.version)
+      return this.port.stale('the request has another version of the shard');
     return message.level === 'leader' && !member.leaderIsReady ? this.port.notLeader() : null;
   }
 

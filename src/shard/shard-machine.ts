@@ -5,7 +5,7 @@ import type { Selection, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
-import type { Metric } from '../protocol/records';
+import type { Member, Metric } from '../protocol/records';
 import { replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
@@ -95,6 +95,10 @@ export class ShardMachine {
   }
   get configuration(): Configuration {
     return this.descriptor.configuration;
+  }
+  /** Where the members are, as far as the log has said. */
+  get members(): readonly Member[] {
+    return this.descriptor.members;
   }
   /** Live points. */
   get points(): number {
