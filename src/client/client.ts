@@ -3,6 +3,7 @@ import { idempotencyWindowMsMax } from '../base/limits';
 import type { ReplyOf, RequestOf, UnaryMethod } from '../protocol/public-api';
 import { sendBatches } from './batches';
 import { clientError, NotFoundError } from './errors';
+import { filterMessage } from './filters';
 import * as messages from './messages';
 import { type RetryEnvironment, type RetryPolicy, withRetries } from './retry';
 import type {
@@ -112,7 +113,8 @@ export class VectronClient {
   }
 
   async search(collection: string, options: SearchOptions): Promise<SearchResult> {
-    const reply = await this.read('search', messages.searchRequest(collection, options), options);
+    const request = messages.searchRequest(collection, options, filterMessage(options.filter));
+    const reply = await this.read('search', request, options);
     return messages.searchResult(reply);
   }
 
@@ -140,12 +142,14 @@ export class VectronClient {
 
   /** How many points match, exactly; without a filter, how many there are. */
   async count(collection: string, filter?: Filter, options: ReadOptions = {}): Promise<number> {
-    return (await this.read('count', messages.countRequest(collection, filter, options), options)).count;
+    const request = messages.countRequest(collection, options, filterMessage(filter));
+    return (await this.read('count', request, options)).count;
   }
 
   /** One page of the points that match. See scrollAll(). */
   async scroll(collection: string, options: ScrollOptions & CallOptions = {}): Promise<ScrollPage> {
-    return messages.scrollPage(await this.read('scroll', messages.scrollRequest(collection, options), options));
+    const request = messages.scrollRequest(collection, options, filterMessage(options.filter));
+    return messages.scrollPage(await this.read('scroll', request, options));
   }
 
   /** Every point that matches, page by page. One that is there all the while comes exactly once. */

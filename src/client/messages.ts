@@ -1,11 +1,9 @@
 import { bytesOfFloats, floatsOf, fromUtf8, utf8 } from '../base/bytes';
 import type * as proto from '../protocol/generated/vectron/v1/vectron';
-import { filterMessage } from './filters';
 import type {
   CollectionOptions,
   CollectionStatus,
   Distance,
-  Filter,
   Freshness,
   JsonObject,
   Point,
@@ -49,7 +47,11 @@ export const createRequest = (options: CollectionOptions): proto.CreateCollectio
   hnsw: { m: options.hnsw?.m ?? 0, efConstruction: options.hnsw?.efConstruction ?? 0 },
 });
 
-export const searchRequest = (collection: string, options: SearchOptions): proto.SearchRequest => ({
+export const searchRequest = (
+  collection: string,
+  options: SearchOptions,
+  filter: proto.Filter | undefined,
+): proto.SearchRequest => ({
   collection,
   vector: vectorBytes(options.vector),
   vectorBytes: none,
@@ -63,19 +65,23 @@ export const searchRequest = (collection: string, options: SearchOptions): proto
   allowPartial: options.allowPartial ?? false,
   explain: options.explain ?? false,
   query: '',
-  filter: filterMessage(options.filter),
+  filter,
   minScore: options.minScore,
 });
 
 export const countRequest = (
   collection: string,
-  filter: Filter | undefined,
   options: Freshness,
-): proto.CountRequest => ({ collection, filter: filterMessage(filter), ...freshness(options) });
+  filter: proto.Filter | undefined,
+): proto.CountRequest => ({ collection, filter, ...freshness(options) });
 
-export const scrollRequest = (collection: string, options: ScrollOptions): proto.ScrollRequest => ({
+export const scrollRequest = (
+  collection: string,
+  options: ScrollOptions,
+  filter: proto.Filter | undefined,
+): proto.ScrollRequest => ({
   collection,
-  filter: filterMessage(options.filter),
+  filter,
   limit: options.limit,
   after: options.after ?? '',
   slice: options.slice?.index ?? 0,
