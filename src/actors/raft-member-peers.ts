@@ -7,7 +7,8 @@ import type { PeerHeader, RaftMemberOptions } from './raft-member-options';
 import type { SnapshotAckBody } from './snapshot-receiver';
 import type { SnapshotChunkBody } from './snapshot-sender';
 
-export type PeerMessage = MessageOf<'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotAck'>;
+export type PeerMessage = MessageOf<'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotAck' | 'peer.checksum'>;
+export type ChecksumBody = Omit<MessageOf<'peer.checksum'>, 'kind' | keyof PeerHeader>;
 
 const termLeapMax = 2 ** 32;
 
@@ -43,6 +44,10 @@ export class MemberPeers {
 
   sendAck(to: ReplicaId, body: SnapshotAckBody, context: ActorContext): void {
     this.send(to, { kind: 'peer.snapshotAck', ...this.header(to), ...body }, lanes.consensus, context);
+  }
+
+  sendChecksum(to: ReplicaId, body: ChecksumBody, context: ActorContext): void {
+    this.send(to, { kind: 'peer.checksum', ...this.header(to), ...body }, lanes.data, context);
   }
 
   private header(to: ReplicaId): PeerHeader {

@@ -8,7 +8,7 @@ import { ApplyQueue } from './raft-member-apply';
 import { MemberLog, termIn } from './raft-member-log';
 import { LogWindow } from './raft-member-log-window';
 import type { MemberEnd, RaftMemberOptions } from './raft-member-options';
-import { MemberPeers, type PeerMessage } from './raft-member-peers';
+import { type ChecksumBody, MemberPeers, type PeerMessage } from './raft-member-peers';
 import { PendingProposals, PendingReads, type ReadDone, type Settle } from './raft-member-waiters';
 import { SnapshotReceiver } from './snapshot-receiver';
 import { SnapshotSender } from './snapshot-sender';
@@ -123,6 +123,7 @@ export class RaftMember {
       case 'peer.raft':
       case 'peer.snapshotChunk':
       case 'peer.snapshotAck':
+      case 'peer.checksum':
         if (this.peers.isOurs(message, this.term)) this.peer(message, context);
         break;
       case 'log.openedEntries':
@@ -178,7 +179,16 @@ export class RaftMember {
 
   /** The member can no longer be trusted: it falls silent, and everything that waits for it ends. */
   fail(reason: string, context: ActorContext): void {
-    if (this.current !== 'failed' && this.current !== 'removed') this.end('failed', reason, context);
+    if (!this.hasEnded) this.end('failed', reason, context);
+  }
+
+  /** What this member holds is not what it acknowledged: it falls silent, and must not come back as who it was. */
+  quarantine(reason: string, context: ActorContext): void {
+    if (!this.hasEnded) this.end('damaged', reason, context);
+  }
+
+  private get hasEnded(): boolean {
+    return this.current === 'failed' || this.current === 'removed' || this.current === 'damaged';
   }
 
   // The log
@@ -192,11 +202,11 @@ export class RaftMember {
   }
 
   private opened(message: MessageOf<'log.opened'>, context: ActorContext): void {
-    if (this.current === 'failed' || this.current === 'removed') return;
+    if (this.hasEnded) return;
     this.halt(context);
     this.current = 'opening';
     if (message.outcome === 'removed') this.end('removed', 'the store has a tombstone for this replica', context);
-    else if (message.outcome !== 'ready') this.end('failed', `the log is ${message.outcome}`, context);
+    else if (message.outcome !== 'ready') this.quarantine(`the log is ${message.outcome}`, context);
     else this.startFrom(message, context);
   }
 
@@ -205,7 +215,7 @@ export class RaftMember {
     const { appliedIndex, appliedTerm } = machine;
     this.log.opened(message);
     if (appliedIndex < message.baseIndex) {
-      this.fail(`the state ends at ${appliedIndex}, the log begins after ${message.baseIndex}`, context);
+      this.quarantine(`the state ends at ${appliedIndex}, the log begins after ${message.baseIndex}`, context);
     } else if (termIn(message, appliedIndex) === appliedTerm) {
       this.run(message, context);
     } else {
@@ -318,7 +328,7 @@ export class RaftMember {
   // Time
 
   private tick(context: ActorContext): void {
-    if (this.current === 'failed' || this.current === 'removed') return;
+    if (this.hasEnded) return;
     context.setTimer(tickKey, this.options.tuning.tickMs, { signal: 'timer', key: tickKey });
     this.core?.tick();
     this.hastenFirstElection();
@@ -343,7 +353,7 @@ export class RaftMember {
 
   private downed(actor: string, context: ActorContext): boolean {
     if (actor !== this.options.logWriter.actor) return false;
-    if (this.current === 'failed' || this.current === 'removed') return true;
+    if (this.hasEnded) return true;
     this.halt(context);
     this.current = 'opening';
     this.waitedTicks = reopenTicks - reopenSoonTicks;
@@ -376,7 +386,13 @@ export class RaftMember {
     if (core === null) return;
     if (message.kind === 'peer.raft') core.step(message.message);
     else if (message.kind === 'peer.snapshotChunk') this.receiver.chunk(message, context);
+    else if (message.kind === 'peer.checksum') this.options.events.claimed?.(message, context);
     else this.sender?.acknowledged(message.from, message, context);
+  }
+
+  /** Tells another member what this one's state is at a checksum command. */
+  sendChecksum(to: ReplicaId, body: ChecksumBody, context: ActorContext): void {
+    if (this.core !== null) this.peers.sendChecksum(to, body, context);
   }
 
   // Snapshots

@@ -1,4 +1,4 @@
-import { bytes, struct, varint } from './codec';
+import { bool, bytes, struct, u64, varint } from './codec';
 import { clusterIdCodec, epochCodec, logIndexCodec, replicaIdCodec, shardIdCodec } from './ids';
 import { raftMessageCodec, snapshotMetaCodec } from './raft-messages';
 
@@ -32,4 +32,6 @@ export const peerVariants = {
     'peer.snapshotAck',
     struct({ ...peerHeader, stream: varint, chunk: varint, failed: varint, index: logIndexCodec }),
   ],
+  /** The sender's checksum of its state at `index`, a checksum command. `answer` false: it asks for the receiver's. */
+  10: ['peer.checksum', struct({ ...peerHeader, index: logIndexCodec, checksum: u64, answer: bool })],
 } as const;

@@ -1,9 +1,10 @@
 import type { Mutation } from './mutation';
+import { equalMutations } from './mutations-equal';
 import { hostMutations } from './mutations-host';
 import { onceMutations } from './mutations-once';
 import { raftMutations } from './mutations-raft';
 
-export const mutations: readonly Mutation[] = [...raftMutations, ...hostMutations, ...onceMutations];
+export const mutations: readonly Mutation[] = [...raftMutations, ...hostMutations, ...onceMutations, ...equalMutations];
 
 export function mutationNamed(name: string): Mutation {
   const found = mutations.find((mutation) => mutation.name === name);

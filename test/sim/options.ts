@@ -55,6 +55,8 @@ export interface NemesisOptions {
   readonly placementCrashEveryMs: number;
   readonly gatewayRestartEveryMs: number;
   readonly diskErrorEveryMs: number;
+  /** Mean time between two damages to what is on disk, as many as leave two whole replicas of every shard; 0: none. */
+  readonly damageEveryMs: number;
 }
 
 /** A log-uniform draw, so that small and large values are equally at home. */
@@ -67,7 +69,7 @@ const offOr = (random: Prng, offChance: number, value: () => number): number =>
 
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);
-  return {
+  const options: SimOptions = {
     seed,
     machines: 3,
     shards: random.between(1, 3),
@@ -95,6 +97,7 @@ export function drawOptions(seed: number): SimOptions {
       placementCrashEveryMs: offOr(random, 0.4, () => scale(random, 5_000, 20_000)),
       gatewayRestartEveryMs: offOr(random, 0.4, () => scale(random, 500, 20_000)),
       diskErrorEveryMs: offOr(random, 0.6, () => scale(random, 5_000, 20_000)),
+      damageEveryMs: 0,
     },
     log: {
       windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),
@@ -103,4 +106,7 @@ export function drawOptions(seed: number): SimOptions {
     },
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };
+  // Drawn last: the seeds of the corpus stay what they are.
+  const damageEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
+  return { ...options, nemesis: { ...options.nemesis, damageEveryMs } };
 }

@@ -30,6 +30,8 @@ export interface SimReport {
   readonly snapshotsInstalled: number;
   readonly gatewayRestarts: number;
   readonly diskErrors: number;
+  readonly damages: number;
+  readonly quarantines: number;
   readonly collectionsCreated: number;
   readonly droppedMessages: number;
   /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
@@ -201,6 +203,8 @@ function report(
     snapshotsInstalled: cluster.snapshotsInstalled,
     gatewayRestarts: counts.gatewayRestarts,
     diskErrors: counts.diskErrors,
+    damages: cluster.damage.count,
+    quarantines: cluster.damage.quarantineCount,
     collectionsCreated: churn.created,
     droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
     telling: isTelling(cluster, workload, nemesis, leadersBefore),
