@@ -9,7 +9,8 @@ import type { HashRange } from '../protocol/key-hash';
  *
  *   both   00 ...                         the engine's own: the barrier that a sync writes
  *   state  01 space:u64 hash:u64 id       a point (DESIGN D4)
- *          02 replica:u64 field:u8        a replica's descriptor, applied index, and why it is in quarantine
+ *          02 replica:u64 field:u8        a replica's descriptor, applied index, why it is in quarantine, how far a
+ *                                        snapshot was taken
  *          03 space:u64 kind:u8 id        a record of the placement driver
  *   log    10 replica:u64 index:u64       an entry of a replica's Raft log
  *          11 replica:u64                 a hard state
@@ -69,7 +70,7 @@ export function pointRange(space: Space, range?: HashRange): KeyRange {
 }
 
 /** The fields of a replica in the state store. */
-export const replicaFields = { descriptor: 1, applied: 2, quarantine: 3 } as const;
+export const replicaFields = { descriptor: 1, applied: 2, quarantine: 3, restore: 4 } as const;
 export type ReplicaField = keyof typeof replicaFields;
 
 export function replicaStateKey(replica: ReplicaId, field: ReplicaField): Uint8Array {

@@ -241,7 +241,7 @@ describe('any history of writes and repetitions', () => {
     const source = sender.openSnapshot();
     run(sender, upsert(a), keyed('unseen', now, { conditions: [{ kind: 'absent' }] }));
     const receiver = machineOf(new MemoryStore(), indexOf(new FlatEngine()));
-    const sink = receiver.openRestore({ index: source.index, term: source.term, configuration });
+    const sink = receiver.openRestore({ index: source.index, term: source.term, configuration }, 1);
     for (let n = 0, chunk = source.chunk(0); chunk !== null; chunk = source.chunk(++n)) sink.accept(chunk);
     sink.finish();
     settleIndex(receiver);
