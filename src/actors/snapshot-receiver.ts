@@ -25,6 +25,8 @@ interface Incoming {
   readonly stream: number;
   readonly meta: SnapshotMeta;
   readonly sink: SnapshotSink;
+  /** Chunks that came before their time. */
+  readonly ahead: Map<number, Chunk>;
   /** Chunks taken, and those of them that a power cut leaves. */
   received: number;
   durable: number;
@@ -47,8 +49,8 @@ const livelyTicks = 40;
 /**
  * Takes one snapshot stream at a time, in the order of chunks.
  *
- *  1. A chunk that arrives damaged is dropped, as the sender repeats it. One that arrives twice is answered again; a gap is
- *     answered with what is there, and the sender goes back.
+ *  1. A chunk that arrives damaged is dropped, as the sender repeats it. One that arrives twice is answered again; one that
+ *     comes before its time is kept, within a bound, and answered with what is missing.
  *  2. A chunk counts for a stream only if it has the stream's number, sender and snapshot.
  *  3. A stream that a restart cut off goes on from what the state machine kept of it (resumeRestore); one that nobody
  *     continues is given up after a while, and its space is freed.
@@ -115,7 +117,17 @@ export class SnapshotReceiver {
     if (rest === null) this.abort();
     else this.resumedCount++;
     const sink = rest?.sink ?? machine.openRestore(meta, stream);
-    const fresh = { from, stream, meta, sink, received: rest?.chunks ?? 0, durable: 0, unsyncedBytes: 0, ticks: 0 };
+    const fresh = {
+      from,
+      stream,
+      meta,
+      sink,
+      ahead: new Map(),
+      received: rest?.chunks ?? 0,
+      durable: 0,
+      unsyncedBytes: 0,
+      ticks: 0,
+    };
     this.incoming = fresh;
     return fresh;
   }
@@ -127,10 +139,23 @@ export class SnapshotReceiver {
       return;
     }
     incoming.ticks = 0;
-    if (chunk === incoming.received && !this.accept(incoming, message, context)) return;
+    if (chunk > incoming.received) this.keep(incoming, message);
+    let next = chunk === incoming.received ? message : undefined;
+    while (next !== undefined) {
+      if (!this.accept(incoming, next, context)) return;
+      next = incoming.ahead.get(incoming.received);
+      incoming.ahead.delete(incoming.received);
+    }
     const state = chunk > incoming.received ? 'gap' : 'streaming';
     const { received, durable } = incoming;
     this.port.progress(from, { stream, received, durable, state }, context);
+  }
+
+  /** As many bytes as a sender has on their way. */
+  private keep({ ahead }: Incoming, message: Chunk): void {
+    let bytes = message.data.length;
+    for (const { data } of ahead.values()) bytes += data.length;
+    if (bytes <= 2 * this.port.syncBytes) ahead.set(message.chunk, message);
   }
 
   /** False: the stream has ended, well or not. */

@@ -38,7 +38,8 @@ interface Stream {
   /** Chunks that the receiver has, and those that were sent to it. */
   received: number;
   sent: number;
-  wentBackTo: number;
+  /** The chunk that was last sent again because a later one had come before it. */
+  mended: number;
   ticks: number;
   resends: number;
 }
@@ -79,7 +80,7 @@ export class SnapshotSender {
     this.drop(to);
     const source = this.port.machine.openSnapshot();
     const meta = { index: source.index, term: source.term, configuration: this.port.configuration() };
-    const counts = { produced: 0, received: 0, sent: 0, wentBackTo: -1, ticks: 0, resends: 0 };
+    const counts = { produced: 0, received: 0, sent: 0, mended: -1, ticks: 0, resends: 0 };
     const fresh: Stream = { to, id: this.streamNext++, source, meta, kept: [], next: null, ...counts };
     this.streams.set(to, fresh);
     this.guarded(fresh, () => {
@@ -93,8 +94,9 @@ export class SnapshotSender {
     if (stream === undefined || stream.id !== progress.stream || progress.received > stream.produced) return;
     if (progress.state === 'refused' || progress.state === 'installed')
       this.end(stream, progress.state === 'installed');
-    else if (progress.state === 'gap') this.goBack(stream, progress.received, context);
+    else if (progress.received < stream.received) this.goBack(stream, progress.received, context);
     else if (progress.received > stream.received) this.advance(stream, progress, context);
+    else if (progress.state === 'gap') this.mendGap(stream, context);
   }
 
   tick(context: ActorContext): void {
@@ -123,19 +125,29 @@ export class SnapshotSender {
     this.guarded(stream, () => this.fill(stream, context));
   }
 
-  /** The receiver has fewer chunks than were sent: some were lost, or it started again. */
+  /**
+   * The receiver has less than it had: it started again, or these are old news. Old news comes while there is progress; only
+   * of a stream that stands still is it believed.
+   */
   private goBack(stream: Stream, received: number, context: ActorContext): void {
+    if (stream.resends === 0) return;
     if (received < (stream.kept[0]?.n ?? 0)) {
       this.end(stream, false);
       return;
     }
-    // Every chunk behind a lost one says so.
-    if (stream.wentBackTo === received && stream.ticks === 0) return;
-    stream.wentBackTo = received;
     stream.received = received;
     stream.sent = received;
     stream.ticks = 0;
+    stream.resends = 0;
     this.guarded(stream, () => this.fill(stream, context));
+  }
+
+  /** The next chunk was lost, or is only late: once, it is sent again. */
+  private mendGap(stream: Stream, context: ActorContext): void {
+    const chunk = stream.kept.find(({ n }) => n === stream.received);
+    if (chunk === undefined || stream.mended === chunk.n) return;
+    stream.mended = chunk.n;
+    this.send(stream, chunk, context);
   }
 
   /** What the receiver lacks, one chunk: its answer says how to go on. The last one when it has them all. */
@@ -143,7 +155,6 @@ export class SnapshotSender {
     const chunk = stream.kept.find(({ n }) => n === stream.received) ?? stream.kept[stream.kept.length - 1];
     if (chunk === undefined) return;
     stream.ticks = 0;
-    stream.sent = Math.max(stream.received, chunk.n) + 1;
     this.send(stream, chunk, context);
   }
 

@@ -69,17 +69,20 @@ describe('sending a snapshot', () => {
     bench.hear(progress(first, 2));
     bench.hear(progress(first, 4));
     expect(sent(bench)).toEqual([0, 1, 2, 3, 4, 5]);
+    bench.hear(progress(first, 2, 'gap'));
+    expect(sent(bench)).toEqual([]);
     bench.tick(100);
     expect(new Set(sent(bench))).toEqual(new Set([4]));
     bench.hear(progress(first, 2, 'gap'));
     bench.hear(progress(first, 2, 'gap'));
-    expect(sent(bench)).toEqual([2, 3]);
+    expect(sent(bench)).toEqual([2, 3, 2]);
     expect(bench.core.told.filter((told) => told.startsWith('snapshotFinished'))).toEqual([]);
   });
 
   it('starts over when the receiver has less than is kept', () => {
     const { bench, first } = sending(2);
     bench.hear(progress(first, 2, 'streaming', 2));
+    bench.tick(25);
     bench.hear(progress(first, 0, 'gap'));
     expect(bench.core.told).toContain(`snapshotFinished ${peer} false`);
   });
@@ -87,6 +90,7 @@ describe('sending a snapshot', () => {
   it('keeps a bounded number of bytes, durable or not', () => {
     const { bench, first } = sending(1);
     for (let received = 1; received <= 5; received++) bench.hear(progress(first, received));
+    bench.tick(25);
     bench.hear(progress(first, 1, 'gap'));
     expect(bench.core.told).toContain(`snapshotFinished ${peer} false`);
   });
@@ -164,6 +168,18 @@ describe('receiving a snapshot', () => {
     matching.hear(chunk(0));
     expect([answers(committed), answers(matching)]).toEqual([[[0, 'refused']], [[0, 'refused']]]);
     expect(committed.machine.restored).toEqual([]);
+  });
+
+  it('keeps chunks that come before their time', () => {
+    const bench = new MemberBench().open({ hardState });
+    for (const n of [0, 2, 2]) bench.hear(chunk(n));
+    expect(answers(bench)).toEqual([
+      [1, 'streaming'],
+      [1, 'gap'],
+      [1, 'gap'],
+    ]);
+    bench.hear(chunk(1));
+    expect(bench.machine.restored).toEqual(['finish 0,1,2']);
   });
 
   it('gives up a stream that stops', () => {

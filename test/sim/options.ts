@@ -57,6 +57,8 @@ export interface NemesisOptions {
   readonly diskErrorEveryMs: number;
   /** Mean time between two damages to what is on disk, as many as leave two whole replicas of every shard; 0: none. */
   readonly damageEveryMs: number;
+  /** Mean time before the next snapshot on its way loses its link, its receiver or its sender; 0: none does. */
+  readonly snapshotFaultEveryMs: number;
 }
 
 /** A log-uniform draw, so that small and large values are equally at home. */
@@ -98,6 +100,7 @@ export function drawOptions(seed: number): SimOptions {
       gatewayRestartEveryMs: offOr(random, 0.4, () => scale(random, 500, 20_000)),
       diskErrorEveryMs: offOr(random, 0.6, () => scale(random, 5_000, 20_000)),
       damageEveryMs: 0,
+      snapshotFaultEveryMs: 0,
     },
     log: {
       windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),
@@ -107,6 +110,7 @@ export function drawOptions(seed: number): SimOptions {
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };
   // Drawn last: the seeds of the corpus stay what they are.
-  const damageEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
-  return { ...options, nemesis: { ...options.nemesis, damageEveryMs } };
+  const damageEveryMs = offOr(random, 0.7, () => scale(random, 5_000, 20_000));
+  const snapshotFaultEveryMs = offOr(random, 0.5, () => scale(random, 2_000, 10_000));
+  return { ...options, nemesis: { ...options.nemesis, damageEveryMs, snapshotFaultEveryMs } };
 }

@@ -31,6 +31,8 @@ export interface SimReport {
   readonly gatewayRestarts: number;
   readonly diskErrors: number;
   readonly damages: number;
+  readonly snapshotFaults: number;
+  readonly snapshotsResumed: number;
   readonly quarantines: number;
   readonly collectionsCreated: number;
   readonly droppedMessages: number;
@@ -203,6 +205,8 @@ function report(
     snapshotsInstalled: cluster.snapshotsInstalled,
     gatewayRestarts: counts.gatewayRestarts,
     diskErrors: counts.diskErrors,
+    snapshotFaults: counts.snapshotFaults,
+    snapshotsResumed: cluster.snapshotsResumed,
     damages: cluster.damage.count,
     quarantines: cluster.damage.quarantineCount,
     collectionsCreated: churn.created,
