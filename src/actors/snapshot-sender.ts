@@ -13,6 +13,7 @@ export interface SnapshotSenderPort {
   readonly machine: StateMachine;
   /** Bytes on their way to one receiver; twice as many are kept for one that starts again. */
   readonly windowBytes: number;
+  /** As of the machine's applied index. */
   configuration(): Configuration;
   send(to: ReplicaId, body: SnapshotChunkBody, context: ActorContext): void;
   /** Once for every stream that was started and not ended by closeAll. */

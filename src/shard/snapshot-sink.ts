@@ -95,7 +95,7 @@ export class ShardSnapshotSink {
     assert(!this.done, 'snapshot sink: used after its end');
     const { meta, generation, replica, store } = this.options;
     const header = this.verified();
-    const { epoch, timeMs, points, records, digest } = header;
+    const { epoch, timeMs, points, records, digest, members } = header;
     const descriptor: Descriptor = {
       format: descriptorFormat,
       generation,
@@ -107,6 +107,7 @@ export class ShardSnapshotSink {
       points,
       records,
       digest,
+      members,
     };
     const batch = new WriteBatch().put(replicaStateKey(replica, 'descriptor'), encodeDescriptor(descriptor));
     store.write(clearProgress(batch, replica), { sync: true });
