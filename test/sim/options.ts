@@ -120,13 +120,13 @@ export function drawOptions(seed: number): SimOptions {
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };
   // Drawn last: the seeds of the corpus stay what they are.
-  const damageEveryMs = offOr(random, 0.7, () => scale(random, 5_000, 20_000));
+  const damageEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
   const machines = random.pick([3, 3, 3, 4, 5]);
   const deadAfterMs = scale(random, 5_000, 60_000);
   const moveEveryMs = offOr(random, 0.4, () => scale(random, 1_000, 15_000));
   const handOverEveryMs = offOr(random, 0.4, () => scale(random, 500, 10_000));
   const wipeEveryMs = offOr(random, 0.5, () => scale(random, 5_000, 20_000));
-  const snapshotFaultEveryMs = offOr(random, 0.5, () => scale(random, 2_000, 10_000));
+  const snapshotFaultEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
   const more = { damageEveryMs, snapshotFaultEveryMs, moveEveryMs, handOverEveryMs, wipeEveryMs };
   return { ...options, machines, deadAfterMs, nemesis: { ...options.nemesis, ...more } };
 }
