@@ -35,11 +35,12 @@ export interface SimContext {
   readonly keyHash: KeyHash;
   readonly disk: DiskOptions;
   readonly log: LogOptions;
+  readonly deadAfterMs: number;
 }
 
 /** A process with disks: they outlive its crashes, nothing else does. */
 abstract class SimMachine {
-  readonly disk = new MemoryDisk();
+  disk = new MemoryDisk();
   node: SimNode;
   /** Set by a disk hook in the middle of a write: the machine dies before anything else happens. */
   dying = false;
@@ -51,12 +52,23 @@ abstract class SimMachine {
     readonly context: SimContext,
     readonly name: NodeName,
   ) {
-    this.disk.log.hook = () => this.beforeWrite();
-    this.disk.state.hook = () => this.beforeWrite();
+    this.attach();
     this.node = new SimNode(context.world, name);
   }
 
   abstract boot(): void;
+
+  private attach(): void {
+    this.disk.log.hook = () => this.beforeWrite();
+    this.disk.state.hook = () => this.beforeWrite();
+  }
+
+  /** The machine, which is down, gets empty disks. */
+  wipe(): void {
+    this.context.world.note(`WIPE ${this.name}`);
+    this.disk = new MemoryDisk();
+    this.attach();
+  }
 
   protected get tuning(): RaftMemberTuning {
     return { ...raftMemberTuning, logWindowBytes: this.context.log.windowBytes };
@@ -146,6 +158,7 @@ export class PlacementMachine extends SimMachine {
       members: placementMembers,
       state: this.disk.state,
       logWriter: at(this.name, logActor),
+      options: { deadAfterMs: this.context.deadAfterMs },
     });
     this.node.addThread('pd').host.spawn(placementActor, this.actor);
   }
@@ -167,6 +180,19 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
   engine = new FlatEngine(this.graphs);
+  private storeNumber = 0;
+
+  /** What it registers its store as; another one after each wipe. */
+  get storeName(): string {
+    return `store-${this.storeNumber}-of-${this.name}`;
+  }
+
+  override wipe(): void {
+    super.wipe();
+    this.graphs.clear();
+    this.replicas.clear();
+    this.storeNumber++;
+  }
 
   boot(): void {
     this.engine = new FlatEngine(this.graphs);
@@ -179,7 +205,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       address: '',
       zone: '',
       rack: '',
-      storeIncarnation: `store-of-${this.name}`,
+      storeIncarnation: this.storeName,
       placementNodes,
       hosts: this,
       links: { setPeers: () => undefined },
