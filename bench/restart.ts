@@ -11,7 +11,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { waitUntilLinked } from '../examples/support/collections';
@@ -76,7 +76,7 @@ class Cluster {
     const file = join(folder, 'data', 'cluster.json');
     await until('cluster.json of this start', startMsMax, () => fileOf(file)?.pid === child.pid);
     const { grpc, apiKeyFile } = fileOf(file) as ClusterFile;
-    const [apiKey = ''] = readFileSync(join(folder, 'data', apiKeyFile), 'utf8').split('\n');
+    const [apiKey = ''] = readFileSync(resolve(folder, 'data', apiKeyFile), 'utf8').split('\n');
     return new Cluster(child, connect({ url: grpc, apiKey, timeoutMs: 60_000 }));
   }
 
@@ -116,8 +116,9 @@ const graphFiles = (folder: string): string[] =>
 async function bench(options: Options): Promise<boolean> {
   const folder = mkdtempSync(join(tmpdir(), 'vectron-restart-'));
   const vectors = new Vectors(options.dimension);
-  let cluster = await Cluster.start(folder);
+  let cluster: Cluster | null = null;
   try {
+    cluster = await Cluster.start(folder);
     await fill(cluster.client, options, vectors);
     if (options.settle) {
       await waitUntilLinked(cluster.client, collection, linkMsMax);
@@ -138,7 +139,7 @@ async function bench(options: Options): Promise<boolean> {
     );
     return isRight && searchMs <= restartMsMax;
   } finally {
-    await cluster.kill();
+    await cluster?.kill();
     rmSync(folder, { recursive: true, force: true });
   }
 }
