@@ -1,5 +1,6 @@
 import { bytesOfFloats, floatsOf, fromUtf8, utf8 } from '../base/bytes';
 import type * as proto from '../protocol/generated/vectron/v1/vectron';
+import { InvalidArgumentError } from './errors';
 import type {
   CollectionOptions,
   CollectionStatus,
@@ -8,6 +9,8 @@ import type {
   JsonObject,
   Point,
   PointInput,
+  ScrollOptions,
+  ScrollPage,
   SearchOptions,
   SearchResult,
   ShardRead,
@@ -21,11 +24,27 @@ export function vectorBytes(vector: Float32Array | readonly number[]): Uint8Arra
   return bytesOfFloats(vector instanceof Float32Array ? vector : Float32Array.from(vector));
 }
 
+/** InvalidArgumentError for what JSON has no word for: it would arrive as something else, or not at all. */
+export function payloadBytes(payload: JsonObject): Uint8Array {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(payload, (key, value: unknown) => {
+      if (typeof value !== 'number' || Number.isFinite(value)) return value;
+      throw new TypeError(`${key} is ${value}`);
+    });
+  } catch (cause) {
+    const message = `payload: cannot be written as JSON: ${(cause as Error).message.split('\n')[0]}`;
+    throw new InvalidArgumentError('INVALID_ARGUMENT', message, { field: 'payload', cause });
+  }
+  if (text !== undefined) return utf8(text);
+  throw new InvalidArgumentError('INVALID_ARGUMENT', 'payload: must be an object', { field: 'payload' });
+}
+
 export const pointInput = ({ id, vector, payload, ifVersion, onlyIf }: PointInput): proto.PointInput => ({
   id,
   vector: vectorBytes(vector),
   vectorBytes: none,
-  payload: payload === undefined ? none : utf8(JSON.stringify(payload)),
+  payload: payload === undefined ? none : payloadBytes(payload),
   ifVersion,
   onlyIf: onlyIf ?? '',
 });
@@ -45,7 +64,11 @@ export const createRequest = (options: CollectionOptions): proto.CreateCollectio
   hnsw: { m: options.hnsw?.m ?? 0, efConstruction: options.hnsw?.efConstruction ?? 0 },
 });
 
-export const searchRequest = (collection: string, options: SearchOptions): proto.SearchRequest => ({
+export const searchRequest = (
+  collection: string,
+  options: SearchOptions,
+  filter: proto.Filter | undefined,
+): proto.SearchRequest => ({
   collection,
   vector: vectorBytes(options.vector),
   vectorBytes: none,
@@ -59,6 +82,34 @@ export const searchRequest = (collection: string, options: SearchOptions): proto
   allowPartial: options.allowPartial ?? false,
   explain: options.explain ?? false,
   query: '',
+  filter,
+  minScore: options.minScore,
+});
+
+export const countRequest = (
+  collection: string,
+  options: Freshness,
+  filter: proto.Filter | undefined,
+): proto.CountRequest => ({ collection, filter, ...freshness(options) });
+
+export const scrollRequest = (
+  collection: string,
+  options: ScrollOptions,
+  filter: proto.Filter | undefined,
+): proto.ScrollRequest => ({
+  collection,
+  filter,
+  limit: options.limit,
+  after: options.after ?? '',
+  slice: options.slice?.index ?? 0,
+  sliceCount: options.slice?.count ?? 0,
+  ...freshness(options),
+});
+
+export const scrollPage = ({ points, next, served }: proto.ScrollReply): ScrollPage => ({
+  points: points.map(pointOf),
+  next: next === '' ? null : next,
+  served: served.map(shardRead),
 });
 
 const payloadOf = (bytes: Uint8Array): JsonObject | null =>
@@ -94,7 +145,7 @@ export const searchResult = (reply: proto.SearchReply): SearchResult => ({
   partial: reply.partial,
   shardsTotal: reply.shardsTotal,
   shardsAnswered: reply.shardsAnswered,
-  shards: reply.shards,
+  shards: reply.shards.map(({ matches = null, visited = null, ...stats }) => ({ ...stats, matches, visited })),
   served: reply.served.map(shardRead),
 });
 

@@ -1,3 +1,5 @@
+import { createConnection } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { VectronError } from '../../src/base/errors';
 import { WriteFailedError } from '../../src/gateway/calls';
@@ -106,6 +108,22 @@ describe('the JSON twin', () => {
     expect(full.body['results']).not.toHaveProperty('0.payload');
   });
 
+  test('filters search, count and scroll', async () => {
+    await createThings();
+    const filter = { must: [{ key: 'color', match: { value: 'red' } }] };
+    const path = '/v1/collections/things/points';
+    const { body } = await post(`${path}/search`, { vector: [0, 1, 0], filter, explain: true });
+    expect(body).toMatchObject({ results: [{ id: 'a' }], shards: [{ matches: 1, visited: 2, elapsed_ms: 1 }] });
+    expect((body['results'] as object[]).length).toBe(1);
+    expect((await post(`${path}/count`, { filter })).body).toMatchObject({ count: 1 });
+    expect((await post(`${path}/count`, {})).body).toMatchObject({ count: 2 });
+    const first = await post(`${path}/scroll`, { limit: 1 });
+    expect(first.body).toMatchObject({ points: [{ id: 'a', payload: { color: 'red' } }], next: 'a' });
+    const second = await post(`${path}/scroll`, { limit: 1, after: 'a' });
+    expect(second.body).toMatchObject({ points: [{ id: 'b/ü' }] });
+    expect(second.body).not.toHaveProperty('next');
+  });
+
   test('budgets come from the header, the body and the default, and the smallest counts', async () => {
     await createThings();
     const path = '/v1/collections/things/points/search';
@@ -139,6 +157,16 @@ describe('bad input', () => {
       body: new Uint8Array([0x22, 0xff, 0x22]),
     });
     expect(await response.json()).toMatchObject({ error: { code: 'INVALID_ARGUMENT', field: 'body' } });
+  });
+
+  test('what is no request at all gets the catalogue’s error too', async () => {
+    const answers = await Promise.all(
+      ['what?\r\n\r\n', `GET / HTTP/1.1\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`].map(rawAnswer),
+    );
+    expect(answers.map((answer) => answer.slice(0, 12))).toEqual(['HTTP/1.1 400', 'HTTP/1.1 431']);
+    for (const answer of answers) {
+      expect(JSON.parse(answer.slice(answer.indexOf('{')))).toMatchObject({ error: { code: 'INVALID_ARGUMENT' } });
+    }
   });
 
   test('a percent that encodes nothing, and a route that is none', async () => {
@@ -248,3 +276,10 @@ test('stopping does not wait for a call that never ends', async () => {
   expect(performance.now() - before).toBeLessThan(10_000);
   expect(await cut).toBe('cut');
 });
+
+/** All that comes back for bytes sent as they are. */
+async function rawAnswer(bytes: string): Promise<string> {
+  const socket = createConnection(gateway.httpPort, '127.0.0.1');
+  socket.write(bytes);
+  return text(socket);
+}

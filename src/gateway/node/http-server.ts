@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { fromUtf8 } from '../../base/bytes';
 import { VectronError } from '../../base/errors';
@@ -36,6 +37,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     routerOptions: { maxParamLength: pointIdBytesMax * 3 },
     frameworkErrors: (error, _request, reply) => sendError(reply, fromFastify(error)),
     forceCloseConnections: 'idle',
+    clientErrorHandler: refuseUnreadable,
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
@@ -114,6 +116,19 @@ function sendError(reply: FastifyReply, thrown: unknown): FastifyReply {
   return reply.code(thrown instanceof BodyTooLargeError ? 413 : status).send(body);
 }
 
+/** What Node's parser could not read as a request has no route and no reply: the answer is written by hand. */
+function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) return;
+  const isTooLarge = error.code === 'HPE_HEADER_OVERFLOW';
+  const message = isTooLarge ? 'the headers are larger than the server takes' : 'this is not HTTP';
+  const { body } = json.httpError(new VectronError('INVALID_ARGUMENT', message));
+  const text = JSON.stringify(body);
+  const status = isTooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request';
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
+  );
+}
+
 function headerOf(request: FastifyRequest, name: string): string | undefined {
   const value = request.headers[name];
   return Array.isArray(value) ? value[0] : value;
@@ -170,6 +185,14 @@ function addPoints(app: FastifyInstance, { backend, timeoutMs }: HttpServerOptio
     const call = from.getMany(request.params.name, request.body);
     const { points, served } = await backend.call(call, timeoutOf(request, timeoutMs));
     return { points: points.map((point) => json.point(point)), served: served.map(json.shardRead) };
+  });
+  app.post<Params>('/v1/collections/:name/points/count', async (request) => {
+    const call = from.count(request.params.name, request.body);
+    return json.countReply(await backend.call(call, timeoutOf(request, timeoutMs)));
+  });
+  app.post<Params>('/v1/collections/:name/points/scroll', async (request) => {
+    const call = from.scroll(request.params.name, request.body);
+    return json.scrollReply(await backend.call(call, timeoutOf(request, timeoutMs)));
   });
   app.post<Params>('/v1/collections/:name/points/delete', async (request) =>
     json.writeReply(
