@@ -16,7 +16,7 @@ export interface Candidate {
  * `replicas`. The order of the candidates does not matter.
  */
 export function chooseWorkers(candidates: readonly Candidate[], count: number): Candidate[] {
-  assert(candidates.length >= count, `chooseWorkers: ${count} of ${candidates.length}`);
+  assert(candidates.length >= count, () => `chooseWorkers: ${count} of ${candidates.length}`);
   const chosen: Candidate[] = [];
   while (chosen.length < count) {
     const best = candidates

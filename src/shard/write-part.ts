@@ -69,6 +69,7 @@ interface Item {
 /** Of points that one part rewrites only to remember that it failed. */
 const settledBytesMax = 1024 * 1024;
 const noCondition: Condition = { kind: 'none' };
+const noConditionCrc = crc32c(encode(conditionCodec, noCondition));
 const noKey: DedupeKey = { keyHash: 0n, number: 0, settled: 0 };
 
 /**
@@ -193,9 +194,10 @@ export class WritePart {
     const { issuedMs, windowMs } = this.options;
     const { table, slot, fingerprint } = item;
     const version = versionOf(slot);
-    const key = this.key ?? noKey;
-    item.entry = { ...key, fingerprint, expiresMs: issuedMs + windowMs, index, result, version };
-    return table.encoded(this.key === null ? null : item.entry);
+    const { keyHash, number, settled } = this.key ?? noKey;
+    const expiresMs = issuedMs + windowMs;
+    item.entry = { keyHash, fingerprint, expiresMs, index, result, version, number, settled };
+    return this.key === null ? table.encoded(null) : table.encoded(item.entry);
   }
 
   private keepPrevious(slot: PointSlot): void {
@@ -228,7 +230,8 @@ export class WritePart {
   /** CRC-32C over what is asked of a point. */
   private fingerprintOf(at: number): number {
     const { operation } = this;
-    const condition = crc32c(encode(conditionCodec, this.options.conditions[at] ?? noCondition));
+    const asked = this.options.conditions[at];
+    const condition = asked === undefined ? noConditionCrc : crc32c(encode(conditionCodec, asked));
     if (operation.kind === 'delete') return crc32c(utf8('delete'), condition);
     const { vector, payload } = operation.points[at] as Point;
     return crc32c(vector, crc32c(payload, condition));

@@ -141,7 +141,7 @@ export function get(core: Core, call: CallOf<'get'>, until: MonotonicMs, done: D
 }
 
 function collect(reply: Reply, found: Map<string, StoredPoint>, served: Served): void {
-  assert(reply.kind === 'data.got', `a read was answered by ${reply.kind}`);
+  assert(reply.kind === 'data.got', () => `a read was answered by ${reply.kind}`);
   served.add(reply);
   for (const point of reply.points) found.set(point.id, point);
 }

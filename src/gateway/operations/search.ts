@@ -98,7 +98,7 @@ class SearchOperation {
       }
     } else {
       const { reply } = outcome;
-      assert(reply.kind === 'data.found', `a search was answered by ${reply.kind}`);
+      assert(reply.kind === 'data.found', () => `a search was answered by ${reply.kind}`);
       this.lists.push(reply.hits);
       this.stats.push({ shard: shard.id, ...reply.stats });
       this.served.add(reply);
