@@ -2,7 +2,7 @@ import { VectronError } from '../base/errors';
 import { type LogIndex, logIndex, type ReplicaId, type Term, term } from '../base/ids';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { SnapshotMeta } from '../protocol/raft-messages';
-import type { ProposeResult, RaftCore, Ready, Role } from '../raft/types';
+import type { ChangeResult, MembersWanted, ProposeResult, RaftCore, Ready, Role, TransferResult } from '../raft/types';
 import type { ActorContext, Signal } from '../runtime/actor';
 import { ApplyQueue } from './raft-member-apply';
 import { MemberLog, termIn } from './raft-member-log';
@@ -167,6 +167,19 @@ export class RaftMember {
     return result;
   }
 
+  /** See RaftCore. */
+  changeMembers(wanted: MembersWanted, about: Uint8Array, context: ActorContext): ChangeResult {
+    const result = this.core?.changeMembers(wanted, about) ?? { ok: false, reason: 'notLeader' };
+    this.flush(context);
+    return result;
+  }
+
+  transferLeadership(to: ReplicaId, context: ActorContext): TransferResult {
+    const result = this.core?.transferLeadership(to) ?? { ok: false, reason: 'notLeader' };
+    this.flush(context);
+    return result;
+  }
+
   /** Calls `done` once it is safe to serve a linearizable read here, or to say that it is not. On any member. */
   readIndex(done: ReadDone, context: ActorContext): void {
     if (this.core === null || this.reads === null) {
@@ -230,6 +243,7 @@ export class RaftMember {
     const { self, configuration, createCore, machine, tuning } = this.options;
     const { hardState } = this.log;
     const { baseIndex, baseTerm, entries } = log;
+    this.learn(entries);
     this.core = createCore({
       ...tuning,
       self,
@@ -271,7 +285,12 @@ export class RaftMember {
     context.later({ signal: 'work', key: flushKey });
   }
 
+  private learn(entries: Ready['entries']): void {
+    for (const entry of entries) if (entry.type === 'config') this.options.learn?.(entry);
+  }
+
   private perform(core: RaftCore, ready: Ready, context: ActorContext): void {
+    this.learn(ready.entries);
     for (const message of ready.messages) this.peers.sendRaft(message, context);
     if (ready.write > 0) {
       const durable = (later: ActorContext): void => {
@@ -402,7 +421,7 @@ export class RaftMember {
     return new SnapshotSender(
       {
         machine,
-        configuration: () => this.core?.configuration ?? this.options.configuration(),
+        configuration: () => this.options.configuration(),
         send: (to, body, context) => this.peers.sendChunk(to, body, context),
         finished: (to, ok) => this.core?.snapshotFinished(to, ok),
       },

@@ -126,17 +126,20 @@ export const union = <const V extends Variants>(variants: V): Codec<UnionOf<V>> 
   };
 };
 
-/** What a kept writer's buffer may grow to. */
-const scratchBytesMax = 1024 * 1024;
-let scratch = new ByteWriter(4_096);
+/** Free for the next encode(); a buffer that one large value has grown is not kept. */
+let idleWriter: ByteWriter | null = null;
+const idleBytesMax = 65_536;
 
-/** A fresh buffer with the value in it, and nothing else. No codec may call this: all share one writer. */
+/** A fresh buffer with the value in it, exactly as large. */
 export function encode<T>(codec: Codec<T>, value: T): Uint8Array {
-  scratch.clear();
-  codec.write(scratch, value);
-  const bytes = scratch.finish().slice();
-  if (bytes.length > scratchBytesMax) scratch = new ByteWriter(4_096);
-  return bytes;
+  const writer = idleWriter ?? new ByteWriter(1_024);
+  // Whoever encodes within a codec gets another one, and so does whoever comes after a value that could not be encoded.
+  idleWriter = null;
+  codec.write(writer, value);
+  const encoded = writer.finish().slice();
+  writer.clear();
+  if (encoded.length <= idleBytesMax) idleWriter = writer;
+  return encoded;
 }
 
 /** The value, which must take up all the bytes. */

@@ -35,11 +35,12 @@ export interface SimContext {
   readonly keyHash: KeyHash;
   readonly disk: DiskOptions;
   readonly log: LogOptions;
+  readonly deadAfterMs: number;
 }
 
 /** A process with disks: they outlive its crashes, nothing else does. */
 abstract class SimMachine {
-  readonly disk = new MemoryDisk();
+  disk = new MemoryDisk();
   node: SimNode;
   /** Set by a disk hook in the middle of a write: the machine dies before anything else happens. */
   dying = false;
@@ -51,12 +52,23 @@ abstract class SimMachine {
     readonly context: SimContext,
     readonly name: NodeName,
   ) {
-    this.disk.log.hook = () => this.beforeWrite();
-    this.disk.state.hook = () => this.beforeWrite();
+    this.attach();
     this.node = new SimNode(context.world, name);
   }
 
   abstract boot(): void;
+
+  private attach(): void {
+    this.disk.log.hook = () => this.beforeWrite();
+    this.disk.state.hook = () => this.beforeWrite();
+  }
+
+  /** The machine, which is down, gets empty disks. */
+  wipe(): void {
+    this.context.world.note(`WIPE ${this.name}`);
+    this.disk = new MemoryDisk();
+    this.attach();
+  }
 
   protected get tuning(): RaftMemberTuning {
     return { ...raftMemberTuning, logWindowBytes: this.context.log.windowBytes };
@@ -146,6 +158,7 @@ export class PlacementMachine extends SimMachine {
       members: placementMembers,
       state: this.disk.state,
       logWriter: at(this.name, logActor),
+      options: { deadAfterMs: this.context.deadAfterMs },
     });
     this.node.addThread('pd').host.spawn(placementActor, this.actor);
   }
@@ -161,12 +174,32 @@ export class PlacementMachine extends SimMachine {
   }
 }
 
+export interface SimReplica {
+  readonly actor: ReplicaActor;
+  readonly spec: ReplicaSpec;
+  /** Of the actor. */
+  readonly name: string;
+}
+
 /** A worker: supervisor, log writer, shard threads with replicas. */
 export class WorkerMachine extends SimMachine implements ReplicaHosts {
-  readonly replicas = new Map<ReplicaId, { readonly actor: ReplicaActor; readonly spec: ReplicaSpec }>();
+  readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
   engine = new FlatEngine(this.graphs);
+  private storeNumber = 0;
+
+  /** What it registers its store as; another one after each wipe. */
+  get storeName(): string {
+    return `store-${this.storeNumber}-of-${this.name}`;
+  }
+
+  override wipe(): void {
+    super.wipe();
+    this.graphs.clear();
+    this.replicas.clear();
+    this.storeNumber++;
+  }
 
   boot(): void {
     this.engine = new FlatEngine(this.graphs);
@@ -179,7 +212,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       address: '',
       zone: '',
       rack: '',
-      storeIncarnation: `store-of-${this.name}`,
+      storeIncarnation: this.storeName,
       placementNodes,
       hosts: this,
       links: { setPeers: () => undefined },
@@ -209,8 +242,9 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
           snapshotLimits: { ...sourceLimits, chunkBytes },
         },
       });
-      this.replicas.set(spec.replica, { actor, spec });
-      thread.host.spawn(replicaActor(spec.replica), actor);
+      const name = replicaActor(spec.replica);
+      this.replicas.set(spec.replica, { actor, spec, name });
+      thread.host.spawn(name, actor);
       thread.wake();
     });
   }

@@ -30,6 +30,11 @@ export interface SimReport {
   readonly snapshotsInstalled: number;
   readonly gatewayRestarts: number;
   readonly diskErrors: number;
+  readonly moves: number;
+  readonly handOvers: number;
+  readonly wipes: number;
+  /** Members of shards that are not the ones they were created with. */
+  readonly membersSettled: number;
   readonly damages: number;
   readonly quarantines: number;
   readonly collectionsCreated: number;
@@ -167,6 +172,11 @@ function readBack(cluster: SimCluster, workload: Workload): void {
     throw new Violation(`final reads: ${waiting} unanswered, ${failures[0] ?? ''}`);
 }
 
+function settledCount(cluster: SimCluster): number {
+  const shards = cluster.records()?.shards() ?? [];
+  return shards.reduce((sum, { epoch }) => sum + (epoch.confVersion - 1) / 4, 0);
+}
+
 function isTelling(cluster: SimCluster, workload: Workload, nemesis: Nemesis, leadersBefore: number): boolean {
   const { crashes, partitions } = nemesis.counts;
   const changes = cluster.leaderChanges - leadersBefore;
@@ -203,6 +213,10 @@ function report(
     snapshotsInstalled: cluster.snapshotsInstalled,
     gatewayRestarts: counts.gatewayRestarts,
     diskErrors: counts.diskErrors,
+    moves: counts.moves,
+    handOvers: counts.handOvers,
+    wipes: counts.wipes,
+    membersSettled: settledCount(cluster),
     damages: cluster.damage.count,
     quarantines: cluster.damage.quarantineCount,
     collectionsCreated: churn.created,
