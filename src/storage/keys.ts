@@ -32,8 +32,11 @@ const spaceReplicaMax = 2 ** 44 - 1;
  * counts its generations up, so spaces need no allocator and are never reused either.
  */
 export function spaceOf(replica: ReplicaId, generation: number): Space {
-  assert(replica >= 0 && replica <= spaceReplicaMax, `spaceOf: replica ${replica} needs more than 44 bits`);
-  assert(generation >= 0 && generation <= generationMax, `spaceOf: generation ${generation} needs more than 20 bits`);
+  assert(replica >= 0 && replica <= spaceReplicaMax, () => `spaceOf: replica ${replica} needs more than 44 bits`);
+  assert(
+    generation >= 0 && generation <= generationMax,
+    () => `spaceOf: generation ${generation} needs more than 20 bits`,
+  );
   return ((BigInt(replica) << 20n) | BigInt(generation)) as Space;
 }
 
@@ -93,7 +96,7 @@ const recordHeaderBytes = 10;
 
 /** A record of the placement driver; `kind` is the placement layer's and in [0, 255]. */
 export function recordKey(space: Space, kind: number, id: Uint8Array): Uint8Array {
-  assert(Number.isInteger(kind) && kind >= 0 && kind <= 255, `recordKey: kind ${kind} is not a byte`);
+  assert(Number.isInteger(kind) && kind >= 0 && kind <= 255, () => `recordKey: kind ${kind} is not a byte`);
   const key = headOf(tables.record, recordHeaderBytes + id.length);
   writeBig(key, 1, space);
   key[9] = kind;
@@ -167,7 +170,7 @@ function writeBig(key: Uint8Array, at: number, value: bigint): void {
 }
 
 function writeNumber(key: Uint8Array, at: number, value: number): void {
-  assert(Number.isSafeInteger(value) && value >= 0, `key: ${value} is not a safe non-negative integer`);
+  assert(Number.isSafeInteger(value) && value >= 0, () => `key: ${value} is not a safe non-negative integer`);
   const view = viewOf(key);
   view.setUint32(at, Math.floor(value / 2 ** 32));
   view.setUint32(at + 4, value % 2 ** 32);
