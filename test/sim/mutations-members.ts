@@ -59,7 +59,9 @@ export const membersMutations: readonly Mutation[] = [
         return () => {
           const outcome = plan() as { readonly kind: string };
           const { shard } = operation as unknown as { readonly shard: number };
-          const store = Reflect.get(moving, 'store') as { tables: { move: Map<number, { record: { target: ReplicaId[] } }> } };
+          const store = Reflect.get(moving, 'store') as {
+            tables: { move: Map<number, { record: { target: ReplicaId[] } }> };
+          };
           const voters = store.tables.move.get(shard)?.record.target ?? [];
           moving.settle({ kind: 'settleMembers', shard: shard as never, confVersion: 1, voters });
           return outcome;
@@ -71,8 +73,10 @@ export const membersMutations: readonly Mutation[] = [
     name: 'late-member-starts-from-the-record',
     what: 'a replica that joins later takes the shard’s record for its group’s first configuration',
     patches: [
-      patch<LocalReplicas, [ReplicaSpec, ActorContext]>(Replicas.prototype, 'start', (_replicas, original, [spec, context]) =>
-        original({ ...spec, bootstrap: true }, context),
+      patch<LocalReplicas, [ReplicaSpec, ActorContext]>(
+        Replicas.prototype,
+        'start',
+        (_replicas, original, [spec, context]) => original({ ...spec, bootstrap: true }, context),
       ),
     ],
   },

@@ -1,10 +1,17 @@
 import type { Mutation } from './mutation';
 import { equalMutations } from './mutations-equal';
 import { hostMutations } from './mutations-host';
+import { membersMutations } from './mutations-members';
 import { onceMutations } from './mutations-once';
 import { raftMutations } from './mutations-raft';
 
-export const mutations: readonly Mutation[] = [...raftMutations, ...hostMutations, ...onceMutations, ...equalMutations];
+export const mutations: readonly Mutation[] = [
+  ...raftMutations,
+  ...hostMutations,
+  ...onceMutations,
+  ...equalMutations,
+  ...membersMutations,
+];
 
 export function mutationNamed(name: string): Mutation {
   const found = mutations.find((mutation) => mutation.name === name);
