@@ -3,21 +3,11 @@ import { LocalReplicas as Replicas } from '../../src/actors/supervisor-replicas'
 import type { LogIndex, ReplicaId } from '../../src/base/ids';
 import { Moving } from '../../src/placement/moving';
 import type { ReplicaSpec } from '../../src/protocol/records';
-import { isJoint } from '../../src/raft/configurations';
-import { Leadership } from '../../src/raft/leadership';
 import { Members } from '../../src/raft/members';
 import { committedIndex, votersOf } from '../../src/raft/quorum';
-import type { Raft } from '../../src/raft/raft';
-import type { MembersWanted } from '../../src/raft/types';
 import type { ActorContext } from '../../src/runtime/actor';
 import { WorkerMachine } from './machine';
 import { type Mutation, patch } from './mutation';
-
-interface Changing {
-  readonly raft: Raft;
-  objection(wanted: MembersWanted): string | null;
-  enter(configuration: object, context: Uint8Array): { readonly index: LogIndex; readonly term: number };
-}
 
 /** Bugs in how groups change their members. */
 export const membersMutations: readonly Mutation[] = [
@@ -36,17 +26,6 @@ export const membersMutations: readonly Mutation[] = [
         ({ configuration }, _original, [matchOf]) =>
           committedIndex({ ...configuration, voters: votersOf(configuration), votersOutgoing: [] }, matchOf),
       ),
-    ],
-  },
-  {
-    name: 'joint-left-early',
-    what: 'a joint configuration is left before it is committed',
-    patches: [
-      patch<Changing, []>(Leadership.prototype, 'finishChange', ({ raft }, original) => {
-        if (!isJoint(raft.configuration)) return original();
-        const { current } = raft.configurations;
-        return (raft.leadership as unknown as Changing).enter({ ...current, votersOutgoing: [] }, new Uint8Array(0));
-      }),
     ],
   },
   {
