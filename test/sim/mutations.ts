@@ -1,4 +1,6 @@
 import type { Mutation } from './mutation';
+import { actorMutations } from './mutations-actors';
+import { coreMutations } from './mutations-core';
 import { equalMutations } from './mutations-equal';
 import { hostMutations } from './mutations-host';
 import { membersMutations } from './mutations-members';
@@ -7,7 +9,9 @@ import { raftMutations } from './mutations-raft';
 
 export const mutations: readonly Mutation[] = [
   ...raftMutations,
+  ...coreMutations,
   ...hostMutations,
+  ...actorMutations,
   ...onceMutations,
   ...equalMutations,
   ...membersMutations,
