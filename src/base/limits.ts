@@ -62,3 +62,5 @@ export const linkQueueMessagesMax = 16_384;
 export const linkQueueBytesMax = 64 * 1024 * 1024;
 /** wire: bytes of entries in one part of a log that its member opens; far below what a frame may take. */
 export const openedEntriesBytesMax = 8 * 1024 * 1024;
+/** Heartbeats and answers that wait for a machine's next message to one other. */
+export const beatsWaitingMax = 65_536;

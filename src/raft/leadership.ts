@@ -4,6 +4,7 @@ import { sizeOf } from './log';
 import { Progress } from './progress';
 import type { Raft } from './raft';
 import { LeaderReads, type SettledRead } from './reads';
+import { isSettledAt } from './rest';
 import type { ProposeResult } from './types';
 
 const noData = new Uint8Array(0);
@@ -54,14 +55,35 @@ export class Leadership {
       return;
     }
     if (++this.heartbeatElapsed < this.raft.options.heartbeatTicks) return;
-    this.heartbeatElapsed = 0;
-    this.sendHeartbeats(this.reads.latestRound);
+    this.beat();
   }
 
   heardFrom(member: ReplicaId): Progress | undefined {
     const progress = this.progress.get(member);
     if (progress !== undefined) progress.silentTicks = 0;
     return progress;
+  }
+
+  // Rest
+
+  /** Nothing is under way, and every other member, heard lately, has all there is. */
+  get isIdle(): boolean {
+    const { raft } = this;
+    const isDone = this.hasCommittedInTerm() && isSettledAt(raft, raft.log.lastIndex) && this.reads.isEmpty;
+    if (!isDone || raft.configuration.votersOutgoing.length > 0) return false;
+    for (const { state, match, silentTicks } of this.progress.values()) {
+      if (state !== 'replicate' || match !== raft.log.lastIndex || silentTicks >= raft.options.electionTicks) return false;
+    }
+    return true;
+  }
+
+  resume(silentTicksOf: (member: ReplicaId) => number): void {
+    for (const [member, progress] of this.progress) progress.silentTicks = silentTicksOf(member);
+  }
+
+  beat(): void {
+    this.heartbeatElapsed = 0;
+    this.sendHeartbeats(this.reads.latestRound);
   }
 
   // Entries
