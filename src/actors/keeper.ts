@@ -1,5 +1,4 @@
-import { type Address, at, lanes } from '../protocol/envelope';
-import { beatsActor } from '../protocol/envelope';
+import { type Address, at, beatsActor, lanes } from '../protocol/envelope';
 import type { Message } from '../protocol/messages';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
 import type { RaftMemberTuning } from './raft-member-options';

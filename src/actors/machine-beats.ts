@@ -85,7 +85,8 @@ export class MachineBeats implements Actor {
       context.send(at(node, replicaActor(to)), whole, lanes.consensus);
     }
     if (lives.length === 0) return;
-    for (const { address } of this.locals.values()) context.send(address, { kind: 'beat.heard', lives }, lanes.consensus);
+    for (const { address } of this.locals.values())
+      context.send(address, { kind: 'beat.heard', lives }, lanes.consensus);
   }
 
   private interval(context: ActorContext): void {

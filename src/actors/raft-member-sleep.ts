@@ -3,7 +3,8 @@ import type { MessageOf } from '../protocol/messages';
 import type { RaftMessage } from '../protocol/raft-messages';
 import type { RaftCore } from '../raft/types';
 import type { ActorContext } from '../runtime/actor';
-import type { RaftMemberTuning } from './raft-member-options';
+import type { RaftMemberOptions } from './raft-member-options';
+import type { MemberPeers } from './raft-member-peers';
 import type { ThreadKeeper } from './thread-keeper';
 
 type SleepMessage = MessageOf<'peer.sleep'>;
@@ -11,16 +12,14 @@ type Step = SleepMessage['step'];
 export type SleepBody = Pick<SleepMessage, 'step' | 'term' | 'index' | 'life'>;
 
 export interface MemberSleepPort {
-  readonly self: ReplicaId;
+  readonly options: RaftMemberOptions;
+  readonly peers: MemberPeers;
   readonly keeper: ThreadKeeper;
-  readonly tuning: Pick<RaftMemberTuning, 'electionTicks' | 'sleepAfterTicks'>;
   /** The member's actor, as its thread's keeper names it. */
   readonly name: string;
   readonly core: () => RaftCore | null;
   /** Something waits for this member, or it waits for something. */
   readonly isBusy: () => boolean;
-  readonly send: (to: ReplicaId, body: SleepBody, context: ActorContext) => void;
-  readonly changed: (context: ActorContext) => void;
 }
 
 /** A question whose answers are still missing is asked again. */
@@ -53,7 +52,13 @@ export class MemberSleep {
 
   constructor(private readonly port: MemberSleepPort) {}
 
-  /** Begins to be ticked. `isBack`: it ran before, and others may sleep in the belief that it still does. */
+  /** Is ticked from now on; or its group has other members. */
+  joined(): void {
+    this.rise();
+    this.port.keeper.join(this.port.name, this.port.peers.nodes());
+  }
+
+  /** `isBack`: it ran before, and others may sleep in the belief that it still does. */
   started(isBack: boolean, context: ActorContext): void {
     const { core } = this;
     if (core === null || !isBack) return;
@@ -66,9 +71,16 @@ export class MemberSleep {
     this.rise();
   }
 
+  /** The member is silent from now on. */
+  ended(): void {
+    this.lost();
+    this.port.keeper.leave(this.port.name);
+  }
+
   tick(context: ActorContext): void {
     const { core } = this;
-    const { sleepAfterTicks } = this.port.tuning;
+    const { sleepAfterTicks } = this.port.options.tuning;
+    if (this.asleep) return;
     if (core === null || sleepAfterTicks === 0 || !core.isIdle || this.port.isBusy()) {
       this.disturbed();
       return;
@@ -105,7 +117,7 @@ export class MemberSleep {
     this.rise();
     if (core.role === 'leader') core.beat();
     else if (!byLeader && core.leader !== 0) this.say(core.leader, 'wake', core, context);
-    this.port.changed(context);
+    this.port.options.events.changed(context);
   }
 
   /** Tells the core how long the others have been silent by what their threads' beats say. */
@@ -134,7 +146,7 @@ export class MemberSleep {
 
   private isReady(core: RaftCore, { from, term, index, life }: SleepMessage, context: ActorContext): void {
     const isCurrent = core.isIdle && core.term === term && core.lastIndex === index && this.hears(life);
-    if (this.asleep || !isCurrent || this.idleTicks < this.port.tuning.sleepAfterTicks) return;
+    if (this.asleep || !isCurrent || this.idleTicks < this.port.options.tuning.sleepAfterTicks) return;
     this.ready.set(from, life);
     this.sleepIfAllReady(core, context);
   }
@@ -170,7 +182,7 @@ export class MemberSleep {
     this.lives = lives;
     this.disturbed();
     this.port.keeper.sleep(this.port.name, lives.values());
-    this.port.changed(context);
+    this.port.options.events.changed(context);
   }
 
   private rise(): void {
@@ -181,16 +193,16 @@ export class MemberSleep {
   }
 
   private hears(life: number): boolean {
-    return this.port.keeper.silentTicks(life) < this.port.tuning.electionTicks / 2;
+    return this.port.keeper.silentTicks(life) < this.port.options.tuning.electionTicks / 2;
   }
 
   private others(core: RaftCore): ReplicaId[] {
     const { voters, learners } = core.configuration;
-    return [...voters, ...learners].filter((member) => member !== this.port.self);
+    return [...voters, ...learners].filter((member) => member !== this.port.options.self);
   }
 
   private say(to: ReplicaId, step: Step, core: RaftCore, context: ActorContext): void {
     const { life } = this.port.keeper;
-    this.port.send(to, { step, term: core.term, index: core.lastIndex, life }, context);
+    this.port.peers.sendSleep(to, { step, term: core.term, index: core.lastIndex, life }, context);
   }
 }

@@ -1,20 +1,20 @@
 import { VectronError } from '../base/errors';
-import { type LogIndex, logIndex, type ReplicaId, type Term, term } from '../base/ids';
+import type { ReplicaId, Term } from '../base/ids';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { SnapshotMeta } from '../protocol/raft-messages';
 import type { ProposeResult, RaftCore, Ready, Role } from '../raft/types';
 import type { ActorContext, Signal } from '../runtime/actor';
 import { ApplyQueue } from './raft-member-apply';
+import { FirstElection } from './raft-member-first';
 import { MemberLog, termIn } from './raft-member-log';
 import { LogWindow } from './raft-member-log-window';
 import type { MemberEnd, RaftMemberOptions } from './raft-member-options';
 import { MemberPeers, type PeerMessage } from './raft-member-peers';
+import { MemberSleep } from './raft-member-sleep';
+import { MemberSnapshots } from './raft-member-snapshots';
+import { MemberView } from './raft-member-view';
 import { PendingProposals, PendingReads, type ReadDone, type Settle } from './raft-member-waiters';
-import { SnapshotReceiver } from './snapshot-receiver';
-import { SnapshotSender } from './snapshot-sender';
-import type { StateMachine } from './state-machine';
-
-export type MemberState = 'new' | 'opening' | 'running' | MemberEnd;
+import type { ThreadKeeper } from './thread-keeper';
 
 const tickKey = 'raft.tick';
 const flushKey = 'raft.flush';
@@ -36,64 +36,38 @@ const stalledTicks = 600;
  *  5. The log and the state fit together at every restart: a state ahead of its log (a snapshot whose installation was
  *     cut short) starts the log anew; a state behind the log's beginning has lost data, and the member stays silent.
  */
-export class RaftMember {
-  private current: MemberState = 'new';
-  private core: RaftCore | null = null;
+export class RaftMember extends MemberView {
   private readonly log: MemberLog;
   private readonly peers: MemberPeers;
   private readonly proposals = new PendingProposals();
   private reads: PendingReads | null = null;
-  private sender: SnapshotSender | null = null;
-  private readonly receiver: SnapshotReceiver;
+  private readonly snapshots: MemberSnapshots;
   private readonly window: LogWindow;
+  private readonly first: FirstElection;
   private readonly toApply = new ApplyQueue();
   private batchedBytes = 0;
   private flushWanted = false;
   private waitedTicks = 0;
   private seen: { readonly role: Role; readonly term: Term; readonly leader: ReplicaId } | null = null;
 
-  constructor(private readonly options: RaftMemberOptions) {
-    const { self, descriptor, logWriter, machine, tuning } = options;
+  constructor(options: RaftMemberOptions) {
+    super(options);
+    const { self, shard, descriptor, logWriter, tuning } = options;
+    this.first = new FirstElection(shard);
     this.log = new MemberLog(self, descriptor, logWriter);
     this.peers = new MemberPeers(options);
     this.window = new LogWindow(tuning.logWindowBytes);
-    this.receiver = new SnapshotReceiver({
-      machine,
-      needed: (meta) => this.needs(meta),
-      acknowledge: (to, body, context) => this.peers.sendAck(to, body, context),
-      installed: (meta, durable, context) => this.installed(meta, durable, context),
-    });
+    this.snapshots = new MemberSnapshots(
+      options,
+      this.peers,
+      () => this.core,
+      (meta, durable, context) => this.installed(meta, durable, context),
+    );
   }
 
   /** Messages that were dropped because they were not this member's to hear. */
   get foreignCount(): number {
     return this.peers.foreignCount;
-  }
-  get state(): MemberState {
-    return this.current;
-  }
-  /** For tests and the simulator to look into; null unless running. */
-  get raft(): RaftCore | null {
-    return this.core;
-  }
-  get machine(): StateMachine {
-    return this.options.machine;
-  }
-  get role(): Role {
-    return this.core?.role ?? 'follower';
-  }
-  get term(): Term {
-    return this.core?.term ?? term(0);
-  }
-  /** 0 when unknown. */
-  get leader(): ReplicaId {
-    return this.core?.leader ?? (0 as ReplicaId);
-  }
-  get commitIndex(): LogIndex {
-    return this.core?.commitIndex ?? logIndex(0);
-  }
-  get isLeader(): boolean {
-    return this.role === 'leader';
   }
   get pendingCount(): number {
     return this.proposals.count;
@@ -103,18 +77,17 @@ export class RaftMember {
     return this.reads?.count ?? 0;
   }
 
-  /**
-   * Whether this member may answer at the LEADER level: a quorum heard it within an election timeout, and an entry of its
-   * own term is applied, without which it could miss what an earlier leader acknowledged.
-   */
-  get leaderIsReady(): boolean {
-    const { core } = this;
-    return core?.leaderIsConfirmed === true && this.options.machine.appliedTerm === core.term;
+  start(context: ActorContext): void {
+    const { keeper } = this.options;
+    if (keeper === undefined) this.armTick(context);
+    else this.sleep = this.newSleep(keeper, context.self.actor);
+    this.sleep?.joined();
+    this.open(context);
   }
 
-  start(context: ActorContext): void {
-    context.setTimer(tickKey, this.options.tuning.tickMs, { signal: 'timer', key: tickKey });
-    this.open(context);
+  /** Once, when its actor ends. */
+  stopped(): void {
+    this.sleep?.ended();
   }
 
   /** True if the message was the member's to handle, whatever came of it. */
@@ -124,6 +97,15 @@ export class RaftMember {
       case 'peer.snapshotChunk':
       case 'peer.snapshotAck':
         if (this.peers.isOurs(message, this.term)) this.peer(message, context);
+        break;
+      case 'peer.sleep':
+        if (this.peers.isOurs(message, this.term)) this.sleep?.handle(message, context);
+        break;
+      case 'group.tick':
+        this.tick(context);
+        break;
+      case 'group.doubt':
+        this.wake(context);
         break;
       case 'log.openedEntries':
         if (message.replica === this.options.self) this.log.openedAhead(message);
@@ -157,6 +139,7 @@ export class RaftMember {
   /** `settle` is called later, once, if and only if the result is ok. */
   propose(data: Uint8Array, settle: Settle, context: ActorContext): ProposeResult {
     if (this.core === null) return { ok: false, reason: 'notLeader' };
+    if (this.isLeader) this.wake(context);
     const result = this.core.propose(data);
     if (!result.ok) return result;
     this.proposals.add(result.index, result.term, settle, context);
@@ -172,8 +155,14 @@ export class RaftMember {
       done(false, context);
       return;
     }
+    this.wake(context);
     this.reads.add(done);
     this.flushSoon(context);
+  }
+
+  /** Something is to be done here that a sleeper would not do. */
+  wake(context: ActorContext): void {
+    this.sleep?.wake(false, context);
   }
 
   /** The member can no longer be trusted: it falls silent, and everything that waits for it ends. */
@@ -232,8 +221,10 @@ export class RaftMember {
       random: context.random.fork(),
     });
     this.reads = new PendingReads(context.random.between(0, 2 ** 20 - 1), tuning.electionTicks);
-    this.sender = this.newSender(context.random.uint32() * 2 ** 16);
+    this.snapshots.run(context.random);
     this.current = 'running';
+    this.sleep?.joined();
+    this.sleep?.started(hardState !== null, context);
     this.flush(context);
   }
 
@@ -274,7 +265,7 @@ export class RaftMember {
     this.toApply.add(ready.committed);
     for (const { context: key, index } of ready.reads) this.reads?.answered(key, index, context);
     this.reads?.applied(this.options.machine.appliedIndex, context);
-    for (const to of ready.snapshotTo) this.sender?.start(to, context);
+    for (const to of ready.snapshotTo) this.snapshots.start(to, context);
   }
 
   private applySlice(context: ActorContext): void {
@@ -284,6 +275,7 @@ export class RaftMember {
     if (last === undefined || this.core === null) return;
     machine.apply(slice);
     this.core.applied(last.index);
+    if (slice.some(({ type }) => type === 'config')) this.sleep?.joined();
     events.applied(slice, context);
     for (const entry of slice) this.proposals.applied(entry.index, entry.term, context);
     this.reads?.applied(last.index, context);
@@ -294,7 +286,7 @@ export class RaftMember {
   private truncate(context: ActorContext): void {
     const { core } = this;
     if (core === null) return;
-    const index = this.window.truncationIndex(core.logBytes, this.sender?.oldestIndex ?? null);
+    const index = this.window.truncationIndex(core.logBytes, this.snapshots.oldestIndex);
     const at = index === null ? null : core.termAt(index);
     if (index === null || at === null || index <= core.baseIndex) return;
     this.log.truncate(index, at, context);
@@ -309,7 +301,7 @@ export class RaftMember {
     if (seen?.role === role && seen.term === termNow && seen.leader === leader) return;
     this.seen = { role, term: termNow, leader };
     if (seen?.role === 'leader' && (role !== 'leader' || seen.term !== termNow)) {
-      this.sender?.closeAll();
+      this.snapshots.closeAll();
       this.proposals.failAll(context);
     }
     this.options.events.changed(context);
@@ -317,28 +309,23 @@ export class RaftMember {
 
   // Time
 
+  private armTick(context: ActorContext): void {
+    context.setTimer(tickKey, this.options.tuning.tickMs, { signal: 'timer', key: tickKey });
+  }
+
   private tick(context: ActorContext): void {
     if (this.current === 'failed' || this.current === 'removed') return;
-    context.setTimer(tickKey, this.options.tuning.tickMs, { signal: 'timer', key: tickKey });
-    this.core?.tick();
-    this.hastenFirstElection();
+    if (this.options.keeper === undefined) this.armTick(context);
+    if (this.core !== null && !this.isAsleep) {
+      this.core.tick();
+      this.first.tick(this.core);
+    }
+    this.sleep?.tick(context);
     this.reads?.tick(context);
-    this.sender?.tick(context);
-    this.receiver.tick();
+    this.snapshots.tick(context);
     const owed = this.core === null || this.log.waiting;
     this.waitedTicks = owed ? this.waitedTicks + 1 : 0;
     if (this.waitedTicks >= (this.core === null ? reopenTicks : stalledTicks)) this.open(context);
-  }
-
-  /**
-   * A group that never had a leader has nobody to wait for: one of its first members, another one in each shard, asks for
-   * votes until it has them. Pre-votes change nothing while the others are still starting.
-   */
-  private hastenFirstElection(): void {
-    const { core } = this;
-    if (core === null || core.term > 0 || core.lastIndex > 0 || core.role === 'leader') return;
-    const { voters } = core.configuration;
-    if (voters[this.options.shard % voters.length] === core.self) core.campaign();
   }
 
   private downed(actor: string, context: ActorContext): boolean {
@@ -353,17 +340,17 @@ export class RaftMember {
   private end(end: MemberEnd, reason: string, context: ActorContext): void {
     this.halt(context);
     this.current = end;
+    this.sleep?.ended();
     this.options.events.ended(end, reason, context);
   }
 
   private halt(context: ActorContext): void {
     this.core = null;
+    this.sleep?.lost();
     this.seen = null;
     this.toApply.clear();
     this.window.clear();
-    this.receiver.abort();
-    this.sender?.closeAll();
-    this.sender = null;
+    this.snapshots.halt();
     this.proposals.failAll(context);
     this.reads?.failAll(context);
     this.reads = null;
@@ -371,34 +358,26 @@ export class RaftMember {
 
   // Peers
 
-  private peer(message: PeerMessage, context: ActorContext): void {
+  private peer(message: Exclude<PeerMessage, { readonly kind: 'peer.sleep' }>, context: ActorContext): void {
     const { core } = this;
     if (core === null) return;
+    const isQuiet = message.kind === 'peer.raft' && this.sleep?.isQuiet(message.message) === true;
+    if (!isQuiet) this.sleep?.wake(message.from === core.leader, context);
     if (message.kind === 'peer.raft') core.step(message.message);
-    else if (message.kind === 'peer.snapshotChunk') this.receiver.chunk(message, context);
-    else this.sender?.acknowledged(message.from, message, context);
+    else this.snapshots.handle(message, context);
+  }
+
+  private newSleep(keeper: ThreadKeeper, name: string): MemberSleep {
+    const { options, peers } = this;
+    return new MemberSleep({ options, peers, keeper, name, core: () => this.core, isBusy: () => this.isBusy });
+  }
+
+  private get isBusy(): boolean {
+    const waits = this.proposals.count + this.pendingReadCount + this.toApply.length > 0 || this.log.waiting;
+    return waits || this.snapshots.isActive || this.options.isBusy?.() === true;
   }
 
   // Snapshots
-
-  private newSender(streamFirst: number): SnapshotSender {
-    const { machine } = this.options;
-    return new SnapshotSender(
-      {
-        machine,
-        configuration: () => this.core?.configuration ?? this.options.configuration(),
-        send: (to, body, context) => this.peers.sendChunk(to, body, context),
-        finished: (to, ok) => this.core?.snapshotFinished(to, ok),
-      },
-      streamFirst,
-    );
-  }
-
-  /** A log that holds the snapshot's last entry already leads there, and may hold more that was acknowledged. */
-  private needs(meta: SnapshotMeta): boolean {
-    const { core } = this;
-    return core !== null && meta.index > core.commitIndex && core.termAt(meta.index) !== meta.term;
-  }
 
   private installed(meta: SnapshotMeta, durable: (later: ActorContext) => void, context: ActorContext): void {
     const { core } = this;
@@ -411,6 +390,7 @@ export class RaftMember {
     };
     this.log.reset(meta.index, meta.term, acknowledge, context);
     this.proposals.failAll(context);
+    this.sleep?.joined();
     this.options.events.applied([], context);
     this.reads?.applied(meta.index, context);
   }

@@ -52,7 +52,7 @@ export class ReplicaReads {
   constructor(private readonly port: ReadPort) {}
 
   get openCount(): number {
-    return this.held.count + this.confirming.count;
+    return this.held.count + this.confirming.count + this.behind.count;
   }
 
   accept(request: ReadRequest, context: ActorContext): void {

@@ -89,6 +89,7 @@ export class ReplicaActor implements Actor {
     this.guarded(context, () => {
       if (isDataRequest(message)) this.request(message, from, context);
       else this.parts?.member.handle(message, context);
+      if (message.kind === 'group.tick' && this.parts !== null) this.sweep(this.parts, context);
     });
   }
 
@@ -102,6 +103,7 @@ export class ReplicaActor implements Actor {
   }
 
   stopped(): void {
+    this.parts?.member.stopped();
     this.parts = null;
   }
 
@@ -175,6 +177,8 @@ export class ReplicaActor implements Actor {
       syncState: () => environment.state.sync(),
       createCore: environment.createCore ?? createRaft,
       tuning: this.options.raft,
+      ...(environment.keeper === undefined ? {} : { keeper: environment.keeper }),
+      isBusy: () => this.isBusy,
       events: {
         changed: (context) => this.report(context),
         applied: (entries, context) => {
@@ -205,12 +209,19 @@ export class ReplicaActor implements Actor {
     } else this.dispatch(parts, request, context);
   }
 
+  /** Not to be slept through: requests have deadlines, and a graph is written by a replica that is awake. */
+  private get isBusy(): boolean {
+    const { parts } = this;
+    return parts === null || parts.reads.openCount + parts.writes.openCount > 0 || parts.upkeep.isBusy;
+  }
+
   private dispatch(parts: Parts, request: OpenRequest, context: ActorContext): void {
     if (isOf(request, 'data.write')) parts.writes.accept(request, context);
     else if (isOf(request, 'data.status')) request.reply(this.status(parts, request.message), context);
     else if (isOf(request, 'data.search') || isOf(request, 'data.get') || isOf(request, 'data.scan')) {
       parts.reads.accept(request, context);
     }
+    if (this.isBusy) parts.member.wake(context);
   }
 
   private status(parts: Parts, { request, shard }: MessageOf<'data.status'>): Message {
@@ -247,6 +258,10 @@ export class ReplicaActor implements Actor {
     const { replica } = spec;
     const report = { shard: spec.shard.id, replica, epoch, term, leader, appliedIndex, points };
     context.send(this.environment.supervisor, { kind: 'replica.report', report }, lanes.completion);
+    if (member.isAsleep) {
+      context.cancelTimer(reportKey);
+      return;
+    }
     context.setTimer(reportKey, this.options.reportMs, { signal: 'timer', key: reportKey });
     parts.upkeep.saveIfDue(context);
   }

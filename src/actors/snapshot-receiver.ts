@@ -53,6 +53,10 @@ export class SnapshotReceiver {
 
   constructor(private readonly port: SnapshotReceiverPort) {}
 
+  get isActive(): boolean {
+    return this.incoming !== null;
+  }
+
   chunk(message: MessageOf<'peer.snapshotChunk'>, context: ActorContext): void {
     const { from, stream, chunk, meta, data } = message;
     if (crc32c(data) !== message.checksum) {

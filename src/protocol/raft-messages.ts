@@ -25,6 +25,15 @@ export const configurationCodec = struct({
 });
 export type Configuration = TypeOf<typeof configurationCodec>;
 
+/**
+ * What an entry of type `config` holds: the configuration that is in force from that entry on. `context` is the host's, for
+ * instance where the members are; empty: nothing new. Durable: never change a variant, add one.
+ */
+export const configurationChangeCodec = union({
+  1: ['v1', struct({ configuration: configurationCodec, context: bytes })],
+});
+export type ConfigurationChange = TypeOf<typeof configurationChangeCodec>;
+
 /** Names the state a snapshot holds: everything up to and including `index`, whose entry had `term`. */
 export const snapshotMetaCodec = struct({ index: logIndexCodec, term: termCodec, configuration: configurationCodec });
 export type SnapshotMeta = TypeOf<typeof snapshotMetaCodec>;

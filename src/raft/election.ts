@@ -44,5 +44,5 @@ export function countVote(raft: Raft, message: MessageOf<'voteResponse'>): void 
 
 /** The leader hands over (thesis, 3.10): no pre-vote, as it has already made sure that this member is up to date. */
 export function campaignNow(raft: Raft, message: MessageOf<'timeoutNow'>): void {
-  if (raft.members.selfVotes && message.from === raft.leader) raft.becomeCandidate(true);
+  if (raft.mayCampaign && message.from === raft.leader) raft.becomeCandidate(true);
 }

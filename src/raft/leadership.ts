@@ -1,11 +1,15 @@
-import { type LogIndex, logIndex, type ReplicaId } from '../base/ids';
-import type { Entry } from '../protocol/raft-messages';
+import { type LogIndex, logIndex, noReplica as nobody, type ReplicaId } from '../base/ids';
+import { encode } from '../protocol/codec';
+import { type Configuration, configurationChangeCodec, type Entry } from '../protocol/raft-messages';
+import { isJoint } from './configurations';
 import { sizeOf } from './log';
 import { Progress } from './progress';
+import { isQuorum } from './quorum';
 import type { Raft } from './raft';
 import { LeaderReads, type SettledRead } from './reads';
 import { isSettledAt } from './rest';
-import type { ProposeResult } from './types';
+import { Transfer } from './transfer';
+import type { ChangeResult, MembersWanted, ProposeResult, TransferResult } from './types';
 
 const noData = new Uint8Array(0);
 
@@ -20,11 +24,15 @@ const noData = new Uint8Array(0);
  *  5. Steps down once no quorum was heard for an election timeout (thesis, 6.2).
  *  6. A snapshot is only asked for when the follower itself has said that it lacks the log's base.
  *  7. `uncommittedBytes` is the weight of the own-term entries beyond commit: 0 when all are committed.
+ *  8. One change of members at a time, each through a joint configuration; one that leaves this member out ends the
+ *     leadership, but only once it is committed (Raft, section 6).
+ *  9. While leadership is being handed over nothing is proposed (thesis, 3.10).
  */
 export class Leadership {
   readonly progress = new Map<ReplicaId, Progress>();
   readonly reads = new LeaderReads();
   uncommittedBytes = 0;
+  private transfer: Transfer | null = null;
   private heartbeatElapsed = 0;
   private readonly firstIndex: LogIndex;
 
@@ -42,10 +50,16 @@ export class Leadership {
 
   /** A quorum was heard within the last election timeout. */
   get isConfirmed(): boolean {
-    const { self, members, options } = this.raft;
-    const recent = (member: ReplicaId): boolean =>
-      member === self || (this.progress.get(member)?.silentTicks ?? Number.POSITIVE_INFINITY) < options.electionTicks;
-    return members.isQuorum(recent);
+    return this.raft.members.isQuorum((member) => this.isRecent(member));
+  }
+
+  get transferee(): ReplicaId {
+    return this.transfer?.to ?? nobody;
+  }
+
+  private isRecent(member: ReplicaId): boolean {
+    if (member === this.raft.self) return true;
+    return (this.progress.get(member)?.silentTicks ?? Number.POSITIVE_INFINITY) < this.raft.options.electionTicks;
   }
 
   tick(): void {
@@ -54,6 +68,7 @@ export class Leadership {
       this.raft.becomeFollower(this.raft.term);
       return;
     }
+    if (this.transfer?.tick(this.raft.options.electionTicks) === 'late') this.transfer = null;
     if (++this.heartbeatElapsed < this.raft.options.heartbeatTicks) return;
     this.beat();
   }
@@ -70,9 +85,10 @@ export class Leadership {
   get isIdle(): boolean {
     const { raft } = this;
     const isDone = this.hasCommittedInTerm() && isSettledAt(raft, raft.log.lastIndex) && this.reads.isEmpty;
-    if (!isDone || raft.configuration.votersOutgoing.length > 0) return false;
+    if (!isDone || raft.isChanging || this.transfer !== null) return false;
     for (const { state, match, silentTicks } of this.progress.values()) {
-      if (state !== 'replicate' || match !== raft.log.lastIndex || silentTicks >= raft.options.electionTicks) return false;
+      if (state !== 'replicate' || match !== raft.log.lastIndex || silentTicks >= raft.options.electionTicks)
+        return false;
     }
     return true;
   }
@@ -89,6 +105,7 @@ export class Leadership {
   // Entries
 
   propose(data: Uint8Array): ProposeResult {
+    if (this.transfer !== null) return { ok: false, reason: 'transferring' };
     const { uncommittedBytesMax } = this.raft.options;
     if (this.uncommittedBytes > 0 && this.uncommittedBytes + data.length > uncommittedBytesMax) {
       return { ok: false, reason: 'busy' };
@@ -100,8 +117,8 @@ export class Leadership {
   private append(type: Entry['type'], data: Uint8Array): Entry {
     const { log, term } = this.raft;
     const entry: Entry = { term, index: logIndex(log.lastIndex + 1), type, data };
-    log.append(entry);
     this.uncommittedBytes += sizeOf(entry);
+    this.raft.append(entry);
     return entry;
   }
 
@@ -154,6 +171,7 @@ export class Leadership {
     this.uncommittedBytes -= log.bytesOf(logIndex(Math.max(commitIndex + 1, this.firstIndex)), index);
     this.raft.commitTo(index);
     for (const [to, progress] of this.progress) if (!progress.paused) this.sendAppend(to, progress);
+    this.finishChange();
   }
 
   /** Entries of earlier terms are committed by one of this term that follows them (Raft, 5.4.2 and figure 8). */
@@ -164,6 +182,84 @@ export class Leadership {
   matchOf(member: ReplicaId): LogIndex {
     if (member === this.raft.self) return this.raft.log.durableIndex;
     return this.progress.get(member)?.match ?? logIndex(0);
+  }
+
+  // Members
+
+  changeMembers(wanted: MembersWanted, context: Uint8Array): ChangeResult {
+    const reason = this.objection(wanted);
+    if (reason !== null) return { ok: false, reason };
+    const { voters: votersOutgoing } = this.raft.configuration;
+    const { index, term } = this.enter({ ...wanted, votersOutgoing }, context);
+    return { ok: true, index, term };
+  }
+
+  private objection(wanted: MembersWanted): Extract<ChangeResult, { ok: false }>['reason'] | null {
+    if (this.transfer !== null) return 'transferring';
+    if (this.raft.isChanging) return 'changing';
+    if (!this.hasCommittedInTerm()) return 'early';
+    const { voters, learners } = wanted;
+    if (voters.length === 0 || learners.some((learner) => voters.includes(learner))) return 'invalid';
+    if (!voters.every((voter) => this.mayVote(voter))) return 'lagging';
+    return isQuorum({ ...wanted, votersOutgoing: [] }, (voter) => this.isRecent(voter)) ? null : 'silent';
+  }
+
+  /** One that votes already, or a learner whose missing entries fit into one append (thesis, 4.2.1). */
+  mayVote(member: ReplicaId): boolean {
+    const { configuration, log, options } = this.raft;
+    if (configuration.voters.includes(member)) return true;
+    const progress = this.progress.get(member);
+    if (!configuration.learners.includes(member) || progress?.state !== 'replicate') return false;
+    if (progress.match < log.baseIndex || !this.isRecent(member)) return false;
+    return log.bytesOf(logIndex(progress.match + 1), log.lastIndex) <= options.appendBytesMax;
+  }
+
+  private enter(configuration: Configuration, context: Uint8Array): Entry {
+    return this.append('config', encode(configurationChangeCodec, { kind: 'v1', configuration, context }));
+  }
+
+  /** The configuration in force is another one, or an earlier one again. */
+  membersChanged(): void {
+    const { raft } = this;
+    const { others } = raft.members;
+    for (const known of [...this.progress.keys()]) if (!others.includes(known)) this.progress.delete(known);
+    for (const member of others) {
+      if (this.progress.has(member)) continue;
+      this.progress.set(member, new Progress(raft.log.lastIndex, raft.options.inflightAppendsMax));
+    }
+    if (this.transfer !== null && !raft.configuration.voters.includes(this.transfer.to)) this.transfer = null;
+  }
+
+  /** A joint configuration that is committed is left; one that is not joint may have left this member behind. */
+  private finishChange(): void {
+    const { raft } = this;
+    const { configurations, commitIndex } = raft;
+    if (configurations.index > commitIndex) return;
+    const { current } = configurations;
+    if (isJoint(current)) this.enter({ ...current, votersOutgoing: [] }, noData);
+    else if (!raft.members.selfVotes) raft.becomeFollower(raft.term);
+  }
+
+  // Handing over
+
+  transferTo(to: ReplicaId): TransferResult {
+    const { raft } = this;
+    if (this.transfer !== null) return { ok: false, reason: 'transferring' };
+    const isEligible = to !== raft.self && raft.configuration.voters.includes(to);
+    if (!isEligible) return { ok: false, reason: 'ineligible' };
+    this.transfer = new Transfer(to);
+    this.urgeTransferee();
+    return { ok: true };
+  }
+
+  /** Once the other has everything it is told to campaign, and told again should that be lost. */
+  urgeTransferee(): void {
+    if (this.transfer === null || !this.isLevel(this.transfer.to)) return;
+    this.raft.send({ kind: 'timeoutNow', ...this.raft.header(this.transfer.to) });
+  }
+
+  isLevel(member: ReplicaId): boolean {
+    return this.progress.get(member)?.match === this.raft.lastIndex;
   }
 
   // Reads

@@ -1,6 +1,7 @@
 import { assert, present } from '../base/assert';
 import { type LogIndex, logIndex, noReplica as nobody, type ReplicaId, type Term, term } from '../base/ids';
 import type { Configuration, Entry, RaftMessage, SnapshotMeta } from '../protocol/raft-messages';
+import { Configurations, isJoint } from './configurations';
 import { dispatch } from './dispatch';
 import { Leadership } from './leadership';
 import { RaftLog } from './log';
@@ -8,7 +9,16 @@ import { Members } from './members';
 import { Output } from './output';
 import { ForwardedReads } from './reads';
 import { isSettledAt } from './rest';
-import type { ProposeResult, RaftCore, RaftOptions, Ready, Role } from './types';
+import type {
+  ChangeResult,
+  MembersWanted,
+  ProposeResult,
+  RaftCore,
+  RaftOptions,
+  Ready,
+  Role,
+  TransferResult,
+} from './types';
 
 /** A message this far ahead of the member's term is not believed. */
 const termLeapMax = 2 ** 32;
@@ -24,10 +34,12 @@ const termLeapMax = 2 ** 32;
  *  3. `leadership` exists exactly while the role is leader.
  *  4. A candidate counts its own vote once that is durable, and others only as voters of the configuration.
  *  5. Every read that was asked for here is answered once, or refused once.
+ *  6. The configuration in force is the last one in the log, committed or not (Raft, section 6).
  */
 export class Raft implements RaftCore {
   readonly self: ReplicaId;
   readonly log: RaftLog;
+  readonly configurations: Configurations;
   readonly output: Output;
   role: Role;
   term: Term;
@@ -48,7 +60,8 @@ export class Raft implements RaftCore {
     this.log = new RaftLog(baseIndex, baseTerm, entries);
     this.term = hardState?.term ?? this.log.lastTerm;
     this.vote = hardState?.vote ?? nobody;
-    this.members = new Members(configuration, self);
+    this.configurations = new Configurations(configuration, appliedIndex, entries);
+    this.members = new Members(this.configurations.current, self);
     this.commitIndex = logIndex(Math.max(hardState?.commit ?? 0, appliedIndex, baseIndex));
     this.appliedIndex = appliedIndex;
     const { lastIndex, lastTerm } = this.log;
@@ -71,6 +84,12 @@ export class Raft implements RaftCore {
   }
   get configuration(): Configuration {
     return this.members.configuration;
+  }
+  get isChanging(): boolean {
+    return isJoint(this.configurations.current) || this.configurations.index > this.appliedIndex;
+  }
+  get transferee(): ReplicaId {
+    return this.leadership?.transferee ?? nobody;
   }
   get leaderIsConfirmed(): boolean {
     return this.leadership?.isConfirmed ?? false;
@@ -109,7 +128,7 @@ export class Raft implements RaftCore {
   tick(): void {
     for (const context of this.forwarded.tick(this.options.electionTicks)) this.output.answerRead(context, null);
     if (this.leadership !== null) this.leadership.tick();
-    else if (++this.electionElapsed >= this.patienceTicks && this.members.selfVotes) this.startElection();
+    else if (++this.electionElapsed >= this.patienceTicks && this.mayCampaign) this.startElection();
   }
 
   step(message: RaftMessage): void {
@@ -122,6 +141,14 @@ export class Raft implements RaftCore {
     return this.leadership?.propose(data) ?? { ok: false, reason: 'notLeader' };
   }
 
+  changeMembers(wanted: MembersWanted, context: Uint8Array): ChangeResult {
+    return this.leadership?.changeMembers(wanted, context) ?? { ok: false, reason: 'notLeader' };
+  }
+
+  transferLeadership(to: ReplicaId): TransferResult {
+    return this.leadership?.transferTo(to) ?? { ok: false, reason: 'notLeader' };
+  }
+
   readIndex(context: number): void {
     if (this.leadership !== null) this.leadership.reads.add(this.self, context);
     else if (this.leader === nobody) this.output.answerRead(context, null);
@@ -132,7 +159,7 @@ export class Raft implements RaftCore {
   }
 
   campaign(): void {
-    if (this.role !== 'leader' && this.members.selfVotes) this.startElection();
+    if (this.role !== 'leader' && this.mayCampaign) this.startElection();
   }
 
   hasReady(): boolean {
@@ -171,6 +198,7 @@ export class Raft implements RaftCore {
     this.output.restored(meta.index);
     this.commitIndex = meta.index;
     this.appliedIndex = meta.index;
+    this.configurations.restored(meta.configuration, meta.index);
     this.members = new Members(meta.configuration, this.self);
     if (meta.term > this.term) this.becomeFollower(meta.term);
     else if (this.isResting || !this.members.selfVotes) this.role = this.restingRole();
@@ -274,6 +302,10 @@ export class Raft implements RaftCore {
     return this.leader !== nobody && (this.role === 'leader' || this.electionElapsed < this.options.electionTicks);
   }
 
+  get mayCampaign(): boolean {
+    return this.configurations.mayElect(this.self);
+  }
+
   private get isResting(): boolean {
     return this.role === 'follower' || this.role === 'learner';
   }
@@ -290,20 +322,34 @@ export class Raft implements RaftCore {
       const held = this.log.termAt(entry.index);
       if (held === entry.term) continue;
       if (held !== null) this.cutFrom(entry.index);
-      this.log.append(entry);
+      this.append(entry);
     }
+  }
+
+  /** Puts a configuration in force as soon as it is in the log (Raft, section 6). */
+  append(entry: Entry): void {
+    this.log.append(entry);
+    if (this.configurations.appended(entry)) this.membersChanged();
+  }
+
+  membersChanged(): void {
+    this.members = new Members(this.configurations.current, this.self);
+    if (this.leadership !== null) this.leadership.membersChanged();
+    else if (this.isResting) this.role = this.restingRole();
   }
 
   private cutFrom(index: LogIndex): void {
     assert(index > this.commitIndex, `entry ${index} conflicts, committed to ${this.commitIndex}`);
     this.log.cutFrom(index);
     this.output.cutFrom(index);
+    if (this.configurations.cutFrom(index)) this.membersChanged();
   }
 
   commitTo(index: LogIndex): void {
     if (index <= this.commitIndex) return;
     assert(index <= this.log.lastIndex, `commit ${index} beyond the log's end ${this.log.lastIndex}`);
     this.commitIndex = index;
+    this.configurations.committed(index);
   }
 
   /** Of an entry that must be in the log. */

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert';
 import { logIndex } from '../base/ids';
 import type { RaftMessage, RaftMessageKind } from '../protocol/raft-messages';
+import { isReadable } from './configurations';
 import type { Leadership } from './leadership';
 import type { Progress } from './progress';
 import type { Raft } from './raft';
@@ -47,7 +48,7 @@ function isWellFormed({ prevIndex, prevTerm, term, entries }: MessageOf<'appendR
   let index: number = prevIndex;
   let before: number = prevTerm;
   for (const entry of entries) {
-    if (entry.index !== ++index || entry.term < before) return false;
+    if (entry.index !== ++index || entry.term < before || !isReadable(entry)) return false;
     before = entry.term;
   }
   return before <= term;
@@ -95,7 +96,9 @@ export function takeAppendResponse(raft: Raft, message: MessageOf<'appendRespons
   if (progress.state === 'probe' || (progress.state === 'snapshot' && reachable)) progress.replicate();
   if (advanced) leadership.advanceCommit();
   // While it was paused it was told of no commit, and all have been told of one that was made just now.
+  if (raft.leadership !== leadership) return;
   if (wasPaused && !progress.paused && raft.commitIndex === commitIndex) leadership.sendAppend(message.from, progress);
+  if (advanced && leadership.transferee === message.from) leadership.urgeTransferee();
 }
 
 /** Goes back to where the logs may agree, or to a snapshot if that lies before what is left of this log. */
@@ -120,6 +123,7 @@ export function takeHeartbeatResponse(raft: Raft, message: MessageOf<'heartbeatR
   if (progress === undefined) return;
   progress.resume();
   if (progress.match < raft.lastIndex && !progress.paused) leadership.sendAppend(message.from, progress);
+  if (leadership.transferee === message.from) leadership.urgeTransferee();
   if (message.readContext > 0) leadership.settle(leadership.confirmReads(message.from, message.readContext));
 }
 

@@ -12,6 +12,7 @@ export interface RaftOptions {
   readonly baseIndex: LogIndex;
   readonly baseTerm: Term;
   readonly entries: readonly Entry[];
+  /** As of appliedIndex; later ones are in the entries. */
   readonly configuration: Configuration;
   /** What the state machine has already applied: between baseIndex and the last entry. */
   readonly appliedIndex: LogIndex;
@@ -58,6 +59,25 @@ export type ProposeResult =
   | { readonly ok: true; readonly index: LogIndex; readonly term: Term }
   | { readonly ok: false; readonly reason: 'notLeader' | 'busy' | 'transferring' };
 
+/** The members that a change shall lead to. */
+export type MembersWanted = Pick<Configuration, 'voters' | 'learners'>;
+
+/**
+ * `changing`: the change before is not over. `early`: nothing of this term is committed yet. `lagging`: a new voter is not a
+ * learner that has caught up. `silent`: no quorum of the new voters was heard lately. `invalid`: nobody would vote.
+ */
+export type ChangeResult =
+  | { readonly ok: true; readonly index: LogIndex; readonly term: Term }
+  | {
+      readonly ok: false;
+      readonly reason: 'notLeader' | 'transferring' | 'changing' | 'early' | 'lagging' | 'silent' | 'invalid';
+    };
+
+/** `ineligible`: not a voter, or on its way out, or this member itself. */
+export type TransferResult =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly reason: 'notLeader' | 'transferring' | 'ineligible' };
+
 /**
  * The whole surface of the consensus core. Pure: no clock, disk, socket or randomness of its own. Called synchronously by
  * one host, which drains ready() after each call. Assertions mean that the core or its host is broken.
@@ -72,7 +92,12 @@ export interface RaftCore {
   readonly appliedIndex: LogIndex;
   readonly lastIndex: LogIndex;
   readonly baseIndex: LogIndex;
+  /** In force: the last one in the log, committed or not. */
   readonly configuration: Configuration;
+  /** True while a change of members is not over: its last entry is not applied here, or the configuration is joint. */
+  readonly isChanging: boolean;
+  /** Whom leadership is being handed to; 0: nobody. */
+  readonly transferee: ReplicaId;
   /**
    * True for a leader that heard from a quorum within the last election timeout: the LEADER read level. By ticks, and so
    * no promise of linearizability: that is what readIndex gives.
@@ -95,6 +120,15 @@ export interface RaftCore {
   tick(): void;
   step(message: RaftMessage): void;
   propose(data: Uint8Array): ProposeResult;
+  /**
+   * Changes the members through joint consensus (Raft, section 6): enters the joint configuration now, and leaves it by a
+   * second entry once that is committed. New voters must have been learners that have caught up (thesis, 4.2.1).
+   */
+  changeMembers(wanted: MembersWanted, context: Uint8Array): ChangeResult;
+  /**
+   * Hands leadership over (thesis, 3.10): proposals are refused until the other leads or an election timeout has passed.
+   */
+  transferLeadership(to: ReplicaId): TransferResult;
   /** Asks for a linearizable read index; answered in a later ready under `context`, which must be unique. */
   readIndex(context: number): void;
   campaign(): void;

@@ -17,7 +17,7 @@ import { monotonicMs, wallMs } from '../../src/base/time';
 import { type Address, at, logActor, replicaActor } from '../../src/protocol/envelope';
 import type { Message, MessageKind, MessageOf } from '../../src/protocol/messages';
 import type { Entry, RaftMessage, SnapshotMeta } from '../../src/protocol/raft-messages';
-import type { ProposeResult, RaftCore, RaftOptions, Ready } from '../../src/raft/types';
+import type { ChangeResult, ProposeResult, RaftCore, RaftOptions, Ready, TransferResult } from '../../src/raft/types';
 import type { ActorContext, Signal } from '../../src/runtime/actor';
 
 export const self = replicaId(11);
@@ -88,7 +88,10 @@ export class ScriptedCore implements RaftCore {
   lastIndex: LogIndex;
   baseIndex: LogIndex;
   configuration = configuration;
+  isChanging = false;
+  transferee = replicaId(0);
   leaderIsConfirmed = false;
+  isIdle = false;
   logBytes = 0;
   readonly queue: Ready[] = [];
   readonly told: string[] = [];
@@ -101,6 +104,16 @@ export class ScriptedCore implements RaftCore {
     this.appliedIndex = options.appliedIndex;
     this.commitIndex = options.appliedIndex;
     this.lastIndex = logIndex(options.baseIndex + options.entries.length);
+  }
+
+  isLevelWith(): boolean {
+    return false;
+  }
+  resume(): void {
+    this.told.push('resume');
+  }
+  beat(): void {
+    this.told.push('beat');
   }
 
   say(ready: Partial<Ready>): void {
@@ -122,6 +135,12 @@ export class ScriptedCore implements RaftCore {
     if (this.role !== 'leader') return { ok: false, reason: 'notLeader' };
     this.lastIndex = logIndex(this.lastIndex + 1);
     return { ok: true, index: this.lastIndex, term: this.term };
+  }
+  changeMembers(): ChangeResult {
+    return { ok: false, reason: 'notLeader' };
+  }
+  transferLeadership(): TransferResult {
+    return { ok: false, reason: 'notLeader' };
   }
   readonly readContexts: number[] = [];
   readIndex(context: number): void {

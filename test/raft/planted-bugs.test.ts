@@ -52,6 +52,7 @@ describe('faults from a seed find the planted bug', () => {
       conflicts: 0.2,
       readsServed: 3,
       transfers: 0.4,
+      changes: 1,
     };
     const rare = Object.entries(least).filter(([name, perSeed]) => (totals[name] ?? 0) < perSeed * seedCount);
     expect(rare).toEqual([]);

@@ -1,4 +1,6 @@
+import { KeeperActor } from '../../src/actors/keeper';
 import { LogWriter } from '../../src/actors/log-writer';
+import { MachineBeats } from '../../src/actors/machine-beats';
 import { PlacementDriverActor } from '../../src/actors/placement-driver';
 import { PlacementStore } from '../../src/actors/placement-driver-store';
 import type { ReplicaHosts } from '../../src/actors/ports';
@@ -6,8 +8,19 @@ import { type RaftMemberTuning, raftMemberTuning } from '../../src/actors/raft-m
 import { ReplicaActor } from '../../src/actors/replica';
 import { replicaIndexPath } from '../../src/actors/replica-options';
 import { SupervisorActor } from '../../src/actors/supervisor';
+import { ThreadKeeper } from '../../src/actors/thread-keeper';
+import { present } from '../../src/base/assert';
 import { type ClusterId, type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
-import { at, lanes, logActor, placementActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
+import {
+  at,
+  beatsActor,
+  keeperActor,
+  lanes,
+  logActor,
+  placementActor,
+  replicaActor,
+  supervisorActor,
+} from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { ReplicaSpec } from '../../src/protocol/records';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
@@ -57,7 +70,8 @@ abstract class SimMachine {
   abstract boot(): void;
 
   protected get tuning(): RaftMemberTuning {
-    return { ...raftMemberTuning, logWindowBytes: this.context.log.windowBytes };
+    const { windowBytes, sleepAfterTicks } = this.context.log;
+    return { ...raftMemberTuning, logWindowBytes: windowBytes, sleepAfterTicks };
   }
 
   get up(): boolean {
@@ -161,6 +175,8 @@ export class PlacementMachine extends SimMachine {
 
 /** A worker: supervisor, log writer, shard threads with replicas. */
 export class WorkerMachine extends SimMachine implements ReplicaHosts {
+  /** By shard thread. */
+  private readonly keepers = new Map<string, ThreadKeeper>();
   readonly replicas = new Map<ReplicaId, { readonly actor: ReplicaActor; readonly spec: ReplicaSpec }>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
@@ -170,7 +186,9 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.engine = new FlatEngine(this.graphs);
     this.replicas.clear();
     this.startLog();
-    for (let i = 0; i < shardThreadCount; i++) this.node.addThread(`shard-${i}`);
+    this.keepers.clear();
+    this.node.addThread('link').host.spawn(beatsActor, new MachineBeats(this.context.cluster, this.tuning));
+    for (let i = 0; i < shardThreadCount; i++) this.addShardThread(`shard-${i}`);
     const supervisor = new SupervisorActor({
       cluster: this.context.cluster,
       node: this.name,
@@ -186,6 +204,12 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.node.addThread('main').host.spawn(supervisorActor, supervisor);
   }
 
+  private addShardThread(name: string): void {
+    const keeper = new ThreadKeeper(this.tuning.electionTicks);
+    this.keepers.set(name, keeper);
+    this.node.addThread(name).host.spawn(keeperActor(name), new KeeperActor(keeper, this.tuning));
+  }
+
   start(spec: ReplicaSpec): void {
     const { node } = this;
     this.context.world.schedule(0.5, 'start replica', node, () => {
@@ -193,12 +217,14 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       const thread = this.threadFor(spec.replica);
       if (thread === undefined) return this.tellDown(spec.replica, 'its thread is gone');
       const { chunkBytes } = this.context.log;
+      const keeper = present(this.keepers.get(thread.name), `the keeper of ${thread.name}`);
       const actor = new ReplicaActor(spec, {
         state: this.disk.state,
         engine: this.engine,
         keyHash: this.context.keyHash,
         logWriter: at(this.name, logActor),
         supervisor: at(this.name, supervisorActor),
+        keeper,
         indexDirectory: this.context.log.savesGraphs ? this.name : null,
         options: { ...graphOptions, raft: this.tuning, snapshotLimits: { ...sourceLimits, chunkBytes } },
       });
@@ -251,7 +277,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.context.world.schedule(1, 'thread exit', node, () => {
       if (!node.up) return;
       if (name === 'log') this.replaceLog();
-      else node.addThread(name);
+      else this.addShardThread(name);
       for (const actor of actors) this.ended(actor, 'its thread died');
     });
   }

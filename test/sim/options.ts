@@ -43,6 +43,8 @@ export interface LogOptions {
   /** Small enough that a snapshot is many chunks, with writes and crashes between them. */
   readonly chunkBytes: number;
   readonly savesGraphs: boolean;
+  /** Small enough, in many seeds, that groups fall asleep between two writes. */
+  readonly sleepAfterTicks: number;
 }
 
 export interface NemesisOptions {
@@ -64,6 +66,9 @@ function scale(random: Prng, low: number, high: number): number {
 
 const offOr = (random: Prng, offChance: number, value: () => number): number =>
   random.chance(offChance) ? 0 : value();
+
+/** From soon enough to sleep between two writes to never. */
+const sleepAfter = (random: Prng): number => random.pick([2, 4, 8, 40, 0]);
 
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);
@@ -100,6 +105,7 @@ export function drawOptions(seed: number): SimOptions {
       windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),
       chunkBytes: Math.floor(scale(random, 128, 65_536)),
       savesGraphs: random.chance(0.5),
+      sleepAfterTicks: sleepAfter(new Prng(seed ^ 0x51ee9)),
     },
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };

@@ -1,8 +1,10 @@
+import { KeeperActor } from '../../actors/keeper';
 import type { RaftMemberTuning } from '../../actors/raft-member-options';
 import { ReplicaActor } from '../../actors/replica';
 import { replicaOptions } from '../../actors/replica-options';
+import { ThreadKeeper } from '../../actors/thread-keeper';
 import { decode } from '../../protocol/codec';
-import { at, logActor, supervisorActor } from '../../protocol/envelope';
+import { at, keeperActor, logActor, supervisorActor } from '../../protocol/envelope';
 import { loadKeyHash } from '../../protocol/node/xxh3';
 import { replicaSpecCodec } from '../../protocol/records';
 import { groupTask } from '../../runtime/node/thread-entry';
@@ -16,11 +18,13 @@ export interface ShardThreadData {
 }
 
 /** Entry file of a shard thread: makes replicas that share the machine's state store and the process's graphs. */
-export default groupTask(async ({ node, workerData }) => {
+export default groupTask(async ({ node, thread, workerData, hub }) => {
   const { stores, indexDirectory, raft } = workerData as ShardThreadData;
   const state = attachStateStore(stores);
   const engine = createNativeEngine();
   const keyHash = await loadKeyHash();
+  const keeper = new ThreadKeeper(raft.electionTicks);
+  hub.host.spawn(keeperActor(String(thread)), new KeeperActor(keeper, raft));
   const environment = {
     state,
     engine,
@@ -28,6 +32,7 @@ export default groupTask(async ({ node, workerData }) => {
     logWriter: at(node, logActor),
     supervisor: at(node, supervisorActor),
     indexDirectory,
+    keeper,
     options: { ...replicaOptions, raft },
   };
   return {

@@ -12,6 +12,8 @@ export interface FuzzReport {
   readonly conflicts: number;
   readonly readsServed: number;
   readonly transfers: number;
+  /** Changes of members that were begun, and that all members have applied to their end. */
+  readonly changes: number;
   /** Equal for equal seeds. */
   readonly trace: number;
 }
@@ -27,6 +29,8 @@ type Flying =
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly kind: 'outcome'; readonly from: ReplicaId; readonly to: ReplicaId; readonly ok: boolean };
 
+const nobody: Configuration = { voters: [], votersOutgoing: [], learners: [] };
+const membersMax = 7;
 const flyingMax = 400;
 const convergeRoundsMax = 600;
 
@@ -50,6 +54,7 @@ export class Fuzz {
   readonly invariants: Invariants;
   private readonly random: Prng;
   private readonly configuration: Configuration;
+  private readonly tuning: Partial<CoreTuning>;
   private flying: Flying[] = [];
   private cut = new Set<string>();
   /** Members whose clocks run at a fifth of the speed. */
@@ -60,7 +65,7 @@ export class Fuzz {
   private proposed = 0;
   private healed = false;
   private readonly lossShare: number;
-  private readonly counts = { crashes: 0, snapshots: 0, conflicts: 0, readsServed: 0, transfers: 0 };
+  private readonly counts = { crashes: 0, snapshots: 0, conflicts: 0, readsServed: 0, transfers: 0, changes: 0 };
   private trace = 0;
 
   constructor(
@@ -71,9 +76,9 @@ export class Fuzz {
     this.configuration = this.random.pick(configurations);
     this.lossShare = this.random.pick([0, 0.02, 0.1]);
     const { voters, votersOutgoing, learners } = this.configuration;
-    this.invariants = new Invariants(this.configuration, () => this.nodes.values());
-    const tuning = this.drawTuning();
-    for (const id of new Set([...voters, ...votersOutgoing, ...learners])) this.addNode(id, tuning);
+    this.invariants = new Invariants(() => this.nodes.values());
+    this.tuning = this.drawTuning();
+    for (const id of new Set([...voters, ...votersOutgoing, ...learners])) this.addNode(id, this.configuration);
   }
 
   private drawTuning(): Partial<CoreTuning> {
@@ -86,14 +91,19 @@ export class Fuzz {
     };
   }
 
-  private addNode(id: ReplicaId, tuning: Partial<CoreTuning>): void {
+  private addNode(id: ReplicaId, configuration: Configuration): void {
+    const { tuning } = this;
     const node = new TestNode({
       id,
-      configuration: this.configuration,
+      configuration,
       tuning,
       random: this.random.fork(),
       port: {
-        send: (message) => this.send(message),
+        send: (message) => {
+          const { kind, from, to } = message;
+          if (kind === 'timeoutNow') this.invariants.checkHandedOver(this.nodes.get(from), this.nodes.get(to));
+          this.send(message);
+        },
         snapshot: (snapshot) => this.flying.push({ kind: 'snapshot', snapshot }),
         read: (_node, context, index) => this.readAnswered(context, index),
       },
@@ -140,8 +150,9 @@ export class Fuzz {
     else if (dice < 0.965) this.read(node);
     else if (dice < 0.973) this.crash(node);
     else if (dice < 0.979) this.repartition();
-    else if (dice < 0.991) this.truncate(node);
-    else if (dice < 0.995) this.transfer(node);
+    else if (dice < 0.988) this.truncate(node);
+    else if (dice < 0.991) this.transfer(node);
+    else if (dice < 0.998) this.change(this.nodes.get(this.someLeader()) ?? node);
     else this.on(node, () => node.core.campaign());
   }
 
@@ -269,11 +280,36 @@ export class Fuzz {
     this.on(node, () => node.truncate(index));
   }
 
+  /** Whoever leads is asked for other members: some of those there are, and now and then one that is new. */
+  private change(node: TestNode): void {
+    if (!node.up || node.core.role !== 'leader') return;
+    const { core } = node;
+    const { voters, learners } = core.configuration;
+    const pool = [...new Set([...voters, ...learners, ...(this.random.chance(0.7) ? [this.someMember()] : [])])];
+    const chosen = pool.filter(() => this.random.chance(0.75));
+    const learn = (id: ReplicaId): boolean =>
+      !voters.includes(id) && !(learners.includes(id) && this.random.chance(0.8));
+    const wanted = { voters: chosen.filter((id) => !learn(id)), learners: chosen.filter(learn) };
+    this.on(node, () => {
+      const before = core.configuration;
+      if (!core.changeMembers(wanted, new Uint8Array(0)).ok) return;
+      this.counts.changes++;
+      this.invariants.checkPromoted(node, before, this.tuning.appendBytesMax ?? 0);
+    });
+  }
+
+  private someMember(): ReplicaId {
+    const id = replicaId(this.random.between(1, membersMax));
+    if (!this.nodes.has(id)) this.addNode(id, nobody);
+    return id;
+  }
+
   private transfer(node: TestNode): void {
     const { core } = node;
     if (core.role !== 'leader') return;
     this.counts.transfers++;
     const to = this.random.pick([...this.nodes.keys()]);
+    if (this.random.chance(0.5)) return this.on(node, () => void core.transferLeadership(to));
     if (to !== node.id) this.send({ kind: 'timeoutNow', from: node.id, to, term: core.term });
   }
 
@@ -302,7 +338,10 @@ export class Fuzz {
     const nodes = [...this.nodes.values()];
     const leader = nodes.find(({ core }) => core.role === 'leader');
     if (leader === undefined || !leader.core.leaderIsConfirmed) return false;
-    return nodes.every(
+    const { configuration } = leader.core;
+    if (leader.core.isChanging) return false;
+    const members = nodes.filter(({ id }) => [...configuration.voters, ...configuration.learners].includes(id));
+    return members.every(
       ({ core, applied }) =>
         core.leader === leader.id && core.commitIndex === leader.core.lastIndex && applied.length === core.commitIndex,
     );
@@ -320,7 +359,7 @@ export class Fuzz {
   private describe(): string {
     const lines = [...this.nodes.values()].map(
       ({ id, core, applied }) =>
-        `${id} ${core.role} term ${core.term} leader ${core.leader} base ${core.baseIndex} applied ${applied.length} commit ${core.commitIndex} last ${core.lastIndex}`,
+        `${id} ${core.role} term ${core.term} leader ${core.leader} base ${core.baseIndex} applied ${applied.length} commit ${core.commitIndex} last ${core.lastIndex} ${JSON.stringify(core.configuration)}`,
     );
     return lines.join('; ');
   }

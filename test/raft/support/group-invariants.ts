@@ -1,5 +1,8 @@
-import type { LogIndex, ReplicaId, Term } from '../../../src/base/ids';
+import { type LogIndex, logIndex, type ReplicaId, type Term } from '../../../src/base/ids';
 import type { Configuration, RaftMessage } from '../../../src/protocol/raft-messages';
+import { changeIn } from '../../../src/raft/configurations';
+import { votersOf } from '../../../src/raft/quorum';
+import { Raft } from '../../../src/raft/raft';
 import { fingerprint, type TestNode } from './group-node';
 
 /** A broken promise of the algorithm. */
@@ -16,6 +19,7 @@ interface Seen {
   readonly role: string;
   readonly commit: LogIndex;
   readonly last: LogIndex;
+  readonly configuration: Configuration;
 }
 
 const half = (voters: readonly ReplicaId[]): number => Math.floor(voters.length / 2) + 1;
@@ -34,10 +38,7 @@ export class Invariants {
   private readonly seen = new Map<ReplicaId, Seen>();
   private readonly machine: string[] = [];
 
-  constructor(
-    private readonly configuration: Configuration,
-    private readonly nodes: () => Iterable<TestNode>,
-  ) {}
+  constructor(private readonly nodes: () => Iterable<TestNode>) {}
 
   /** One vote a term, and no term taken back, over crashes too; every entry is what it was when it was first sent. */
   sent(message: RaftMessage): void {
@@ -76,11 +77,18 @@ export class Invariants {
   check(node: TestNode): void {
     if (!node.up) return;
     const { core } = node;
-    const now = { term: core.term, role: core.role, commit: core.commitIndex, last: core.lastIndex };
+    const now = {
+      term: core.term,
+      role: core.role,
+      commit: core.commitIndex,
+      last: core.lastIndex,
+      configuration: core.configuration,
+    };
     const before = this.seen.get(node.id);
     this.seen.set(node.id, now);
     must(core.term >= (this.promisedTerm.get(node.id) ?? 0), `${node.id} forgot a term it had spoken of`);
     if (before !== undefined) this.checkMonotonic(node, before, now);
+    if (before?.last !== now.last || before.configuration !== now.configuration) this.checkInForce(node);
     this.checkCommitted(node, before?.commit ?? 0);
     if (core.role === 'leader') this.checkLeader(node);
   }
@@ -94,6 +102,34 @@ export class Invariants {
     // Section 5.4.2: what a leader commits ends in an entry of its own term.
     const isOwn = now.commit === before.commit || core.termAt(now.commit) === now.term;
     must(isOwn, `leader ${id} of term ${now.term} committed ${now.commit} of term ${core.termAt(now.commit)}`);
+  }
+
+  /** Raft, section 6: the last configuration in the log, whether it is committed or not. */
+  private checkInForce({ id, core }: TestNode): void {
+    if (!(core instanceof Raft) || core.baseIndex === core.lastIndex) return;
+    const entries = core.log.slice(logIndex(core.baseIndex + 1), core.lastIndex, Number.POSITIVE_INFINITY);
+    const last = entries.filter(({ type }) => type === 'config').at(-1);
+    if (last === undefined) return;
+    const [held, inForce] = [changeIn(last).configuration, core.configuration].map((each) => JSON.stringify(each));
+    must(held === inForce, `${id}: ${inForce} is in force, the log says ${held}`);
+  }
+
+  /** A new voter lacks no more than one append holds (thesis, 4.2.1). An entry weighs 16 bytes at least. */
+  checkPromoted(leader: TestNode, before: Configuration, appendBytesMax: number): void {
+    for (const node of this.nodes()) {
+      const { voters } = leader.core.configuration;
+      if (!voters.includes(node.id) || before.voters.includes(node.id)) continue;
+      const lag = leader.core.lastIndex - 1 - node.diskLast;
+      must(before.learners.includes(node.id), `${node.id} votes without having been a learner`);
+      must(lag * 16 <= appendBytesMax, `${node.id} becomes a voter ${lag} entries behind`);
+    }
+  }
+
+  /** Thesis, 3.10: leadership is handed to whoever has everything. One entry may have come since that was decided. */
+  checkHandedOver(from: TestNode | undefined, to: TestNode | undefined): void {
+    if (from?.up !== true || to === undefined) return;
+    must(to.diskLast >= from.core.lastIndex - 1, `${from.id} hands over to ${to.id}, which has ${to.diskLast}`);
+    must(votersOf(from.core.configuration).includes(to.id), `${from.id} hands over to ${to.id}, which does not vote`);
   }
 
   /** Election safety and leader completeness. */
@@ -118,18 +154,19 @@ export class Invariants {
       if (index <= this.committed.length) {
         must(this.termOf(index) === held, `${id}: committed ${index} of term ${held}, not of ${this.termOf(index)}`);
       } else {
-        this.checkDurable(index as LogIndex, held, core.term);
+        this.checkDurable(index as LogIndex, held, core.term, core.configuration);
         this.committed.push(String(held));
       }
     }
   }
 
-  private checkDurable(index: LogIndex, held: Term | null, inTerm: Term): void {
+  /** In every configuration in force: that of the member which committed first. */
+  private checkDurable(index: LogIndex, held: Term | null, inTerm: Term, inForce: Configuration): void {
     const holders = new Set<ReplicaId>();
     for (const node of this.nodes()) {
       if (node.disk.baseIndex >= index || node.diskTermAt(index) === held) holders.add(node.id);
     }
-    for (const voters of [this.configuration.voters, this.configuration.votersOutgoing]) {
+    for (const voters of [inForce.voters, inForce.votersOutgoing]) {
       const count = voters.filter((voter) => holders.has(voter)).length;
       const isMajority = voters.length === 0 || count >= half(voters);
       must(isMajority, `entry ${index}@${held} committed in term ${inTerm} on ${count} of ${voters.length} disks`);

@@ -1,7 +1,15 @@
 import { present } from '../../../src/base/assert';
 import { type LogIndex, logIndex, type ReplicaId, type Term, term } from '../../../src/base/ids';
 import type { Prng } from '../../../src/base/prng';
-import type { Configuration, Entry, HardState, RaftMessage, SnapshotMeta } from '../../../src/protocol/raft-messages';
+import { decode } from '../../../src/protocol/codec';
+import {
+  type Configuration,
+  configurationChangeCodec,
+  type Entry,
+  type HardState,
+  type RaftMessage,
+  type SnapshotMeta,
+} from '../../../src/protocol/raft-messages';
 import { createRaft } from '../../../src/raft/core';
 import type { RaftCore, RaftOptions, Ready } from '../../../src/raft/types';
 
@@ -82,6 +90,15 @@ export class TestNode {
     return logIndex(this.disk.baseIndex + this.disk.entries.length);
   }
 
+  /** What the state machine knows of the members, having applied up to `index`. */
+  configurationAt(index: number): Configuration {
+    for (const applied of this.applied.slice(0, index).reverse()) {
+      const [, type, data = ''] = applied.split(':');
+      if (type === 'config') return decode(configurationChangeCodec, Buffer.from(data, 'hex')).configuration;
+    }
+    return this.setup.configuration;
+  }
+
   diskTermAt(index: LogIndex): Term | null {
     const { baseIndex, baseTerm, entries } = this.disk;
     return index === baseIndex ? baseTerm : (entries[index - baseIndex - 1]?.term ?? null);
@@ -92,7 +109,7 @@ export class TestNode {
    * log (a snapshot whose installation was cut short) starts the log anew, as a host does.
    */
   start(appliedIndex = this.applied.length): void {
-    const { id, configuration, tuning, random } = this.setup;
+    const { id, tuning, random } = this.setup;
     const applied = logIndex(Math.max(this.disk.baseIndex, appliedIndex));
     this.applied = this.applied.slice(0, applied);
     const appliedTerm = term(Number.parseInt(this.applied[applied - 1] ?? '0', 10));
@@ -104,7 +121,7 @@ export class TestNode {
       baseIndex,
       baseTerm,
       entries,
-      configuration,
+      configuration: this.configurationAt(applied),
       appliedIndex: applied,
       random: random.fork(),
       ...testTuning,
@@ -191,7 +208,7 @@ export class TestNode {
     return {
       from: this.id,
       to,
-      meta: { index, term: at, configuration: this.core.configuration },
+      meta: { index, term: at, configuration: this.configurationAt(index) },
       applied: [...this.applied],
     };
   }

@@ -31,7 +31,7 @@ export class Group implements Outside {
 
   constructor(
     readonly configuration: Configuration,
-    tuning: Partial<RaftOptions> = {},
+    private readonly tuning: Partial<RaftOptions> = {},
   ) {
     const { voters, votersOutgoing, learners } = configuration;
     const all = [...new Set([...voters, ...votersOutgoing, ...learners])];
@@ -58,6 +58,15 @@ export class Group implements Outside {
     disk.hardState = { term: term(now), vote: id(vote), commit: logIndex(0) };
     disk.state = emptyState;
     return this;
+  }
+
+  /** Starts a member that knows of nobody. */
+  startEmpty(member: number): TestMember {
+    const nobody = { voters: [], votersOutgoing: [], learners: [] };
+    const joined = new TestMember(id(member), nobody, this, new Prng(member), this.tuning);
+    this.members.push(joined);
+    joined.start();
+    return joined;
   }
 
   start(...members: readonly number[]): this {
@@ -137,7 +146,7 @@ export class Group implements Outside {
   stream(): void {
     for (const { from, to } of this.snapshots.splice(0)) {
       const { state } = this.at(from);
-      const meta = { index: state.index, term: state.term, configuration: this.configuration };
+      const meta = { index: state.index, term: state.term, configuration: state.configuration ?? this.configuration };
       const wanted = this.at(to).needs(meta);
       if (wanted) this.at(to).install(meta, state);
       this.settle();

@@ -1,10 +1,20 @@
-import type { Entry, RaftMessage } from '../../../src/protocol/raft-messages';
+import type { Configuration, Entry, RaftMessage } from '../../../src/protocol/raft-messages';
+import { changeIn } from '../../../src/raft/configurations';
 import type { RaftCore, Ready } from '../../../src/raft/types';
 
 /** How golden files spell things: one line each, nothing that does not matter, entries as index@term. */
 
-export const entryText = ({ index, term, type, data }: Entry): string =>
-  `${index}@${term} ${type === 'command' ? Buffer.from(data).toString('utf8') : type}`;
+export const entryText = (entry: Entry): string => `${entry.index}@${entry.term} ${contentText(entry)}`;
+
+function contentText(entry: Entry): string {
+  if (entry.type === 'command') return Buffer.from(entry.data).toString('utf8');
+  return entry.type === 'config' ? configurationText(changeIn(entry).configuration) : entry.type;
+}
+
+export function configurationText({ voters, votersOutgoing, learners }: Configuration): string {
+  const halves = votersOutgoing.length === 0 ? `(${voters})` : `(${voters})&(${votersOutgoing})`;
+  return `config ${halves}${learners.length === 0 ? '' : ` learners ${learners}`}`;
+}
 
 const entriesText = (entries: readonly Entry[]): string => `[${entries.map(entryText).join(', ')}]`;
 

@@ -11,6 +11,9 @@ import { entryText, messageText, stateText, writeText } from './interaction-form
  *   group 3 [learners=4,5] [outgoing=3,4] [electionTicks=10 ...]   starts voters 1..3, and learners
  *   campaign N | tick N [count] | propose N text... | read N context | truncate N index
  *   transfer N M        the leader N tells M to campaign at once
+ *   hand N M            N is asked to hand leadership over to M
+ *   node N...           starts members that know of nobody
+ *   change N 1,2,4 [learners=5]   N is asked to change the members; `none` stands for no voters
  *   ask 1>2 TERM last 1@1              2 is asked for its vote as if by 1
  *   inject 1>2 TERM after 1@1 2@1:x ...   2 hears an append as if from a leader 1 of that term
  *   sync N [count]      the oldest writes of N reach its disk
@@ -30,6 +33,7 @@ export class Interaction {
   private wire: RaftMessage[] = [];
   private streams: Snapshot[] = [];
   private readonly isolated = new Set<number>();
+  private tuning: Partial<CoreTuning> = {};
   private lines: string[] = [];
   private silent = false;
 
@@ -53,6 +57,15 @@ export class Interaction {
     read: ([id, context]) => this.on(id, (node) => node.core.readIndex(Number(context))),
     truncate: ([id, index]) => this.on(id, (node) => node.truncate(logIndex(Number(index)))),
     transfer: ([from, to]) => this.transfer(from, to),
+    hand: ([from, to]) =>
+      this.on(from, ({ id, core }) => {
+        const result = core.transferLeadership(replicaId(Number(to)));
+        if (!result.ok) this.say(`${id} refuses: ${result.reason}`);
+      }),
+    node: (ids) => {
+      for (const id of ids) this.nodes.set(Number(id), this.newNode(replicaId(Number(id)), nobody, this.tuning));
+    },
+    change: ([id, ...words]) => this.change(id, words),
     ask: (words) => this.ask(words),
     inject: (words) => this.inject(words),
     sync: ([id, count = '1']) => {
@@ -100,6 +113,7 @@ export class Interaction {
     const configuration = { voters, votersOutgoing: listOf('outgoing'), learners: listOf('learners') };
     const tuning: Record<string, number> = {};
     for (const [name, value] of given) if (/Ticks$|Max$/.test(name)) tuning[name] = Number(value);
+    this.tuning = tuning;
     for (const id of [...voters, ...configuration.votersOutgoing, ...configuration.learners]) {
       if (!this.nodes.has(id)) this.nodes.set(id, this.newNode(id, configuration, tuning));
     }
@@ -156,6 +170,14 @@ export class Interaction {
   private propose(id: string | undefined, text: string): void {
     this.on(id, (node) => {
       const result = node.core.propose(Buffer.from(text));
+      if (!result.ok) this.say(`${node.id} refuses: ${result.reason}`);
+    });
+  }
+
+  private change(id: string | undefined, [voters = '', learners = '']: readonly string[]): void {
+    const wanted = { voters: idsIn(voters), learners: idsIn(learners.replace('learners=', '')) };
+    this.on(id, (node) => {
+      const result = node.core.changeMembers(wanted, new Uint8Array(0));
       if (!result.ok) this.say(`${node.id} refuses: ${result.reason}`);
     });
   }
@@ -252,6 +274,10 @@ export class Interaction {
     return count;
   }
 }
+
+const nobody: Configuration = { voters: [], votersOutgoing: [], learners: [] };
+
+const idsIn = (list: string): ReplicaId[] => list.split(',').map(Number).filter(Boolean).map(replicaId);
 
 const routeOf = (text: string): [ReplicaId, ReplicaId] =>
   text.split('>').map((id) => replicaId(Number(id))) as [ReplicaId, ReplicaId];

@@ -2,6 +2,7 @@ import { assert } from '../../../src/base/assert';
 import { type LogIndex, logIndex, type ReplicaId, replicaId, type Term, term } from '../../../src/base/ids';
 import type { Prng } from '../../../src/base/prng';
 import type { Configuration, Entry, HardState, RaftMessage, SnapshotMeta } from '../../../src/protocol/raft-messages';
+import { changeIn } from '../../../src/raft/configurations';
 import { Raft } from '../../../src/raft/raft';
 import type { RaftOptions, Ready } from '../../../src/raft/types';
 
@@ -19,6 +20,8 @@ export interface State {
   readonly index: LogIndex;
   readonly term: Term;
   readonly digest: string;
+  /** Null: still that of the group's beginning. */
+  readonly configuration: Configuration | null;
 }
 
 /** One step of the log store's queue; done in order. */
@@ -39,7 +42,7 @@ export interface Outside {
 
 export type CreateRaft = (options: RaftOptions) => Raft;
 
-export const emptyState: State = { index: logIndex(0), term: term(0), digest: '' };
+export const emptyState: State = { index: logIndex(0), term: term(0), digest: '', configuration: null };
 const readyMax = 10_000;
 
 /** A host for one core: a queue of writes that completes when told, a state machine that applies when told, and crashes. */
@@ -71,7 +74,7 @@ export class TestMember {
       baseIndex: disk.baseIndex,
       baseTerm: disk.baseTerm,
       entries: disk.entries,
-      configuration: this.configuration,
+      configuration: disk.state.configuration ?? this.configuration,
       appliedIndex: disk.state.index,
       electionTicks: 10,
       heartbeatTicks: 2,
@@ -152,7 +155,8 @@ export class TestMember {
     for (const entry of taken) {
       assert(entry.index === this.state.index + 1, `applied ${entry.index} after ${this.state.index}`);
       const digest = `${this.state.digest.slice(-120)}|${entry.index}.${entry.term}.${String.fromCharCode(...entry.data)}`;
-      this.state = { index: entry.index, term: entry.term, digest };
+      const configuration = entry.type === 'config' ? changeIn(entry).configuration : this.state.configuration;
+      this.state = { index: entry.index, term: entry.term, digest, configuration };
     }
     if (taken.length > 0) this.running().applied(this.state.index);
   }

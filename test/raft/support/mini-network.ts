@@ -13,7 +13,6 @@ const shapes: readonly Configuration[] = [
   { voters: ids(1, 2, 3), votersOutgoing: [], learners: ids(4, 5) },
   { voters: ids(1, 2, 3, 4, 5), votersOutgoing: [], learners: [] },
   { voters: ids(1, 2), votersOutgoing: [], learners: [] },
-  { voters: ids(1, 2, 3), votersOutgoing: ids(3, 4, 5), learners: [] },
   { voters: ids(1), votersOutgoing: [], learners: ids(2) },
 ];
 
@@ -86,7 +85,7 @@ export class MiniNetwork implements Outside {
     const sender = this.member(from);
     const { state } = sender;
     this.streams = this.streams.filter((stream) => stream.from !== from || stream.to !== to);
-    const meta = { index: state.index, term: state.term, configuration: this.configuration };
+    const meta = { index: state.index, term: state.term, configuration: state.configuration ?? this.configuration };
     this.streams.push({ from, to, term: sender.running().term, meta, state, installing: false });
   }
 

@@ -1,11 +1,14 @@
-import { type LogIndex, logIndex, noReplica, replicaId } from '../../../src/base/ids';
-import type { RaftMessage } from '../../../src/protocol/raft-messages';
+import { type LogIndex, logIndex, noReplica, type ReplicaId, replicaId } from '../../../src/base/ids';
+import type { Configuration, Entry, RaftMessage } from '../../../src/protocol/raft-messages';
+import { Configurations, isJoint } from '../../../src/raft/configurations';
 import { Leadership } from '../../../src/raft/leadership';
 import { RaftLog } from '../../../src/raft/log';
+import { Members } from '../../../src/raft/members';
 import { Output } from '../../../src/raft/output';
 import { Progress } from '../../../src/raft/progress';
+import { committedIndex as committedIndexOf, votersOf } from '../../../src/raft/quorum';
 import { Raft } from '../../../src/raft/raft';
-import type { Ready } from '../../../src/raft/types';
+import type { MembersWanted, Ready } from '../../../src/raft/types';
 import type { Fuzz, HostBug } from './group-fuzz';
 
 /** A bug that the fuzz must find. Numbers are those of the checklist of bugs that real systems had. */
@@ -144,6 +147,84 @@ export const plantedBugs: readonly PlantedBug[] = [
         return this.reads.acknowledge(replicaId(from), round, () => true);
       },
     }),
+  },
+  {
+    name: '9: members are changed in one step, without a joint configuration',
+    plant: patched(Leadership.prototype, 'changeMembers', {
+      value(this: { enter: (configuration: Configuration, context: Uint8Array) => Entry }, wanted: MembersWanted) {
+        const objection = Reflect.get(this, 'objection') as (wanted: MembersWanted) => string | null;
+        if (objection.call(this, wanted) !== null) return { ok: false, reason: 'changing' };
+        return { ok: true, ...this.enter({ ...wanted, votersOutgoing: [] }, new Uint8Array(0)) };
+      },
+    }),
+  },
+  {
+    name: 'a majority of all voters together decides in a joint configuration',
+    plant: () => {
+      const { committedIndex } = Members.prototype;
+      return patched(Members.prototype, 'committedIndex', {
+        value(this: Members, matchOf: Parameters<typeof committedIndex>[0]) {
+          const together = { ...this.configuration, voters: votersOf(this.configuration), votersOutgoing: [] };
+          return committedIndexOf(together, matchOf);
+        },
+      })();
+    },
+  },
+  {
+    name: 'a joint configuration is left before it is committed',
+    plant: patched(Leadership.prototype, 'finishChange', {
+      value(this: { raft: Raft; enter: (configuration: Configuration, context: Uint8Array) => Entry }) {
+        const { current } = this.raft.configurations;
+        if (isJoint(current)) this.enter({ ...current, votersOutgoing: [] }, new Uint8Array(0));
+      },
+    }),
+  },
+  {
+    name: 'a change begins while another one is under way',
+    plant: patched(Raft.prototype, 'isChanging', { get: () => false }),
+  },
+  {
+    name: 'a configuration is in force only once it is committed',
+    plant: () => {
+      const { commitTo } = Raft.prototype;
+      const append = patched(Raft.prototype, 'append', {
+        value(this: Raft, entry: Entry) {
+          this.log.append(entry);
+        },
+      })();
+      const commit = patched(Raft.prototype, 'commitTo', {
+        value(this: Raft, index: LogIndex) {
+          const from = logIndex(this.commitIndex + 1);
+          commitTo.call(this, index);
+          const committed = index < from ? [] : this.log.slice(from, index, Number.POSITIVE_INFINITY);
+          for (const entry of committed) if (this.configurations.appended(entry)) this.membersChanged();
+        },
+      })();
+      return () => {
+        append();
+        commit();
+      };
+    },
+  },
+  {
+    name: 'a configuration that was cut from the log stays in force',
+    plant: patched(Configurations.prototype, 'cutFrom', { value: () => false }),
+  },
+  {
+    name: 'who left itself out does not see it through (thesis, 4.2.2)',
+    plant: patched(Configurations.prototype, 'mayElect', {
+      value(this: Configurations, member: ReplicaId) {
+        return votersOf(this.current).includes(member);
+      },
+    }),
+  },
+  {
+    name: 'members are promoted before they have caught up',
+    plant: patched(Leadership.prototype, 'mayVote', { value: () => true }),
+  },
+  {
+    name: 'leadership is handed over to a member that lags',
+    plant: patched(Leadership.prototype, 'isLevel', { value: () => true }),
   },
   {
     name: '34: a snapshot that failed is never tried again',

@@ -1,0 +1,57 @@
+import { type LogIndex, logIndex, type ReplicaId, type Term, term } from '../base/ids';
+import type { RaftCore, Role } from '../raft/types';
+import type { MemberEnd, RaftMemberOptions } from './raft-member-options';
+import type { MemberSleep } from './raft-member-sleep';
+import type { StateMachine } from './state-machine';
+
+export type MemberState = 'new' | 'opening' | 'running' | MemberEnd;
+
+/** What others may see of a member. */
+export abstract class MemberView {
+  protected current: MemberState = 'new';
+  protected core: RaftCore | null = null;
+  protected sleep: MemberSleep | null = null;
+
+  constructor(protected readonly options: RaftMemberOptions) {}
+
+  get state(): MemberState {
+    return this.current;
+  }
+  /** For tests and the simulator to look into; null unless running. */
+  get raft(): RaftCore | null {
+    return this.core;
+  }
+  get machine(): StateMachine {
+    return this.options.machine;
+  }
+  get role(): Role {
+    return this.core?.role ?? 'follower';
+  }
+  get term(): Term {
+    return this.core?.term ?? term(0);
+  }
+  /** 0 when unknown. */
+  get leader(): ReplicaId {
+    return this.core?.leader ?? (0 as ReplicaId);
+  }
+  get commitIndex(): LogIndex {
+    return this.core?.commitIndex ?? logIndex(0);
+  }
+  get isLeader(): boolean {
+    return this.role === 'leader';
+  }
+  /**
+   * Whether this member may answer at the LEADER level: a quorum heard it within an election timeout, and an entry of its
+   * own term is applied, without which it could miss what an earlier leader acknowledged.
+   */
+  get leaderIsReady(): boolean {
+    const { core } = this;
+    this.sleep?.recall();
+    return core?.leaderIsConfirmed === true && this.options.machine.appliedTerm === core.term;
+  }
+
+  /** Its group has nothing to do and is not ticked; see MemberSleep. */
+  get isAsleep(): boolean {
+    return this.sleep?.asleep ?? false;
+  }
+}
