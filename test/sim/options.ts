@@ -9,6 +9,8 @@ export interface SimOptions {
   readonly seed: number;
   readonly machines: number;
   readonly shards: number;
+  /** Of a second collection that nobody asks for anything; 0: there is none. */
+  readonly idleShards: number;
   readonly clients: number;
   /** Mean time between two steps of the client that creates and deletes collections; 0: there is none. */
   readonly churnEveryMs: number;
@@ -70,12 +72,16 @@ const offOr = (random: Prng, offChance: number, value: () => number): number =>
 /** From soon enough to sleep between two writes to never. */
 const sleepAfter = (random: Prng): number => random.pick([2, 4, 8, 40, 0]);
 
+/** Many groups in few seeds, as they cost time. */
+const idleShards = (random: Prng): number => (random.chance(0.03) ? random.between(100, 130) : 0);
+
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);
   return {
     seed,
     machines: 3,
     shards: random.between(1, 3),
+    idleShards: idleShards(new Prng(seed ^ 0x1d1e)),
     clients: random.between(2, 6),
     keys: random.between(8, 48),
     faultPhaseMs: random.between(20_000, 40_000),

@@ -9,6 +9,7 @@ import { type Mutation, withMutation } from './mutation';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
 import { collection, dimension, latest, shownOf } from './sim-client';
+import { SleepWatch } from './sleep-watch';
 import { Violation } from './violation';
 import { Workload } from './workload';
 
@@ -32,6 +33,10 @@ export interface SimReport {
   readonly diskErrors: number;
   readonly collectionsCreated: number;
   readonly droppedMessages: number;
+  /** Members that fell asleep, those that woke because a peer was gone, and the most that slept at a time. */
+  readonly sleeps: number;
+  readonly doubts: number;
+  readonly sleepersMax: number;
   /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
   readonly telling: boolean;
 }
@@ -70,6 +75,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
   const workload = new Workload(cluster, options);
   const churn = new Churn(cluster, options.churnEveryMs);
   const nemesis = new Nemesis(cluster, options.nemesis);
+  const watch = new SleepWatch(cluster, options.network.delayMeanMs);
   let violation: string | null = null;
   try {
     setUp(cluster, options);
@@ -83,7 +89,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
     world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
     converge(cluster, workload, churn);
-    return report(cluster, workload, churn, nemesis, options, null, leadersBefore);
+    return report(cluster, workload, churn, nemesis, watch, options, null, leadersBefore);
   } catch (error) {
     violation =
       error instanceof Violation
@@ -91,21 +97,26 @@ function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
         : error instanceof Error
           ? (error.stack ?? error.message)
           : String(error);
-    return report(cluster, workload, churn, nemesis, options, violation, 0);
+    return report(cluster, workload, churn, nemesis, watch, options, violation, 0);
   }
 }
 
 function setUp(cluster: SimCluster, options: SimOptions): void {
+  create(cluster, collection, options.shards);
+  if (options.idleShards > 0) create(cluster, 'idle', options.idleShards);
+}
+
+function create(cluster: SimCluster, name: string, shardCount: number): void {
   let created = false;
   const attempt = (): void => {
     cluster.call(
       {
         kind: 'createCollection',
-        name: collection,
+        name,
         dimension,
         metric: 'euclidean',
         hnsw: { m: 8, efConstruction: 32 },
-        shardCount: options.shards,
+        shardCount,
         replicationFactor: 3,
       },
       10_000,
@@ -176,6 +187,7 @@ function report(
   workload: Workload,
   churn: Churn,
   nemesis: Nemesis,
+  watch: SleepWatch,
   options: SimOptions,
   violation: string | null,
   leadersBefore: number,
@@ -203,6 +215,9 @@ function report(
     diskErrors: counts.diskErrors,
     collectionsCreated: churn.created,
     droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
+    sleeps: watch.sleeps,
+    doubts: watch.doubts,
+    sleepersMax: watch.sleepersMax,
     telling: isTelling(cluster, workload, nemesis, leadersBefore),
   };
 }

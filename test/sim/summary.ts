@@ -23,6 +23,7 @@ export function summary(reports: readonly SimReport[], elapsedMs: number): strin
     `${sum((r) => r.collectionsCreated)} collections created and deleted`,
     `${sum((r) => r.gatewayRestarts)} gateway restarts`,
     `${sum((r) => r.snapshotsInstalled)} snapshots installed`,
+    `${sum((r) => r.sleeps)} fell asleep (${Math.max(0, ...reports.map((r) => r.sleepersMax))} at a time), ${sum((r) => r.doubts)} woke in doubt`,
     `${sum((r) => r.droppedMessages)} messages lost`,
     `${(sum((r) => r.simulatedMs) / elapsedMs).toFixed(0)}x real time`,
     `${(elapsedMs / 1000).toFixed(0)} s`,

@@ -3,6 +3,7 @@ import type { RaftMemberTuning } from '../../actors/raft-member-options';
 import { ReplicaActor } from '../../actors/replica';
 import { replicaOptions } from '../../actors/replica-options';
 import { ThreadKeeper } from '../../actors/thread-keeper';
+import { VectronError } from '../../base/errors';
 import { decode } from '../../protocol/codec';
 import { at, keeperActor, logActor, supervisorActor } from '../../protocol/envelope';
 import { loadKeyHash } from '../../protocol/node/xxh3';
@@ -24,7 +25,10 @@ export default groupTask(async ({ node, thread, workerData, hub }) => {
   const engine = createNativeEngine();
   const keyHash = await loadKeyHash();
   const keeper = new ThreadKeeper(raft.electionTicks);
-  hub.host.spawn(keeperActor(String(thread)), new KeeperActor(keeper, raft));
+  const { actor } = hub.host.spawn(keeperActor(String(thread)), new KeeperActor(keeper, raft));
+  hub.host.events.on('ended', (address, reason, error) => {
+    if (address.actor === actor && error !== null) endThread(`the thread's keeper failed: ${reason}`);
+  });
   const environment = {
     state,
     engine,
@@ -40,3 +44,10 @@ export default groupTask(async ({ node, thread, workerData, hub }) => {
     close: () => state.close(),
   };
 });
+
+/** No replica here would be ticked any more: the pool starts all of them on another thread. */
+function endThread(why: string): void {
+  setImmediate(() => {
+    throw new VectronError('INTERNAL', why);
+  });
+}
