@@ -81,7 +81,7 @@ export class MemberSleep {
     const { core } = this;
     const { sleepAfterTicks } = this.port.options.tuning;
     if (this.asleep) return;
-    if (core === null || sleepAfterTicks === 0 || !core.isIdle || this.port.isBusy()) {
+    if (core === null || sleepAfterTicks === 0 || !this.mayRest(core)) {
       this.disturbed();
       return;
     }
@@ -130,6 +130,11 @@ export class MemberSleep {
     return this.port.core();
   }
 
+  /** As a leader. */
+  private mayRest(core: RaftCore): boolean {
+    return core.isIdle && !this.port.isBusy();
+  }
+
   private disturbed(): void {
     this.idleTicks = 0;
     this.ready.clear();
@@ -145,7 +150,7 @@ export class MemberSleep {
   }
 
   private isReady(core: RaftCore, { from, term, index, life }: SleepMessage, context: ActorContext): void {
-    const isCurrent = core.isIdle && core.term === term && core.lastIndex === index && this.hears(life);
+    const isCurrent = this.mayRest(core) && core.term === term && core.lastIndex === index && this.hears(life);
     if (this.asleep || !isCurrent || this.idleTicks < this.port.options.tuning.sleepAfterTicks) return;
     this.ready.set(from, life);
     this.sleepIfAllReady(core, context);
@@ -153,7 +158,7 @@ export class MemberSleep {
 
   private sleepIfAllReady(core: RaftCore, context: ActorContext): void {
     const others = this.others(core);
-    if (this.port.isBusy() || !others.every((member) => this.ready.has(member))) return;
+    if (!this.mayRest(core) || !others.every((member) => this.ready.has(member))) return;
     const lives = new Map(this.ready);
     for (const to of others) this.say(to, 'sleep', core, context);
     this.fallAsleep(lives, context);

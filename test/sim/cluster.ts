@@ -1,5 +1,6 @@
 import type { RaftMember } from '../../src/actors/raft-member';
 import { clusterId, type NodeName, nodeName, type ReplicaId } from '../../src/base/ids';
+import { Prng } from '../../src/base/prng';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import { logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
@@ -39,7 +40,14 @@ export class SimCluster {
       trace,
     );
     const cluster = clusterId('sim');
-    const context: SimContext = { world: this.world, cluster, keyHash, disk: options.disk, log: options.log };
+    const context: SimContext = {
+      world: this.world,
+      cluster,
+      keyHash,
+      disk: options.disk,
+      starts: new Prng(options.seed),
+      log: options.log,
+    };
     this.placement = placementNodes.map((name) => new PlacementMachine(context, name));
     const names = Array.from({ length: options.machines }, (_, i) => nodeName(`machine-${i + 1}`));
     this.workers = names.map((name) => new WorkerMachine(context, name));

@@ -11,6 +11,7 @@ import { SupervisorActor } from '../../src/actors/supervisor';
 import { ThreadKeeper } from '../../src/actors/thread-keeper';
 import { present } from '../../src/base/assert';
 import { type ClusterId, type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
+import type { Prng } from '../../src/base/prng';
 import {
   at,
   beatsActor,
@@ -38,6 +39,7 @@ const stateSyncMs = 1_000;
 const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 400, saveQuietMs: 50 };
 /** Longer than a supervisor waits before it starts a replica again. */
 const afterlifeMsMax = 400;
+const slowStartMsMax = 8_000;
 
 /** What every simulated process of a run shares. */
 export interface SimContext {
@@ -45,6 +47,8 @@ export interface SimContext {
   readonly cluster: ClusterId;
   readonly keyHash: KeyHash;
   readonly disk: DiskOptions;
+  /** Decides which replicas start slowly. */
+  readonly starts: Prng;
   readonly log: LogOptions;
 }
 
@@ -212,7 +216,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
 
   start(spec: ReplicaSpec): void {
     const { node } = this;
-    this.context.world.schedule(0.5, 'start replica', node, () => {
+    this.context.world.schedule(this.startDelayMs(), 'start replica', node, () => {
       if (!node.up) return;
       const thread = this.threadFor(spec.replica);
       if (thread === undefined) return this.tellDown(spec.replica, 'its thread is gone');
@@ -232,6 +236,12 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       thread.host.spawn(replicaActor(spec.replica), actor);
       thread.wake();
     });
+  }
+
+  /** Now and then it takes long, as if a large graph were read. */
+  private startDelayMs(): number {
+    const { disk, starts } = this.context;
+    return starts.chance(disk.slowStartChance) ? slowStartMsMax * starts.float() : 0.5;
   }
 
   destroy(replica: ReplicaId): void {

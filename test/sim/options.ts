@@ -37,6 +37,8 @@ export interface DiskOptions {
   readonly crashInWriteChance: number;
   /** Chance that a crash is a power cut rather than the end of the process alone. */
   readonly powerLossChance: number;
+  /** Chance that a replica takes seconds to start. */
+  readonly slowStartChance: number;
 }
 
 export interface LogOptions {
@@ -95,6 +97,7 @@ export function drawOptions(seed: number): SimOptions {
       syncMeanMs: scale(random, 0.1, 20),
       crashInWriteChance: random.chance(0.5) ? 0.5 : 0,
       powerLossChance: random.pick([1, 0.8, 0.3]),
+      slowStartChance: offOr(new Prng(seed ^ 0x510b), 0.5, () => 0.2),
     },
     nemesis: {
       crashEveryMs: scale(random, 3_000, 10_000),

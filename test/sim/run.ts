@@ -47,6 +47,8 @@ const acknowledgedMin = 100;
 const setUpMsMax = 60_000;
 const convergeMsMax = 60_000;
 const settleMsMax = 10_000;
+const restMsMax = 30_000;
+const sleepMs = 5_000;
 
 /** One seed, from an empty cluster through faults to a healed one that must agree with its clients. */
 export function runSeed(
@@ -89,6 +91,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
     world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
     converge(cluster, workload, churn);
+    if (options.log.sleepAfterTicks > 0) rest(cluster, watch);
     return report(cluster, workload, churn, nemesis, watch, options, null, leadersBefore);
   } catch (error) {
     violation =
@@ -152,6 +155,26 @@ function converge(cluster: SimCluster, workload: Workload, churn: Churn): void {
     throw new Violation(`not at rest after ${settleMsMax} ms: ${unsettled(cluster)}`);
   }
   checkFinalState(cluster);
+}
+
+/** A healed cluster that nobody asks for anything falls asleep as a whole, sleeps on, and wakes without an election. */
+function rest(cluster: SimCluster, watch: SleepWatch): void {
+  const { world } = cluster;
+  if (!world.runUntil(world.now + restMsMax, () => watch.awake() === null)) {
+    throw new Violation(`replica ${watch.awake()} is awake after ${restMsMax} ms without work`);
+  }
+  const before = cluster.leaderChanges;
+  const isDisturbed = (): boolean => watch.awake() !== null;
+  if (world.runUntil(world.now + sleepMs, isDisturbed))
+    throw new Violation(`replica ${watch.awake()} woke for nothing`);
+  let answered = false;
+  const ids = Array.from({ length: 20 }, (_, i) => `sleeper-${i}`);
+  cluster.call({ kind: 'get', collection, ids, ...latest }, 20_000, ({ ok }) => {
+    answered = ok;
+  });
+  world.runUntil(world.now + sleepMs);
+  if (!answered) throw new Violation('a read of a sleeping shard was not answered');
+  if (cluster.leaderChanges !== before) throw new Violation('waking cost an election');
 }
 
 /** Every key through the gateway, linearizable, against what its client was told. */

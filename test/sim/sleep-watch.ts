@@ -61,6 +61,14 @@ export class SleepWatch {
     must(now - since <= this.boundMs, () => `replica ${replica} sleeps on, ${missing} for ${now - since} ms`);
   }
 
+  /** Null: every member of every group sleeps. */
+  awake(): string | null {
+    for (const { name, replicas } of this.cluster.workers) {
+      for (const [replica, { actor }] of replicas) if (actor.member?.isAsleep !== true) return `${replica} on ${name}`;
+    }
+    return null;
+  }
+
   /** What its sleep relied on and is not there; null: nothing. */
   private missing(replica: ReplicaId, running: ReadonlyMap<ReplicaId, ReplicaActor>): string | null {
     const member = running.get(replica)?.member;
@@ -70,7 +78,12 @@ export class SleepWatch {
       const leads = leader?.isLeader === true && leader.term === member.term;
       return leads ? null : `its leader ${member.leader} has not led term ${member.term}`;
     }
-    const lost = member.raft.configuration.voters.find((voter) => !running.has(voter));
-    return lost === undefined ? null : `member ${lost} of its group has not run`;
+    const { raft } = member;
+    for (const voter of raft.configuration.voters) {
+      const other = running.get(voter)?.member?.raft;
+      if (other == null) return `member ${voter} of its group has not run`;
+      if (other.lastIndex !== raft.lastIndex) return `member ${voter} of its group has not been level`;
+    }
+    return null;
   }
 }
