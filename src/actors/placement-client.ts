@@ -11,6 +11,7 @@ import type { AskOutcome } from '../runtime/asks';
 const replyKinds = {
   'pd.registerWorker': 'pd.workerRegistered',
   'pd.heartbeat': 'pd.heartbeatReply',
+  'pd.replicaFaults': 'pd.heartbeatReply',
   'pd.createCollection': 'pd.collectionCreated',
   'pd.deleteCollection': 'pd.collectionDeleted',
 } as const;

@@ -1,7 +1,7 @@
-import type { ShardId, WorkerId } from '../base/ids';
+import type { ReplicaId, ShardId, WorkerId } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
 import type { PlacementMachine } from '../placement/machine';
-import type { LeaderHint, ReplicaReport } from '../protocol/placement-messages';
+import type { LeaderHint, ReplicaFault, ReplicaReport } from '../protocol/placement-messages';
 
 /**
  * What the leading placement driver has heard and never writes down (DESIGN D8): which workers are alive, and who leads
@@ -9,11 +9,13 @@ import type { LeaderHint, ReplicaReport } from '../protocol/placement-messages';
  *
  *  1. A report counts only if its version and confVersion are both at least the known ones, and when they are equal to
  *     the known hint's, its term too. A leader it names must be a member, as far as the members are known.
- *  2. Nobody is held for dead before having had `unhealthyAfterMs` to speak to this leader.
+ *  2. A fault counts only from the worker whose replica it is, and for as long as it is repeated.
+ *  3. Nobody is held for dead before having had `unhealthyAfterMs` to speak to this leader.
  */
 export class SoftState {
   private readonly heard = new Map<WorkerId, MonotonicMs>();
   private readonly hints = new Map<ShardId, LeaderHint>();
+  private readonly faulty = new Map<ReplicaId, { readonly fault: ReplicaFault; readonly heardAt: MonotonicMs }>();
 
   constructor(
     private readonly since: MonotonicMs,
@@ -29,6 +31,22 @@ export class SoftState {
   ): LeaderHint[] {
     this.heard.set(worker, now);
     return reports.filter((report) => this.take(report, machine)).map(hintOf);
+  }
+
+  faulted(worker: WorkerId, faults: readonly ReplicaFault[], machine: PlacementMachine, now: MonotonicMs): void {
+    for (const fault of faults) {
+      const member = machine.shard(fault.shard)?.members.find((one) => one.replica === fault.replica);
+      if (member?.worker === worker) this.faulty.set(fault.replica, { fault, heardAt: now });
+    }
+  }
+
+  /** Members of shards that said lately that something is wrong with them, in the order of ids. */
+  faults(machine: PlacementMachine, now: MonotonicMs): ReplicaFault[] {
+    for (const [replica, { fault, heardAt }] of this.faulty) {
+      const isMember = machine.shard(fault.shard)?.members.some((one) => one.replica === replica) === true;
+      if (!isMember || now - heardAt > this.unhealthyAfterMs) this.faulty.delete(replica);
+    }
+    return [...this.faulty.values()].map(({ fault }) => fault).sort((a, b) => a.replica - b.replica);
   }
 
   /** Workers that have been silent for too long. */

@@ -2,6 +2,7 @@ import { present } from '../base/assert';
 import { utf8 } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import { type ClusterId, type NodeName, type ReplicaId, shardId, type WorkerId } from '../base/ids';
+import type { MonotonicMs } from '../base/time';
 import type { PlacementOperation } from '../placement/commands';
 import { placementCommandCodec } from '../placement/commands';
 import { type PlacementMachine, type PlacementOutcome, placementReplicaIdMax } from '../placement/machine';
@@ -9,6 +10,7 @@ import { encode } from '../protocol/codec';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, at, lanes, placementActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
+import type { ReplicaFault } from '../protocol/placement-messages';
 import { createRaft } from '../raft/core';
 import type { RaftCore, RaftOptions } from '../raft/types';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
@@ -41,7 +43,13 @@ export interface PlacementDriverOptions {
 }
 
 type Request = MessageOf<
-  'pd.registerWorker' | 'pd.heartbeat' | 'pd.createCollection' | 'pd.deleteCollection' | 'pd.watch' | 'pd.status'
+  | 'pd.registerWorker'
+  | 'pd.heartbeat'
+  | 'pd.replicaFaults'
+  | 'pd.createCollection'
+  | 'pd.deleteCollection'
+  | 'pd.watch'
+  | 'pd.status'
 >;
 
 const defaults: PlacementDriverTuning = { unhealthyAfterMs: 30_000, watchExpiryMs: 10_000, raft: raftMemberTuning };
@@ -125,6 +133,7 @@ export class PlacementDriverActor implements Actor {
         break;
       case 'pd.registerWorker':
       case 'pd.heartbeat':
+      case 'pd.replicaFaults':
       case 'pd.createCollection':
       case 'pd.deleteCollection':
       case 'pd.watch':
@@ -163,6 +172,7 @@ export class PlacementDriverActor implements Actor {
     if (refused !== null) this.refuse(message, refused, from, context);
     else if (message.kind === 'pd.watch') this.watch(message, from, context);
     else if (message.kind === 'pd.heartbeat') this.heartbeat(message, from, context);
+    else if (message.kind === 'pd.replicaFaults') this.faults(message, from, context);
     else if (message.kind === 'pd.registerWorker') this.registerWorker(message, from, context);
     else if (message.kind === 'pd.createCollection') this.createCollection(message, from, context);
     else this.propose(message, { kind: 'deleteCollection', name: message.name }, from, context);
@@ -187,7 +197,7 @@ export class PlacementDriverActor implements Actor {
       const { fromRevision } = message;
       return failure('FAILED_PRECONDITION', `revision ${fromRevision} is ahead of ${this.machine.revision}`);
     }
-    const isAnonymous = message.worker === 0 && message.kind !== 'pd.heartbeat';
+    const isAnonymous = message.worker === 0 && message.kind !== 'pd.heartbeat' && message.kind !== 'pd.replicaFaults';
     return isAnonymous ? null : this.objectionToWorker(message, message.worker, from);
   }
 
@@ -227,6 +237,16 @@ export class PlacementDriverActor implements Actor {
     const removed = message.removed.filter((replica) => this.machine.isToRemove(worker, replica));
     if (removed.length === 0) context.send(from, this.heartbeatReply(message.request), lanes.completion);
     else this.propose(message, { kind: 'confirmRemovals', worker, replicas: removed }, from, context);
+  }
+
+  private faults(message: MessageOf<'pd.replicaFaults'>, from: Address, context: ActorContext): void {
+    this.softNow().faulted(message.worker, message.faults, this.machine, context.now);
+    context.send(from, this.heartbeatReply(message.request), lanes.completion);
+  }
+
+  /** Replicas that this leader was told need replacing, or people. Empty on a node that does not lead. */
+  faultyReplicas(now: MonotonicMs): ReplicaFault[] {
+    return this.soft?.faults(this.machine, now) ?? [];
   }
 
   private watch(message: MessageOf<'pd.watch'>, from: Address, context: ActorContext): void {

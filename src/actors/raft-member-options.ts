@@ -44,14 +44,19 @@ export const raftMemberTuning: RaftMemberTuning = {
 /** Who a peer message is from and for. */
 export type PeerHeader = Omit<MessageOf<'peer.raft'>, 'kind' | 'message'>;
 
-/** `removed`: the store has a tombstone for this member. `failed`: it can no longer be trusted, and says why. */
-export type MemberEnd = 'removed' | 'failed';
+/**
+ * `removed`: the store has a tombstone for this member. `failed`: its stores are of no use until they are opened anew.
+ * `damaged`: what it holds is not what it acknowledged, and no restart mends that.
+ */
+export type MemberEnd = 'removed' | 'failed' | 'damaged';
 
 export interface RaftMemberEvents {
   /** Role, term or leader is another, or the member has fallen asleep or woken. */
   changed(context: ActorContext): void;
   /** After every apply and before the proposals among `entries` are settled; after a snapshot with no entries. */
   applied(entries: readonly Entry[], context: ActorContext): void;
+  /** Another member says what its state is at a checksum command. */
+  claimed?(claim: MessageOf<'peer.checksum'>, context: ActorContext): void;
   /** Once. The member is silent from now on. */
   ended(end: MemberEnd, reason: string, context: ActorContext): void;
 }

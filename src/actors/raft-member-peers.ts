@@ -8,7 +8,10 @@ import type { SleepBody } from './raft-member-sleep';
 import type { SnapshotAckBody } from './snapshot-receiver';
 import type { SnapshotChunkBody } from './snapshot-sender';
 
-export type PeerMessage = MessageOf<'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotAck' | 'peer.sleep'>;
+export type PeerMessage = MessageOf<
+  'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotAck' | 'peer.checksum' | 'peer.sleep'
+>;
+export type ChecksumBody = Omit<MessageOf<'peer.checksum'>, 'kind' | keyof PeerHeader>;
 
 const termLeapMax = 2 ** 32;
 
@@ -66,6 +69,10 @@ export class MemberPeers {
 
   sendAck(to: ReplicaId, body: SnapshotAckBody, context: ActorContext): void {
     this.send(to, { kind: 'peer.snapshotAck', ...this.header(to), ...body }, lanes.consensus, context);
+  }
+
+  sendChecksum(to: ReplicaId, body: ChecksumBody, context: ActorContext): void {
+    this.send(to, { kind: 'peer.checksum', ...this.header(to), ...body }, lanes.data, context);
   }
 
   private header(to: ReplicaId): PeerHeader {

@@ -4,7 +4,7 @@ import type { RaftMessage } from '../protocol/raft-messages';
 import type { RaftCore } from '../raft/types';
 import type { ActorContext } from '../runtime/actor';
 import type { RaftMemberOptions } from './raft-member-options';
-import type { MemberPeers } from './raft-member-peers';
+import type { MemberPeers, PeerMessage } from './raft-member-peers';
 import type { ThreadKeeper } from './thread-keeper';
 
 type SleepMessage = MessageOf<'peer.sleep'>;
@@ -80,7 +80,6 @@ export class MemberSleep {
   tick(context: ActorContext): void {
     const { core } = this;
     const { sleepAfterTicks } = this.port.options.tuning;
-    if (this.asleep) return;
     if (core === null || sleepAfterTicks === 0 || !this.mayRest(core)) {
       this.disturbed();
       return;
@@ -91,8 +90,14 @@ export class MemberSleep {
     this.sleepIfAllReady(core, context);
   }
 
+  /** A message for the member's other parts, which they get next. */
+  received(message: Exclude<PeerMessage, SleepMessage>, context: ActorContext): void {
+    const isQuiet = message.kind === 'peer.raft' ? this.isQuiet(message.message) : message.kind === 'peer.checksum';
+    if (!isQuiet) this.wake(message.from === this.core?.leader, context);
+  }
+
   /** Whether a message leaves a sleeper asleep. */
-  isQuiet(message: RaftMessage): boolean {
+  private isQuiet(message: RaftMessage): boolean {
     const { core } = this;
     if (core === null || message.term !== core.term) return false;
     if (message.kind === 'heartbeatRequest') return message.from === core.leader;

@@ -54,4 +54,8 @@ export abstract class MemberView {
   get isAsleep(): boolean {
     return this.sleep?.asleep ?? false;
   }
+
+  protected get hasEnded(): boolean {
+    return this.current === 'failed' || this.current === 'removed' || this.current === 'damaged';
+  }
 }

@@ -9,12 +9,11 @@ import { FirstElection } from './raft-member-first';
 import { MemberLog, termIn } from './raft-member-log';
 import { LogWindow } from './raft-member-log-window';
 import type { MemberEnd, RaftMemberOptions } from './raft-member-options';
-import { MemberPeers, type PeerMessage } from './raft-member-peers';
+import { type ChecksumBody, MemberPeers, type PeerMessage } from './raft-member-peers';
 import { MemberSleep } from './raft-member-sleep';
 import { MemberSnapshots } from './raft-member-snapshots';
 import { MemberView } from './raft-member-view';
 import { PendingProposals, PendingReads, type ReadDone, type Settle } from './raft-member-waiters';
-import type { ThreadKeeper } from './thread-keeper';
 
 const tickKey = 'raft.tick';
 const flushKey = 'raft.flush';
@@ -78,9 +77,12 @@ export class RaftMember extends MemberView {
   }
 
   start(context: ActorContext): void {
-    const { keeper } = this.options;
-    if (keeper === undefined) this.armTick(context);
-    else this.sleep = this.newSleep(keeper, context.self.actor);
+    const { options, peers } = this;
+    const { keeper } = options;
+    const { actor: name } = context.self;
+    armTick(options, context);
+    if (keeper !== undefined)
+      this.sleep = new MemberSleep({ options, peers, keeper, name, core: () => this.core, isBusy: () => this.isBusy });
     this.sleep?.joined();
     this.open(context);
   }
@@ -96,6 +98,7 @@ export class RaftMember extends MemberView {
       case 'peer.raft':
       case 'peer.snapshotChunk':
       case 'peer.snapshotAck':
+      case 'peer.checksum':
         if (this.peers.isOurs(message, this.term)) this.peer(message, context);
         break;
       case 'peer.sleep':
@@ -167,7 +170,12 @@ export class RaftMember extends MemberView {
 
   /** The member can no longer be trusted: it falls silent, and everything that waits for it ends. */
   fail(reason: string, context: ActorContext): void {
-    if (this.current !== 'failed' && this.current !== 'removed') this.end('failed', reason, context);
+    if (!this.hasEnded) this.end('failed', reason, context);
+  }
+
+  /** What this member holds is not what it acknowledged: it falls silent, and must not come back as who it was. */
+  quarantine(reason: string, context: ActorContext): void {
+    if (!this.hasEnded) this.end('damaged', reason, context);
   }
 
   // The log
@@ -181,11 +189,11 @@ export class RaftMember extends MemberView {
   }
 
   private opened(message: MessageOf<'log.opened'>, context: ActorContext): void {
-    if (this.current === 'failed' || this.current === 'removed') return;
+    if (this.hasEnded) return;
     this.halt(context);
     this.current = 'opening';
     if (message.outcome === 'removed') this.end('removed', 'the store has a tombstone for this replica', context);
-    else if (message.outcome !== 'ready') this.end('failed', `the log is ${message.outcome}`, context);
+    else if (message.outcome !== 'ready') this.quarantine(`the log is ${message.outcome}`, context);
     else this.startFrom(message, context);
   }
 
@@ -194,7 +202,7 @@ export class RaftMember extends MemberView {
     const { appliedIndex, appliedTerm } = machine;
     this.log.opened(message);
     if (appliedIndex < message.baseIndex) {
-      this.fail(`the state ends at ${appliedIndex}, the log begins after ${message.baseIndex}`, context);
+      this.quarantine(`the state ends at ${appliedIndex}, the log begins after ${message.baseIndex}`, context);
     } else if (termIn(message, appliedIndex) === appliedTerm) {
       this.run(message, context);
     } else {
@@ -307,20 +315,14 @@ export class RaftMember extends MemberView {
     this.options.events.changed(context);
   }
 
-  // Time
-
-  private armTick(context: ActorContext): void {
-    context.setTimer(tickKey, this.options.tuning.tickMs, { signal: 'timer', key: tickKey });
-  }
-
   private tick(context: ActorContext): void {
-    if (this.current === 'failed' || this.current === 'removed') return;
-    if (this.options.keeper === undefined) this.armTick(context);
+    if (this.hasEnded) return;
+    armTick(this.options, context);
     if (this.core !== null && !this.isAsleep) {
       this.core.tick();
       this.first.tick(this.core);
+      this.sleep?.tick(context);
     }
-    this.sleep?.tick(context);
     this.reads?.tick(context);
     this.snapshots.tick(context);
     const owed = this.core === null || this.log.waiting;
@@ -330,7 +332,7 @@ export class RaftMember extends MemberView {
 
   private downed(actor: string, context: ActorContext): boolean {
     if (actor !== this.options.logWriter.actor) return false;
-    if (this.current === 'failed' || this.current === 'removed') return true;
+    if (this.hasEnded) return true;
     this.halt(context);
     this.current = 'opening';
     this.waitedTicks = reopenTicks - reopenSoonTicks;
@@ -356,20 +358,13 @@ export class RaftMember extends MemberView {
     this.reads = null;
   }
 
-  // Peers
-
   private peer(message: Exclude<PeerMessage, { readonly kind: 'peer.sleep' }>, context: ActorContext): void {
     const { core } = this;
     if (core === null) return;
-    const isQuiet = message.kind === 'peer.raft' && this.sleep?.isQuiet(message.message) === true;
-    if (!isQuiet) this.sleep?.wake(message.from === core.leader, context);
+    this.sleep?.received(message, context);
     if (message.kind === 'peer.raft') core.step(message.message);
+    else if (message.kind === 'peer.checksum') this.options.events.claimed?.(message, context);
     else this.snapshots.handle(message, context);
-  }
-
-  private newSleep(keeper: ThreadKeeper, name: string): MemberSleep {
-    const { options, peers } = this;
-    return new MemberSleep({ options, peers, keeper, name, core: () => this.core, isBusy: () => this.isBusy });
   }
 
   private get isBusy(): boolean {
@@ -377,7 +372,10 @@ export class RaftMember extends MemberView {
     return waits || this.snapshots.isActive || this.options.isBusy?.() === true;
   }
 
-  // Snapshots
+  /** Tells another member what this one's state is at a checksum command. */
+  sendChecksum(to: ReplicaId, body: ChecksumBody, context: ActorContext): void {
+    if (this.core !== null) this.peers.sendChecksum(to, body, context);
+  }
 
   private installed(meta: SnapshotMeta, durable: (later: ActorContext) => void, context: ActorContext): void {
     const { core } = this;
@@ -394,4 +392,9 @@ export class RaftMember extends MemberView {
     this.options.events.applied([], context);
     this.reads?.applied(meta.index, context);
   }
+}
+
+/** Without a keeper, which ticks all members of its thread. */
+function armTick({ keeper, tuning }: RaftMemberOptions, context: ActorContext): void {
+  if (keeper === undefined) context.setTimer(tickKey, tuning.tickMs, { signal: 'timer', key: tickKey });
 }

@@ -28,6 +28,12 @@ export interface ReplicaOptions {
   /** At most so often, and only after so long without a write; the second member waits twice, the third three times as long. */
   readonly saveIntervalMs: number;
   readonly saveQuietMs: number;
+  /** How often a replica compares its state with its peers', if anything was applied, and reads records again. */
+  readonly auditMs: number;
+  /** What one audit reads again at most; and the rest after all were read. */
+  readonly scrubRecords: number;
+  readonly scrubBytes: number;
+  readonly scrubRestMs: number;
 }
 
 export const replicaOptions: ReplicaOptions = {
@@ -42,6 +48,10 @@ export const replicaOptions: ReplicaOptions = {
   saveChangesShare: 0.1,
   saveIntervalMs: 15_000,
   saveQuietMs: 2_000,
+  auditMs: 5_000,
+  scrubRecords: 512,
+  scrubBytes: 512 * 1024,
+  scrubRestMs: 600_000,
 };
 
 /** What a replica finds on its machine. */

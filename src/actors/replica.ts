@@ -5,15 +5,18 @@ import { encode } from '../protocol/codec';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, at, lanes, replicaActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
+import type { ReplicaFault } from '../protocol/placement-messages';
 import type { Configuration } from '../protocol/raft-messages';
 import { type ReplicaSpec, replicaSpecCodec } from '../protocol/records';
 import { createRaft } from '../raft/core';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
 import { failure } from '../runtime/refusal';
+import { putInQuarantine, quarantineReason } from '../shard/quarantine';
 import { ShardMachine } from '../shard/shard-machine';
 import type { VectorIndex } from '../vector/ports';
 import { RaftMember } from './raft-member';
 import type { MemberEnd } from './raft-member-options';
+import { ReplicaAudit } from './replica-audit';
 import { ReplicaUpkeep } from './replica-index';
 import {
   type ReplicaEnvironment,
@@ -33,9 +36,11 @@ interface Parts {
   readonly writes: ReplicaWrites;
   readonly reads: ReplicaReads;
   readonly upkeep: ReplicaUpkeep;
+  readonly audit: ReplicaAudit;
 }
 
 const reportKey = 'replica.report';
+const faultKey = 'replica.fault';
 const retryAfterMs = 100;
 
 /**
@@ -43,13 +48,16 @@ const retryAfterMs = 100;
  * started by the supervisor, and again on another thread when its own has ended (DESIGN D2).
  *
  *  1. Every request is answered once, at its deadline at the latest.
- *  2. A replica whose log, descriptor or records are not what was written falls silent: it neither votes nor leads nor
- *     reports, and answers UNAVAILABLE with the reason until it is replaced.
+ *  2. A replica whose log, descriptor or records are not what was written, or whose state differs from what a majority
+ *     holds, falls silent for good: it neither votes nor leads nor serves under its id again, answers REPLICA_DAMAGED with
+ *     the reason, and reports that until it is replaced.
  *  3. The points and the graph outlive the actor; it gives nothing back when it ends.
  */
 export class ReplicaActor implements Actor {
   /** Why this replica serves no more; null while it does. */
   failure: string | null = null;
+  /** What its peers or people must know of it; null: nothing. */
+  private fault: ReplicaFault | null = null;
   private readonly options: ReplicaOptions;
   private parts: Parts | null = null;
   private node = nodeName('');
@@ -78,8 +86,11 @@ export class ReplicaActor implements Actor {
   started(context: ActorContext): void {
     this.node = context.self.node;
     this.guarded(context, () => {
+      const quarantine = quarantineReason(this.environment.state, this.spec.replica);
+      if (quarantine !== null) return this.damaged(quarantine, context);
       this.parts = this.open();
       this.parts.member.start(context);
+      this.parts.audit.start(context);
       this.parts.upkeep.schedule(context);
       this.report(context);
     });
@@ -96,7 +107,8 @@ export class ReplicaActor implements Actor {
   signalled(signal: Signal, context: ActorContext): void {
     this.guarded(context, () => {
       const { parts } = this;
-      if (parts === null || parts.upkeep.signalled(signal, context)) return;
+      if (signal.signal === 'timer' && signal.key === faultKey) this.tellFault(context);
+      if (parts === null || parts.upkeep.signalled(signal, context) || parts.audit.signalled(signal, context)) return;
       if (signal.signal === 'timer' && signal.key === reportKey) this.report(context);
       else if (parts.member.signalled(signal, context) && signal.signal === 'timer') this.sweep(parts, context);
     });
@@ -119,7 +131,7 @@ export class ReplicaActor implements Actor {
     const answers = {
       notLeader: () => this.notLeader(),
       stale: (why: string) => ({ ...failure('STALE_SHARD', why), epoch: machine.epoch }),
-      corrupt: (thrown: VectronError, context: ActorContext) => member.fail(thrown.message, context),
+      corrupt: (thrown: VectronError, context: ActorContext) => member.quarantine(thrown.message, context),
     };
     const reads = new ReplicaReads({ spec, member, machine, ...answers });
     const writes = new ReplicaWrites({ spec, member, machine, index, keyHash, unlinkedPointsMax, ...answers });
@@ -128,7 +140,15 @@ export class ReplicaActor implements Actor {
     const place = spec.shard.members.findIndex((one) => one.replica === spec.replica);
     const saving = { ...options, saveQuietMs: options.saveQuietMs * (1 + Math.max(place, 0)) };
     const upkeep = new ReplicaUpkeep(machine, index, path, saving, (context) => reads.release(context));
-    return { machine, index, member, writes, reads, upkeep };
+    const audit = new ReplicaAudit({
+      spec,
+      member,
+      machine,
+      options,
+      damaged: (reason, context) => member.quarantine(reason, context),
+      undecided: (reason, context) => this.undecided(reason, context),
+    });
+    return { machine, index, member, writes, reads, upkeep, audit };
   }
 
   private openIndex(): VectorIndex {
@@ -184,7 +204,9 @@ export class ReplicaActor implements Actor {
         applied: (entries, context) => {
           this.parts?.upkeep.changed(entries.length > 0 ? machine.changedCount : 0, context);
           this.parts?.reads.applied(context);
+          if (entries.length > 0) this.parts?.audit.applied(context);
         },
+        claimed: (claim, context) => this.parts?.audit.claimed(claim, context),
         ended: (end, reason, context) => this.ended(end, reason, context),
       },
     });
@@ -204,6 +226,8 @@ export class ReplicaActor implements Actor {
     if (request.expire(context)) return;
     if (message.shard !== this.spec.shard.id) {
       request.refuse('STALE_SHARD', `this is a replica of shard ${this.spec.shard.id}`, context);
+    } else if (this.fault?.state === 'damaged') {
+      request.refuse('REPLICA_DAMAGED', this.fault.reason, context);
     } else if (parts === null || this.failure !== null || parts.member.state !== 'running') {
       request.refuse('UNAVAILABLE', this.failure ?? 'the replica is starting', context, retryAfterMs);
     } else this.dispatch(parts, request, context);
@@ -268,8 +292,36 @@ export class ReplicaActor implements Actor {
 
   private ended(end: MemberEnd, reason: string, context: ActorContext): void {
     this.failure = reason;
-    this.parts?.reads.failAll(failure('UNAVAILABLE', reason, retryAfterMs), context);
+    const code = end === 'damaged' ? 'REPLICA_DAMAGED' : 'UNAVAILABLE';
+    this.parts?.reads.failAll(failure(code, reason, retryAfterMs), context);
     if (end === 'removed') context.stop();
+    if (end !== 'damaged') return;
+    this.damaged(reason, context);
+    putInQuarantine(this.environment.state, this.spec.replica, reason);
+  }
+
+  private damaged(reason: string, context: ActorContext): void {
+    this.failure = reason;
+    this.raise('damaged', reason, context);
+  }
+
+  private undecided(reason: string | null, context: ActorContext): void {
+    if (reason !== null) this.raise('undecided', reason, context);
+    else if (this.fault?.state === 'undecided') this.fault = null;
+  }
+
+  private raise(state: ReplicaFault['state'], reason: string, context: ActorContext): void {
+    const { shard, replica } = this.spec;
+    const epoch = this.parts?.machine.epoch ?? shard.epoch;
+    this.fault = { shard: shard.id, replica, epoch, state, reason };
+    this.tellFault(context);
+  }
+
+  private tellFault(context: ActorContext): void {
+    const { fault } = this;
+    if (fault === null) return;
+    context.send(this.environment.supervisor, { kind: 'replica.fault', fault }, lanes.completion);
+    context.setTimer(faultKey, this.options.reportMs, { signal: 'timer', key: faultKey });
   }
 
   /** What is corrupt silences the replica; anything else that is thrown is a bug, and supervision's to answer. */
@@ -278,8 +330,8 @@ export class ReplicaActor implements Actor {
       handler();
     } catch (thrown) {
       if (!(thrown instanceof VectronError) || thrown.code !== 'CORRUPT') throw thrown;
-      if (this.parts === null) this.failure = thrown.message;
-      else this.parts.member.fail(thrown.message, context);
+      if (this.parts !== null) this.parts.member.quarantine(thrown.message, context);
+      else this.ended('damaged', thrown.message, context);
     }
   }
 }

@@ -2,7 +2,7 @@ import { type ReplicaId, replicaId, type WorkerId } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
 import { type Address, lanes, replicaActor } from '../protocol/envelope';
 import type { MessageOf } from '../protocol/messages';
-import type { ReplicaReport } from '../protocol/placement-messages';
+import type { ReplicaFault, ReplicaReport } from '../protocol/placement-messages';
 import type { RemoveRecord, ReplicaSpec } from '../protocol/records';
 import type { ActorContext, Signal } from '../runtime/actor';
 import { Backoff, type BackoffOptions } from '../runtime/backoff';
@@ -22,6 +22,8 @@ export interface LocalReplica {
   restarts: number;
   startedAt: MonotonicMs;
   report: ReplicaReport | null;
+  /** What it last said is wrong with it. */
+  fault: ReplicaFault | null;
   readonly backoff: Backoff;
 }
 
@@ -77,6 +79,22 @@ export class LocalReplicas {
     return this.all().flatMap(({ state, report }) => (state === 'running' && report !== null ? [report] : []));
   }
 
+  /** What the placement driver must be told of, with every heartbeat. */
+  faults(): ReplicaFault[] {
+    return this.all().flatMap(({ state, fault }) => (state === 'running' && fault !== null ? [fault] : []));
+  }
+
+  /** True: the placement driver should hear of it at once. */
+  faulted(fault: ReplicaFault): boolean {
+    const local = this.replicas.get(fault.replica);
+    if (local === undefined || local.state !== 'running') return false;
+    const isNews = local.fault?.state !== fault.state;
+    local.fault = fault;
+    // A damaged replica leads nobody and follows nobody.
+    if (fault.state === 'damaged') local.report = null;
+    return isNews;
+  }
+
   bury(replica: ReplicaId): void {
     this.tombstones.add(replica);
   }
@@ -100,6 +118,7 @@ export class LocalReplicas {
     if (context.now - local.startedAt >= this.options.stableMs) local.backoff.reset();
     local.state = 'waiting';
     local.report = null;
+    local.fault = null;
     this.arm(local, local.backoff.nextDelayMs(), context);
   }
 
@@ -161,7 +180,7 @@ export class LocalReplicas {
 
   private add(replica: ReplicaId, spec: ReplicaSpec | null, state: ReplicaState, context: ActorContext): LocalReplica {
     const backoff = new Backoff(this.options.backoff, context.random.fork());
-    const local = { replica, spec, state, restarts: 0, startedAt: context.now, report: null, backoff };
+    const local = { replica, spec, state, restarts: 0, startedAt: context.now, report: null, fault: null, backoff };
     this.replicas.set(replica, local);
     return local;
   }

@@ -102,6 +102,9 @@ export class SupervisorActor implements Actor {
       case 'replica.report':
         if (this.replicas.reported(message.report)) this.hurry(context);
         break;
+      case 'replica.fault':
+        if (this.replicas.faulted(message.fault)) this.hurry(context);
+        break;
       case 'replica.destroyed':
         this.replicas.destroyed(message.replica, context);
         break;
@@ -258,6 +261,7 @@ export class SupervisorActor implements Actor {
     this.hurrying = false;
     this.arm(timers.heartbeat, this.tuning.heartbeatMs, context);
     if (this.worker === 0) return;
+    this.tellFaults(context);
     const removed = [...this.replicas.removed];
     const { cluster } = this.setup;
     const about = { cluster, worker: this.worker, replicas: this.replicas.reports(), removed };
@@ -268,6 +272,19 @@ export class SupervisorActor implements Actor {
         if (outcome.ok) for (const replica of removed) this.replicas.removed.delete(replica);
         else if (outcome.error.code === 'NOT_FOUND') this.register(now);
       },
+      context,
+    );
+  }
+
+  private tellFaults(context: ActorContext): void {
+    const faults = this.replicas.faults();
+    if (faults.length === 0) return;
+    const { cluster } = this.setup;
+    this.client.call(
+      { kind: 'pd.replicaFaults', request: 0, cluster, worker: this.worker, faults },
+      { timeoutMs: this.tuning.heartbeatMs, repeatable: true },
+      // One that was not heard is told again with the next heartbeat.
+      () => undefined,
       context,
     );
   }

@@ -28,6 +28,8 @@ export const errorCatalogue = {
   OUTCOME_UNKNOWN: { grpc: 14, http: 503, retry: 'unsure' },
   /** Bytes that are not what was written: checksum, length or format do not hold. */
   CORRUPT: { grpc: 15, http: 500, retry: 'never' },
+  /** Internal: what this replica holds is not what it acknowledged; it never serves again, its peers do. */
+  REPLICA_DAMAGED: { grpc: 14, http: 503, retry: 'safe' },
   /** A store whose first failed sync was final: nothing is acknowledged any more (DESIGN D3). */
   POISONED: { grpc: 14, http: 503, retry: 'safe' },
 } as const satisfies Record<string, ErrorClass>;

@@ -84,6 +84,7 @@ const retried: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'OUTCOME_UNKNOWN',
   'DEADLINE_EXCEEDED',
   'CORRUPT',
+  'REPLICA_DAMAGED',
   'POISONED',
 ]);
 

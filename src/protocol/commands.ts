@@ -47,5 +47,11 @@ const stamped = { epoch: epochCodec, timeMs: f64, operation: shardOperationCodec
 export const shardCommandCodec = union({
   1: ['v1', struct(stamped)],
   2: ['v2', struct({ ...stamped, options: writeOptionsCodec })],
+  /** Changes nothing: every replica notes the checksum of its state at this entry, to compare it with its peers'. */
+  10: ['checksum', struct({ epoch: epochCodec })],
 });
 export type ShardCommand = TypeOf<typeof shardCommandCodec>;
+
+const checksumTag = 10;
+/** Without decoding it: whether a log entry's data is a checksum command. */
+export const isChecksumCommand = (data: Uint8Array): boolean => data[0] === checksumTag;

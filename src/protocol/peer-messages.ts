@@ -1,4 +1,4 @@
-import { bytes, oneOf, struct, varint } from './codec';
+import { bool, bytes, oneOf, struct, u64, varint } from './codec';
 import { clusterIdCodec, epochCodec, logIndexCodec, replicaIdCodec, shardIdCodec, termCodec } from './ids';
 import { raftMessageCodec, snapshotMetaCodec } from './raft-messages';
 
@@ -32,6 +32,8 @@ export const peerVariants = {
     'peer.snapshotAck',
     struct({ ...peerHeader, stream: varint, chunk: varint, failed: varint, index: logIndexCodec }),
   ],
+  /** The sender's checksum of its state at `index`, a checksum command. `answer` false: it asks for the receiver's. */
+  10: ['peer.checksum', struct({ ...peerHeader, index: logIndexCodec, checksum: u64, answer: bool })],
   /**
    * An idle group goes to sleep: its leader asks, every other member says that it is ready, the leader says sleep. `wake`
    * asks whoever sleeps to look after the group again. `life`: the sender's thread (group-messages.ts).

@@ -53,6 +53,20 @@ export const replicaReportCodec = struct({
 });
 export type ReplicaReport = TypeOf<typeof replicaReportCodec>;
 
+/**
+ * A replica that needs its peers, in its worker's report. `damaged`: what it holds is not what it acknowledged; it serves
+ * no more and is to be replaced under a new id. `undecided`: its group's checksums differ and no majority says whose is
+ * right; it serves on, and people must decide.
+ */
+export const replicaFaultCodec = struct({
+  shard: shardIdCodec,
+  replica: replicaIdCodec,
+  epoch: epochCodec,
+  state: oneOf('damaged', 'undecided'),
+  reason: text,
+});
+export type ReplicaFault = TypeOf<typeof replicaFaultCodec>;
+
 /** Soft state (DESIGN D8): who leads, as last heard. Sent outside the revisioned stream. */
 export const leaderHintCodec = struct({
   shard: shardIdCodec,
@@ -136,6 +150,13 @@ export const placementVariants = {
   ],
   /** A replica to its supervisor: when its role, leader or term changes, and every second. */
   100: ['replica.report', struct({ report: replicaReportCodec })],
+  /** A replica to its supervisor: at once, and every few seconds for as long as it holds. */
+  110: ['replica.fault', struct({ fault: replicaFaultCodec })],
+  /** Beside a heartbeat, and answered like one, while there are any. */
+  111: [
+    'pd.replicaFaults',
+    struct({ ...request, cluster: clusterIdCodec, worker: workerIdCodec, faults: list(replicaFaultCodec) }),
+  ],
   101: ['replica.destroyed', struct({ replica: replicaIdCodec })],
   /** What a worker's supervisor runs. Asked on its own machine; `worker` 0 is not yet registered. */
   102: ['supervisor.status', struct(request)],

@@ -18,6 +18,7 @@ type DataRequest = 'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'da
 type PlacementRequest =
   | 'pd.registerWorker'
   | 'pd.heartbeat'
+  | 'pd.replicaFaults'
   | 'pd.createCollection'
   | 'pd.deleteCollection'
   | 'pd.watch'
@@ -78,6 +79,13 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     revision: revision(0),
   }),
   'pd.heartbeat': (m, failed) => ({
+    kind: 'pd.heartbeatReply',
+    request: m.request,
+    failure: failed,
+    term: term(0),
+    revision: revision(0),
+  }),
+  'pd.replicaFaults': (m, failed) => ({
     kind: 'pd.heartbeatReply',
     request: m.request,
     failure: failed,

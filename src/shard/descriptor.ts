@@ -5,6 +5,7 @@ import { logIndex, term } from '../base/ids';
 import { decode, encode, f64, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
 import { epochCodec, logIndexCodec, termCodec } from '../protocol/ids';
 import { configurationCodec } from '../protocol/raft-messages';
+import { recordHash } from './record-digest';
 
 /**
  * All that a replica knows about its own state beside the points: one record, written in the same batch as the points it
@@ -59,3 +60,9 @@ export function decodeDescriptor(value: Uint8Array): Descriptor {
   }
   return descriptor;
 }
+
+/** Everything in a state that replicas must agree on, whatever store, space or member of the group holds it. */
+const agreedCodec = struct({ timeMs: f64, epoch: epochCodec, points: varint, records: varint, digest: u64 });
+
+/** 64 bits, equal for equal states at equal applied indices. */
+export const stateChecksum = (descriptor: Descriptor): bigint => recordHash('', encode(agreedCodec, descriptor));

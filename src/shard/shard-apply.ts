@@ -80,17 +80,21 @@ export function applyEntries(
   return work.finish(entries);
 }
 
-type Parsed = Extract<ShardCommand, { readonly kind: 'v2' }> | { readonly kind: 'malformed'; readonly message: string };
+type Parsed =
+  | Extract<ShardCommand, { readonly kind: 'v2' | 'checksum' }>
+  | { readonly kind: 'malformed'; readonly message: string };
 
 /** Commands of every version as the latest. */
 function parse(entry: Entry): Parsed {
   try {
     const command = decode(shardCommandCodec, entry.data);
-    return command.kind === 'v2' ? command : { ...command, kind: 'v2', options: plainWrite };
+    return command.kind === 'v1' ? { ...command, kind: 'v2', options: plainWrite } : command;
   } catch (thrown) {
     return { kind: 'malformed', message: asVectronError(thrown).message };
   }
 }
+
+const nothing = { ok: true, affected: 0, versions: [], previous: [], previousOmitted: 0, replayed: false } as const;
 
 interface Slot extends PointSlot {
   readonly hash: KeyHash64;
@@ -134,6 +138,7 @@ class ApplyWork {
     const refusal = this.refusal(command);
     if (refusal !== null) this.outcomes.set(index, refusal);
     else if (command.kind === 'v2') this.outcomes.set(index, this.perform(index, command));
+    else this.outcomes.set(index, { ...nothing, index });
   }
 
   private refusal(command: Parsed): Outcome | null {
@@ -142,6 +147,7 @@ class ApplyWork {
       const { version, confVersion } = this.before.epoch;
       return { ok: false, code: 'STALE_SHARD', message: `the shard's epoch is (${version}, ${confVersion})` };
     }
+    if (command.kind === 'checksum') return null;
     const { operation, options } = command;
     for (const id of idsOf(operation)) {
       const slot = this.slots.get(id);

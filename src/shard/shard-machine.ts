@@ -1,15 +1,18 @@
 import { assert } from '../base/assert';
 import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
+import { isChecksumCommand } from '../protocol/commands';
 import type { StoredPoint } from '../protocol/data-messages';
 import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
 import { replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
-import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor } from './descriptor';
+import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, stateChecksum } from './descriptor';
 import { IndexFeed } from './index-feed';
 import { allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
+import { clearQuarantine } from './quarantine';
 import { digestText } from './record-digest';
+import { Scrub } from './scrub';
 import { applyEntries, type Change, type Outcome, type ShardShape } from './shard-apply';
 import {
   getPoints,
@@ -35,6 +38,12 @@ export interface ShardMachineOptions extends ShardShape {
 
 const garbageParts = 256;
 
+/** The checksum of a replica's state when it had applied exactly the entries up to `index`. */
+export interface ChecksumNote {
+  readonly index: LogIndex;
+  readonly checksum: bigint;
+}
+
 /**
  * The state machine of one shard replica: its points in the store, its vectors in the index. Owned by the replica actor;
  * nobody else may write the replica's space or descriptor.
@@ -43,7 +52,8 @@ const garbageParts = 256;
  *     exactly the applied index, whatever prefix of the batches survives a crash.
  *  2. apply() is total (see shard-apply) and idempotent across restarts: it never takes an entry twice.
  *  3. The index hears of a change after the store. Searches are right only while indexReady.
- *  4. A snapshot becomes the state by one synced descriptor write; before that nothing of it can be seen.
+ *  4. Each checksum command ends a batch, so that the state that is noted is that of exactly its index.
+ *  5. A snapshot becomes the state by one synced descriptor write; before that nothing of it can be seen.
  */
 export class ShardMachine {
   private descriptor: Descriptor;
@@ -51,6 +61,8 @@ export class ShardMachine {
   private readonly sources = new Set<ShardSnapshotSource>();
   private outcomes: ReadonlyMap<LogIndex, Outcome> = new Map();
   private changed = 0;
+  private notes: readonly ChecksumNote[] = [];
+  private readonly scrub: Scrub;
   private generationNext: number;
   /** Spaces to be deleted, each from the given part on. */
   private readonly garbage: { readonly space: Space; part: number }[] = [];
@@ -64,6 +76,7 @@ export class ShardMachine {
     for (const { start, end } of otherSpaces(options.replica, this.descriptor.generation)) {
       options.state.deleteRange(start, end);
     }
+    this.scrub = new Scrub(options.state);
     this.feed = new IndexFeed(options.state, options.index, this.space, this.appliedIndex);
   }
 
@@ -100,13 +113,32 @@ export class ShardMachine {
 
   apply(entries: readonly Entry[]): void {
     assert(entries[0] === undefined || entries[0].index === this.appliedIndex + 1, 'apply: a gap in the log');
+    const outcomes = new Map<LogIndex, Outcome>();
+    const notes: ChecksumNote[] = [];
+    this.changed = 0;
+    for (const batch of cutAtChecksums(entries)) {
+      for (const [index, outcome] of this.applyBatch(batch)) outcomes.set(index, outcome);
+      const last = batch[batch.length - 1];
+      const isNoted = last !== undefined && isChecksum(last) && outcomes.get(last.index)?.ok === true;
+      if (isNoted) notes.push({ index: last.index, checksum: stateChecksum(this.descriptor) });
+    }
+    this.outcomes = outcomes;
+    this.notes = notes;
+  }
+
+  /** What the checksum commands of the latest apply() noted. */
+  get checksumNotes(): readonly ChecksumNote[] {
+    return this.notes;
+  }
+
+  private applyBatch(entries: readonly Entry[]): ReadonlyMap<LogIndex, Outcome> {
     const read = (points: Parameters<Parameters<typeof applyEntries>[1]>[0]): (Uint8Array | undefined)[] =>
       this.options.state.getMany(points.map((point) => keyOf(this.space, point)));
     const { descriptor, changes, outcomes } = applyEntries(this.options, read, this.descriptor, entries);
     this.write(descriptor, changes);
-    this.outcomes = outcomes;
-    this.changed = changes.length;
+    this.changed += changes.length;
     this.feed.changed(changes, this.appliedIndex);
+    return outcomes;
   }
 
   /** What became of a command of the latest apply(). */
@@ -130,6 +162,14 @@ export class ShardMachine {
   /** Points, records and digest by a scan of everything: must equal what is kept. Slow. */
   recount(): Recount {
     return recountPoints(this.view);
+  }
+
+  /**
+   * Reads one slice of the records and verifies them; true when all have been read once more. Throws CORRUPT for a record
+   * that is not what was written, and for records that are gone.
+   */
+  scrubSlice(recordsMax: number, bytesMax: number): boolean {
+    return this.scrub.slice(this.space, this.descriptor, recordsMax, bytesMax);
   }
 
   /** One slice of bringing the index level with the store; true when it is. */
@@ -209,8 +249,23 @@ export class ShardMachine {
  * is nothing left to delete. For one whose actor has ended for good; may be repeated.
  */
 export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
-  state.write(new WriteBatch().delete(replicaStateKey(replica, 'descriptor')), { sync: false });
+  const batch = new WriteBatch().delete(replicaStateKey(replica, 'descriptor'));
+  state.write(clearQuarantine(batch, replica), { sync: false });
   const { start, end } = allSpaces(replica);
   state.deleteRange(start, end);
   state.sync();
+}
+
+const isChecksum = ({ type, data }: Entry): boolean => type === 'command' && isChecksumCommand(data);
+
+/** The entries in order, each part ending with a checksum command or with the last entry. */
+function cutAtChecksums(entries: readonly Entry[]): (readonly Entry[])[] {
+  const parts: (readonly Entry[])[] = [];
+  let from = 0;
+  entries.forEach((entry, at) => {
+    if (!isChecksum(entry) && at < entries.length - 1) return;
+    parts.push(entries.slice(from, at + 1));
+    from = at + 1;
+  });
+  return parts;
 }

@@ -9,7 +9,7 @@ import type { HashRange } from '../protocol/key-hash';
  *
  *   both   00 ...                         the engine's own: the barrier that a sync writes
  *   state  01 space:u64 hash:u64 id       a point (DESIGN D4)
- *          02 replica:u64 field:u8        a replica's descriptor and applied index
+ *          02 replica:u64 field:u8        a replica's descriptor, applied index, and why it is in quarantine
  *          03 space:u64 kind:u8 id        a record of the placement driver
  *   log    10 replica:u64 index:u64       an entry of a replica's Raft log
  *          11 replica:u64                 a hard state
@@ -69,7 +69,7 @@ export function pointRange(space: Space, range?: HashRange): KeyRange {
 }
 
 /** The fields of a replica in the state store. */
-export const replicaFields = { descriptor: 1, applied: 2 } as const;
+export const replicaFields = { descriptor: 1, applied: 2, quarantine: 3 } as const;
 export type ReplicaField = keyof typeof replicaFields;
 
 export function replicaStateKey(replica: ReplicaId, field: ReplicaField): Uint8Array {
@@ -84,8 +84,8 @@ export const replicaStateRange: KeyRange = tableRange(tables.replicaState);
 export const replicaOfStateKey = (key: Uint8Array): ReplicaId => replicaId(readNumber(key, 1));
 /** Null for a field this version does not know. */
 export function fieldOfStateKey(key: Uint8Array): ReplicaField | null {
-  if (key[9] === replicaFields.descriptor) return 'descriptor';
-  return key[9] === replicaFields.applied ? 'applied' : null;
+  const fields = Object.keys(replicaFields) as ReplicaField[];
+  return fields.find((field) => key[9] === replicaFields[field]) ?? null;
 }
 
 const recordHeaderBytes = 10;

@@ -74,4 +74,21 @@ describe('SoftState', () => {
     expect(soft.unhealthy(placed, monotonicMs(31_001))).toEqual([1, 3]);
     expect(soft.unhealthy(placed, monotonicMs(50_001))).toEqual([1, 2, 3]);
   });
+
+  test('faults count from the worker that has the replica, while they are repeated and it is a member', () => {
+    const soft = fresh();
+    const fault = (replica: number) => ({
+      shard: shardId(1),
+      replica: replicaId(replica),
+      epoch: { version: 1, confVersion: 1 },
+      state: 'damaged' as const,
+      reason: 'a flipped bit',
+    });
+    const members = placed.shard(1)?.members ?? [];
+    const [first, second] = members;
+    if (first === undefined || second === undefined) throw new Error('a shard without members');
+    soft.faulted(first.worker, [fault(first.replica), fault(second.replica), fault(777)], placed, monotonicMs(5));
+    expect(soft.faults(placed, monotonicMs(6)).map(({ replica }) => replica)).toEqual([first.replica]);
+    expect(soft.faults(placed, monotonicMs(30_006))).toEqual([]);
+  });
 });

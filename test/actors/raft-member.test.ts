@@ -73,9 +73,9 @@ describe('a member and its log', () => {
   });
 
   it.each([
-    ['is corrupt', { outcome: 'corrupt' } as const, 'failed'],
+    ['is corrupt', { outcome: 'corrupt' } as const, 'damaged'],
     ['was removed', { outcome: 'removed' } as const, 'removed'],
-    ['begins behind the state', { baseIndex: logIndex(30), baseTerm: term(1) }, 'failed'],
+    ['begins behind the state', { baseIndex: logIndex(30), baseTerm: term(1) }, 'damaged'],
   ])('is silent for ever when the log %s', (_, opened, state) => {
     const bench = new MemberBench(new ListMachine(20, 1)).open(opened);
     bench.tick(300);

@@ -11,6 +11,7 @@ import { at, lanes, logActor, replicaActor, supervisorActor } from '../../src/pr
 import type { Message, MessageKind, MessageOf } from '../../src/protocol/messages';
 import type { ReplicaSpec } from '../../src/protocol/records';
 import type { Actor } from '../../src/runtime/actor';
+import { entryKey } from '../../src/storage/keys';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';
 import { epoch, replicaSpecs, testKeyHash } from '../shard/shard-helpers';
@@ -132,6 +133,21 @@ export class ReplicaGroup {
     machine.up = false;
     this.nodes.kill(node);
     machine.disk.crash(this.random);
+  }
+
+  /** What the replica on `node` has told its supervisors of faults. */
+  faultsOf(node: NodeName): readonly Message[] {
+    const machine = this.machine(node);
+    const { replica } = machine.spec;
+    const isAbout = (message: Message): boolean =>
+      message.kind === 'replica.fault' && message.fault.replica === replica;
+    return this.reports.flatMap(({ heard }) => heard.filter(isAbout));
+  }
+
+  /** Damages one bit of an entry of the log that lies on the disk of `node`. */
+  flipLogEntry(node: NodeName, index: number): void {
+    const { disk, spec } = this.machine(node);
+    disk.log.flipBit(entryKey(spec.replica, logIndex(index)), this.random);
   }
 
   get running(): Machine[] {

@@ -343,7 +343,7 @@ describe('a replica whose records are damaged', () => {
     const { disk, spec, actor } = group.machine(leader);
     disk.state.flipBit(keyOf(spaceOf(spec.replica, 0), { id: 'a', hash: testKeyHash('a') }), random);
     expect(group.get(leader, ['a'], 'leader').failure?.code).toBe('CORRUPT');
-    expect(group.get(leader, ['b'], 'eventual').failure?.code).toBe('UNAVAILABLE');
+    expect(group.get(leader, ['b'], 'eventual').failure?.code).toBe('REPLICA_DAMAGED');
     expect(actor.failure).toContain('checksum');
     group.machine(leader).up = false;
     const next = group.awaitLeader();

@@ -61,7 +61,7 @@ export const writeOf = (operation: ShardOperation, options: Partial<WriteOptions
 
 export const commandOf = (
   operation: ShardOperation,
-  overrides: Partial<Omit<ShardCommand, 'kind' | 'options'>> = {},
+  overrides: Partial<Omit<Extract<ShardCommand, { kind: 'v1' }>, 'kind'>> = {},
 ): Uint8Array => encode(shardCommandCodec, { kind: 'v1', epoch, timeMs: 1_000_000, operation, ...overrides });
 
 export const entryOf = (index: number, data: Uint8Array, type: Entry['type'] = 'command', termNow = 1): Entry => ({

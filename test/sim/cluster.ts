@@ -7,6 +7,7 @@ import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
 import type { CallHistory } from './call-history';
 import { ConsensusChecker } from './consensus-checker';
+import { Damage } from './damage';
 import { DurableLog } from './durability';
 import { GatewayProcess, gatewayNode } from './gateway';
 import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
@@ -15,6 +16,7 @@ import { Violation } from './violation';
 import { SimNode, SimWorld } from './world';
 
 const notRunning = 'not running';
+const quarantined = 'in quarantine';
 
 /** A whole cluster on one thread: placement driver, workers, a gateway, and the checkers that watch them. */
 export class SimCluster {
@@ -25,6 +27,7 @@ export class SimCluster {
   private readonly byName = new Map<NodeName, PlacementMachine | WorkerMachine>();
   private readonly disks = new Map<ReplicaId, DurableLog>();
   readonly gateway: GatewayProcess;
+  readonly damage: Damage;
   /** Writes down what clients call, when somebody wants it judged. */
   history: CallHistory | null = null;
 
@@ -55,6 +58,7 @@ export class SimCluster {
       this.byName.set(machine.name, machine);
       machine.boot();
     }
+    this.damage = new Damage(this);
     this.gateway = new GatewayProcess(this.world, cluster, keyHash);
   }
 
@@ -109,16 +113,23 @@ export class SimCluster {
     }
     for (const worker of this.workers) {
       for (const { actor, spec } of worker.replicas.values()) {
-        add(`shard ${spec.shard.id}`, actor.member, actor.failure, worker.name);
+        const isOut = this.damage.isQuarantined(spec.replica);
+        add(`shard ${spec.shard.id}`, isOut ? null : actor.member, isOut ? quarantined : actor.failure, worker.name);
       }
     }
     for (const [group, states] of groups) {
-      const distinct = new Set(states.values());
-      if (states.size !== 3 || distinct.size !== 1 || [...distinct].some((state) => state.startsWith(notRunning))) {
+      const whole = [...states.values()].filter((state) => !state.endsWith(quarantined));
+      const distinct = new Set(whole);
+      if (
+        states.size !== 3 ||
+        whole.length < 2 ||
+        distinct.size !== 1 ||
+        [...distinct].some((state) => state.startsWith(notRunning))
+      ) {
         return `${group}: ${[...states].map(([where, state]) => `${where} ${state}`).join('; ')}`;
       }
     }
-    return groups.size > 1 ? null : 'no shard runs';
+    return groups.size > 1 ? this.damage.undetected() : 'no shard runs';
   }
 
   private diskOf(replica: ReplicaId): DurableLog | null {
@@ -148,6 +159,7 @@ export class SimCluster {
   private sent(message: Message): void {
     if (message.kind !== 'peer.raft') return;
     try {
+      this.damage.sent(message.message.from);
       this.checkerOf(message.shard).sent(message.message);
     } catch (thrown) {
       this.world.fail(thrown as Error);
@@ -164,12 +176,20 @@ export class SimCluster {
     }
     if (!machine.up) return;
     if (machine instanceof PlacementMachine) this.observe(0, machine.actor?.member ?? null);
-    else for (const { actor, spec } of machine.replicas.values()) this.observe(spec.shard.id, actor.member);
+    else this.observeReplicas(machine);
+  }
+
+  private observeReplicas(machine: WorkerMachine): void {
+    for (const { actor, spec } of machine.replicas.values()) {
+      this.damage.observe(machine, actor, spec);
+      this.observe(spec.shard.id, actor.member);
+    }
   }
 
   private observe(shard: number, member: RaftMember | null): void {
     if (member?.raft == null) return;
-    this.checkerOf(shard).observe(member.raft, () => member.machine.digest());
+    const digest = this.damage.mayDiffer(shard) ? null : () => member.machine.digest();
+    this.checkerOf(shard).observe(member.raft, digest);
   }
 
   /** Null: a process that no longer runs, or the gateway's. */

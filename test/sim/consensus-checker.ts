@@ -24,7 +24,8 @@ interface Watermark {
  *  6. Commit and applied never fall while a member runs; a term that left a member is never taken back.
  *  7. Members that have applied the same index hold equal state.
  *  8. What is committed is on the disks of a majority, and what a message promises on its sender's (durability).
- *  9. A leader's commit index only ever lands on an entry of its own term (5.4.2).
+ *  9. What a member acknowledged is in its log, or in its state, when it starts again.
+ * 10. A leader's commit index only ever lands on an entry of its own term (5.4.2).
  */
 export class ConsensusChecker {
   private readonly leaders = new Map<Term, ReplicaId>();
@@ -36,6 +37,8 @@ export class ConsensusChecker {
   private readonly running = new WeakMap<RaftCore, Watermark>();
   /** The highest term that ever left a member: no crash may take it back. */
   private readonly promised = new Map<ReplicaId, number>();
+  /** How far each member acknowledged its log, less what it has since replaced while it ran. */
+  private readonly acknowledged = new Map<ReplicaId, LogIndex>();
   private committedTo = 0 as LogIndex;
   leaderChanges = 0;
   snapshotsInstalled = 0;
@@ -49,6 +52,7 @@ export class ConsensusChecker {
   sent(message: RaftMessage): void {
     const disk = this.diskOf(message.from);
     if (disk !== null) checkPromise(disk, message);
+    if (message.kind === 'appendResponse' && !message.rejected) this.acknowledge(message.from, message.index);
     if (message.kind === 'snapshotInstalled') this.snapshotsInstalled++;
     if (!isPreVote(message))
       this.promised.set(message.from, Math.max(message.term, this.promised.get(message.from) ?? 0));
@@ -79,9 +83,10 @@ export class ConsensusChecker {
     must(entries.length === 0 || entries[0]?.index === prevIndex + 1, () => this.say('append with a gap'));
   }
 
-  /** Looks at a member after an event that may have changed it. */
-  observe(raft: RaftCore, digest: () => string): void {
+  /** Looks at a member after an event that may have changed it. `digest` null: its group has a state that was made to differ. */
+  observe(raft: RaftCore, digest: (() => string) | null): void {
     this.checkLeader(raft);
+    this.checkAcknowledged(raft);
     const before = this.running.get(raft);
     const led = raft.role === 'leader';
     const { term, commitIndex: commit, appliedIndex: applied } = raft;
@@ -91,8 +96,20 @@ export class ConsensusChecker {
     this.checkMonotonic(raft, before);
     this.checkOwnTerm(raft, before);
     this.checkCommitted(raft);
-    if (before?.applied !== raft.appliedIndex) this.checkDigest(raft, digest());
+    if (before?.applied !== raft.appliedIndex && digest !== null) this.checkDigest(raft, digest());
     this.running.set(raft, { term, commit, applied, led });
+  }
+
+  private acknowledge(member: ReplicaId, index: LogIndex): void {
+    if (index > (this.acknowledged.get(member) ?? 0)) this.acknowledged.set(member, index);
+  }
+
+  private checkAcknowledged(raft: RaftCore): void {
+    const before = this.acknowledged.get(raft.self) ?? 0;
+    must(this.running.has(raft) || raft.lastIndex >= before, () =>
+      this.say(`${raft.self} starts with a log up to ${raft.lastIndex}, and had acknowledged ${before}`),
+    );
+    if (raft.lastIndex < before) this.acknowledged.set(raft.self, raft.lastIndex);
   }
 
   private checkLeader(raft: RaftCore): void {

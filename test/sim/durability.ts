@@ -1,3 +1,4 @@
+import { VectronError } from '../../src/base/errors';
 import { type LogIndex, logIndex, type ReplicaId, type Term, term } from '../../src/base/ids';
 import { logIndexCodec } from '../../src/protocol/ids';
 import type { HardState, RaftMessage } from '../../src/protocol/raft-messages';
@@ -34,7 +35,7 @@ export class DurableLog {
   termAt(index: LogIndex): Term | 'covered' | null {
     const key = entryKey(this.replica, index);
     const value = this.disk.log.getDurable(key);
-    if (value !== undefined && index > this.baseIndex) return readEntry({ key, value }).term;
+    if (value !== undefined && index > this.baseIndex) return termOf({ key, value });
     return this.isRemoved || index <= this.baseIndex || index <= this.appliedIndex ? 'covered' : null;
   }
 
@@ -61,6 +62,16 @@ export class DurableLog {
     const key = logRecordKey(this.replica);
     const value = this.disk.log.getDurable(key);
     return value === undefined ? null : readRecord({ key, value });
+  }
+}
+
+/** An entry that was damaged on disk had been there: whatever promised it was no lie. */
+function termOf(stored: { readonly key: Uint8Array; readonly value: Uint8Array }): Term | 'covered' {
+  try {
+    return readEntry(stored).term;
+  } catch (thrown) {
+    if (thrown instanceof VectronError && thrown.code === 'CORRUPT') return 'covered';
+    throw thrown;
   }
 }
 

@@ -31,6 +31,7 @@ export function checkFinalState(cluster: SimCluster): void {
     checkLeftovers(worker);
     for (const { actor, spec } of worker.replicas.values()) {
       const where = `shard ${spec.shard.id} on ${worker.name}`;
+      if (cluster.damage.isQuarantined(spec.replica)) continue;
       must(actor.failure === null, () => `${where} has failed: ${actor.failure}`);
       if (actor.machine === null) throw new Violation(`${where} has no machine`);
       checkCounts(actor.machine, where);
@@ -119,6 +120,7 @@ export function unsettled(cluster: SimCluster): string | null {
     for (const { actor, spec } of worker.replicas.values()) {
       const raft = actor.member?.raft;
       const where = `shard ${spec.shard.id} on ${worker.name}`;
+      if (cluster.damage.isQuarantined(spec.replica)) continue;
       if (actor.openCount > 0) return `${where} has ${actor.openCount} requests open`;
       if (raft instanceof Raft && raft.uncommittedBytes !== 0)
         return `${where}: ${raft.uncommittedBytes} B uncommitted`;

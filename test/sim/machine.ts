@@ -36,6 +36,8 @@ const placementMembers = placementNodes.map((node, i) => ({ replica: replicaId(i
 const shardThreadCount = 2;
 const stateSyncMs = 1_000;
 /** Graph files are written often enough that crashes fall between them. */
+/** Comparisons and scrubs often enough that a run sees many. */
+const auditOptions = { auditMs: 1_500, scrubRecords: 16 };
 const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 400, saveQuietMs: 50 };
 /** Longer than a supervisor waits before it starts a replica again. */
 const afterlifeMsMax = 400;
@@ -230,7 +232,13 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
         supervisor: at(this.name, supervisorActor),
         keeper,
         indexDirectory: this.context.log.savesGraphs ? this.name : null,
-        options: { ...graphOptions, raft: this.tuning, snapshotLimits: { ...sourceLimits, chunkBytes } },
+        options: {
+          ...graphOptions,
+          ...auditOptions,
+          scrubRestMs: this.context.disk.scrubRestMs,
+          raft: this.tuning,
+          snapshotLimits: { ...sourceLimits, chunkBytes },
+        },
       });
       this.replicas.set(spec.replica, { actor, spec });
       thread.host.spawn(replicaActor(spec.replica), actor);

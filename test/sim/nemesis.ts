@@ -43,6 +43,7 @@ export class Nemesis {
     this.repeat(options.threadKillEveryMs, 'thread kill', () => this.killThread());
     this.repeat(options.diskErrorEveryMs, 'disk error', () => this.failDisk());
     this.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
+    this.repeat(options.damageEveryMs, 'damage', () => this.damage());
     this.repeat(options.crashEveryMs * 8, 'cluster crash', () => this.crashAll());
   }
 
@@ -131,6 +132,11 @@ export class Nemesis {
       machine.crash();
       machine.restart();
     });
+  }
+
+  private damage(): void {
+    const toStart = this.cluster.damage.inflict(this.random);
+    if (toStart !== null) this.crash(toStart);
   }
 
   private restartGateway(): void {

@@ -39,6 +39,8 @@ export interface DiskOptions {
   readonly powerLossChance: number;
   /** Chance that a replica takes seconds to start. */
   readonly slowStartChance: number;
+  /** Between two readings of all records; in the many seeds where it is long, groups sleep undisturbed. */
+  readonly scrubRestMs: number;
 }
 
 export interface LogOptions {
@@ -61,6 +63,8 @@ export interface NemesisOptions {
   readonly placementCrashEveryMs: number;
   readonly gatewayRestartEveryMs: number;
   readonly diskErrorEveryMs: number;
+  /** Mean time between two damages to what is on disk, as many as leave two whole replicas of every shard; 0: none. */
+  readonly damageEveryMs: number;
 }
 
 /** A log-uniform draw, so that small and large values are equally at home. */
@@ -79,7 +83,7 @@ const idleShards = (random: Prng): number => (random.chance(0.03) ? random.betwe
 
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);
-  return {
+  const options: SimOptions = {
     seed,
     machines: 3,
     shards: random.between(1, 3),
@@ -97,6 +101,7 @@ export function drawOptions(seed: number): SimOptions {
       syncMeanMs: scale(random, 0.1, 20),
       crashInWriteChance: random.chance(0.5) ? 0.5 : 0,
       powerLossChance: random.pick([1, 0.8, 0.3]),
+      scrubRestMs: new Prng(seed ^ 0x5c4b).chance(0.5) ? 4_000 : 600_000,
       slowStartChance: offOr(new Prng(seed ^ 0x510b), 0.5, () => 0.2),
     },
     nemesis: {
@@ -109,6 +114,7 @@ export function drawOptions(seed: number): SimOptions {
       placementCrashEveryMs: offOr(random, 0.4, () => scale(random, 5_000, 20_000)),
       gatewayRestartEveryMs: offOr(random, 0.4, () => scale(random, 500, 20_000)),
       diskErrorEveryMs: offOr(random, 0.6, () => scale(random, 5_000, 20_000)),
+      damageEveryMs: 0,
     },
     log: {
       windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),
@@ -118,4 +124,7 @@ export function drawOptions(seed: number): SimOptions {
     },
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };
+  // Drawn last: the seeds of the corpus stay what they are.
+  const damageEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
+  return { ...options, nemesis: { ...options.nemesis, damageEveryMs } };
 }

@@ -31,6 +31,8 @@ export interface SimReport {
   readonly snapshotsInstalled: number;
   readonly gatewayRestarts: number;
   readonly diskErrors: number;
+  readonly damages: number;
+  readonly quarantines: number;
   readonly collectionsCreated: number;
   readonly droppedMessages: number;
   /** Members that fell asleep, those that woke because a peer was gone, and the most that slept at a time. */
@@ -91,7 +93,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
     world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
     converge(cluster, workload, churn);
-    if (options.log.sleepAfterTicks > 0) rest(cluster, watch);
+    if (options.log.sleepAfterTicks > 0 && options.disk.scrubRestMs > restMsMax) rest(cluster, watch);
     return report(cluster, workload, churn, nemesis, watch, options, null, leadersBefore);
   } catch (error) {
     violation =
@@ -236,6 +238,8 @@ function report(
     snapshotsInstalled: cluster.snapshotsInstalled,
     gatewayRestarts: counts.gatewayRestarts,
     diskErrors: counts.diskErrors,
+    damages: cluster.damage.count,
+    quarantines: cluster.damage.quarantineCount,
     collectionsCreated: churn.created,
     droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
     sleeps: watch.sleeps,

@@ -20,6 +20,8 @@ export function summary(reports: readonly SimReport[], elapsedMs: number): strin
     `${sum((r) => r.threadKills)} thread kills`,
     `${sum((r) => r.actorKills)} actor kills`,
     `${sum((r) => r.diskErrors)} disk errors`,
+    `${sum((r) => r.damages)} damages on disk`,
+    `${sum((r) => r.quarantines)} replicas in quarantine`,
     `${sum((r) => r.collectionsCreated)} collections created and deleted`,
     `${sum((r) => r.gatewayRestarts)} gateway restarts`,
     `${sum((r) => r.snapshotsInstalled)} snapshots installed`,
