@@ -14,6 +14,8 @@ const replyKinds = {
   'pd.replicaFaults': 'pd.heartbeatReply',
   'pd.createCollection': 'pd.collectionCreated',
   'pd.deleteCollection': 'pd.collectionDeleted',
+  'pd.moveReplica': 'pd.replicaMoving',
+  'pd.transferLeader': 'pd.leaderTransferring',
 } as const;
 type CallKind = keyof typeof replyKinds;
 type CallReply<K extends CallKind> = MessageOf<(typeof replyKinds)[K]>;
@@ -177,6 +179,8 @@ export class PlacementClient {
       case 'pd.heartbeatReply':
       case 'pd.collectionCreated':
       case 'pd.collectionDeleted':
+      case 'pd.replicaMoving':
+      case 'pd.leaderTransferring':
         this.onReply(message, from.node, context);
         return true;
       default:

@@ -50,9 +50,13 @@ export class SoftState {
   }
 
   /** Workers that have been silent for too long. */
-  unhealthy(machine: PlacementMachine, now: MonotonicMs): WorkerId[] {
-    const isSilent = (id: WorkerId): boolean => now - (this.heard.get(id) ?? this.since) > this.unhealthyAfterMs;
+  unhealthy(machine: PlacementMachine, now: MonotonicMs, afterMs = this.unhealthyAfterMs): WorkerId[] {
+    const isSilent = (id: WorkerId): boolean => now - (this.heard.get(id) ?? this.since) > afterMs;
     return machine.workerIds().filter(isSilent);
+  }
+
+  leaderOf(shard: ShardId): ReplicaId | null {
+    return this.hints.get(shard)?.leader ?? null;
   }
 
   /** Leaders of the shards that exist, in the order of shards. */

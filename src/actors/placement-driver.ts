@@ -16,6 +16,7 @@ import type { RaftCore, RaftOptions } from '../raft/types';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
 import { failure, refusalOf } from '../runtime/refusal';
 import type { KeyValueStore } from '../storage/ports';
+import { MoveDriver } from './placement-driver-moves';
 import { SoftState } from './placement-driver-soft';
 import { PlacementStore } from './placement-driver-store';
 import { Watchers } from './placement-driver-watchers';
@@ -25,6 +26,8 @@ import { type RaftMemberTuning, raftMemberTuning } from './raft-member-options';
 export interface PlacementDriverTuning {
   /** A worker silent for so long gets no new replicas. */
   readonly unhealthyAfterMs: number;
+  /** The replicas of a worker silent for so long are replaced on others. */
+  readonly deadAfterMs: number;
   /** A watcher that does not renew for so long is dropped. */
   readonly watchExpiryMs: number;
   readonly raft: RaftMemberTuning;
@@ -48,11 +51,18 @@ type Request = MessageOf<
   | 'pd.replicaFaults'
   | 'pd.createCollection'
   | 'pd.deleteCollection'
+  | 'pd.moveReplica'
+  | 'pd.transferLeader'
   | 'pd.watch'
   | 'pd.status'
 >;
 
-const defaults: PlacementDriverTuning = { unhealthyAfterMs: 30_000, watchExpiryMs: 10_000, raft: raftMemberTuning };
+const defaults: PlacementDriverTuning = {
+  unhealthyAfterMs: 30_000,
+  deadAfterMs: 300_000,
+  watchExpiryMs: 10_000,
+  raft: raftMemberTuning,
+};
 /** Its members never change, so neither does its epoch. */
 const groupEpoch = { version: 1, confVersion: 1 };
 const sweepKey = 'pd.sweep';
@@ -75,6 +85,7 @@ export class PlacementDriverActor implements Actor {
   private readonly store: PlacementStore;
   readonly member: RaftMember;
   private readonly watchers: Watchers;
+  private readonly moves: MoveDriver;
   /** Null unless this node leads. */
   private soft: SoftState | null = null;
   /** Why this node has fallen silent, or null. */
@@ -84,6 +95,12 @@ export class PlacementDriverActor implements Actor {
     const { cluster, self, members, state, logWriter, createCore = createRaft } = setup;
     this.tuning = { ...defaults, ...setup.options };
     this.store = new PlacementStore({ cluster, replica: self, store: state });
+    this.moves = new MoveDriver({
+      machine: () => this.machine,
+      term: () => this.member.term,
+      // Nobody waits for it: the records show what came of it.
+      propose: (operation, context) => this.member.propose(commandOf(operation), () => undefined, context),
+    });
     this.watchers = new Watchers(this.tuning.watchExpiryMs, () => this.member.term);
     this.member = new RaftMember({
       cluster,
@@ -136,8 +153,13 @@ export class PlacementDriverActor implements Actor {
       case 'pd.replicaFaults':
       case 'pd.createCollection':
       case 'pd.deleteCollection':
+      case 'pd.moveReplica':
+      case 'pd.transferLeader':
       case 'pd.watch':
         this.serve(message, from, context);
+        break;
+      case 'members.state':
+        if (this.isServing) this.moves.answered(message, context);
         break;
       default:
         break;
@@ -148,6 +170,7 @@ export class PlacementDriverActor implements Actor {
     if (this.member.signalled(signal, context)) return;
     if (signal.signal !== 'timer' || signal.key !== sweepKey) return;
     this.watchers.expire(context.now);
+    if (this.isServing && this.soft !== null) this.moves.sweep(this.soft, this.tuning.deadAfterMs, context);
     this.armSweep(context);
   }
 
@@ -175,6 +198,8 @@ export class PlacementDriverActor implements Actor {
     else if (message.kind === 'pd.replicaFaults') this.faults(message, from, context);
     else if (message.kind === 'pd.registerWorker') this.registerWorker(message, from, context);
     else if (message.kind === 'pd.createCollection') this.createCollection(message, from, context);
+    else if (message.kind === 'pd.moveReplica') this.moveReplica(message, from, context);
+    else if (message.kind === 'pd.transferLeader') this.transferLeader(message, from, context);
     else this.propose(message, { kind: 'deleteCollection', name: message.name }, from, context);
   }
 
@@ -197,6 +222,7 @@ export class PlacementDriverActor implements Actor {
       const { fromRevision } = message;
       return failure('FAILED_PRECONDITION', `revision ${fromRevision} is ahead of ${this.machine.revision}`);
     }
+    if (!('worker' in message)) return null;
     const isAnonymous = message.worker === 0 && message.kind !== 'pd.heartbeat' && message.kind !== 'pd.replicaFaults';
     return isAnonymous ? null : this.objectionToWorker(message, message.worker, from);
   }
@@ -255,6 +281,22 @@ export class PlacementDriverActor implements Actor {
     this.refuse(message, failure('RESOURCE_EXHAUSTED', 'too many watchers', retryAfterMs), from, context);
   }
 
+  // Moves
+
+  private moveReplica(message: MessageOf<'pd.moveReplica'>, from: Address, context: ActorContext): void {
+    const { shard, replica, target } = message;
+    const avoid = this.softNow().unhealthy(this.machine, context.now);
+    this.propose(message, { kind: 'moveReplica', shard, replica, target, avoid }, from, context);
+  }
+
+  private transferLeader(message: MessageOf<'pd.transferLeader'>, from: Address, context: ActorContext): void {
+    const { request } = message;
+    const { revision } = this.machine;
+    const refused = this.moves.transferLeader(message, this.softNow(), context);
+    if (refused !== null) this.refuse(message, refused, from, context);
+    else context.send(from, { kind: 'pd.leaderTransferring', request, failure: null, revision }, lanes.completion);
+  }
+
   // Proposals
 
   private propose(message: Request, operation: PlacementOperation, from: Address, context: ActorContext): void {
@@ -302,7 +344,10 @@ export class PlacementDriverActor implements Actor {
         return { kind: 'pd.collectionCreated', ...head, collection: outcome.collection };
       case 'collectionDeleted':
         return { kind: 'pd.collectionDeleted', ...head };
+      case 'replicaMoving':
+        return { kind: 'pd.replicaMoving', ...head, replica: outcome.replica };
       case 'founded':
+      case 'membersSettled':
       case 'removalsConfirmed':
         return this.heartbeatReply(request);
     }

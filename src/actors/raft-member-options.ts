@@ -72,6 +72,8 @@ export interface RaftMemberOptions {
   /** Where a member of the group is; null: not a member. */
   readonly addressOf: (replica: ReplicaId) => Address | null;
   readonly logWriter: Address;
+  /** Hears of each configuration entry as soon as it is in the log, before anything of it is sent. */
+  readonly learn?: (entry: Entry) => void;
   /** Kept by the log writer beside the log; a worker starts its replicas from these. */
   readonly descriptor: Uint8Array;
   readonly machine: StateMachine;

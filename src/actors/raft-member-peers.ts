@@ -37,7 +37,7 @@ export class MemberPeers {
 
   sendRaft(message: RaftMessage, context: ActorContext): void {
     const { to } = message;
-    if (this.options.keeper !== undefined && isPlainBeat(message)) return this.carry(message, context);
+    if (this.isForCarriage(message)) return this.carry(message, context);
     this.send(to, { kind: 'peer.raft', ...this.header(to), message }, lanes.consensus, context);
   }
 
@@ -51,6 +51,12 @@ export class MemberPeers {
 
   sendSleep(to: ReplicaId, body: SleepBody, context: ActorContext): void {
     this.send(to, { kind: 'peer.sleep', ...this.header(to), ...body }, lanes.consensus, context);
+  }
+
+  /** A learner may not know yet where its leader is, and learns it from whatever comes straight from there. */
+  private isForCarriage(message: RaftMessage): boolean {
+    const { keeper, configuration } = this.options;
+    return keeper !== undefined && isPlainBeat(message) && configuration().voters.includes(message.to);
   }
 
   /** With those of other groups for the same machine. */

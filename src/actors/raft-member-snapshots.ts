@@ -73,7 +73,7 @@ export class MemberSnapshots {
     return new SnapshotSender(
       {
         machine,
-        configuration: () => this.core()?.configuration ?? configuration(),
+        configuration: () => configuration(),
         send: (to, body, context) => this.peers.sendChunk(to, body, context),
         finished: (to, ok) => this.core()?.snapshotFinished(to, ok),
       },

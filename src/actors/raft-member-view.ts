@@ -1,12 +1,13 @@
 import { type LogIndex, logIndex, type ReplicaId, type Term, term } from '../base/ids';
-import type { RaftCore, Role } from '../raft/types';
+import type { ChangeResult, MembersWanted, RaftCore, Role, TransferResult } from '../raft/types';
+import type { ActorContext } from '../runtime/actor';
 import type { MemberEnd, RaftMemberOptions } from './raft-member-options';
 import type { MemberSleep } from './raft-member-sleep';
 import type { StateMachine } from './state-machine';
 
 export type MemberState = 'new' | 'opening' | 'running' | MemberEnd;
 
-/** What others may see of a member. */
+/** What others may see of a member, and what they may ask of its group. */
 export abstract class MemberView {
   protected current: MemberState = 'new';
   protected core: RaftCore | null = null;
@@ -57,5 +58,41 @@ export abstract class MemberView {
 
   protected get hasEnded(): boolean {
     return this.current === 'failed' || this.current === 'removed' || this.current === 'damaged';
+  }
+
+  /** Does all that the core wants done. */
+  protected abstract flush(context: ActorContext): void;
+
+  /** Something is to be done here that a sleeper would not do. */
+  wake(context: ActorContext): void {
+    this.sleep?.wake(false, context);
+  }
+
+  /** See RaftCore. */
+  changeMembers(wanted: MembersWanted, about: Uint8Array, context: ActorContext): ChangeResult {
+    this.wake(context);
+    const result = this.core?.changeMembers(wanted, about) ?? { ok: false, reason: 'notLeader' };
+    this.flush(context);
+    return result;
+  }
+
+  transferLeadership(to: ReplicaId, context: ActorContext): TransferResult {
+    this.wake(context);
+    const result = this.core?.transferLeadership(to) ?? { ok: false, reason: 'notLeader' };
+    this.flush(context);
+    return result;
+  }
+}
+
+/** Who led, and in which term, when the member was last looked at. */
+export class Standing {
+  private seen: { readonly role: Role; readonly term: Term; readonly leader: ReplicaId } | null = null;
+
+  /** `lost`: this member led then, and does no more, or in another term. */
+  look({ role, term: termNow, leader }: RaftCore): 'none' | 'changed' | 'lost' {
+    const { seen } = this;
+    if (seen?.role === role && seen.term === termNow && seen.leader === leader) return 'none';
+    this.seen = { role, term: termNow, leader };
+    return seen?.role === 'leader' && (role !== 'leader' || seen.term !== termNow) ? 'lost' : 'changed';
   }
 }

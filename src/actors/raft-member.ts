@@ -1,8 +1,8 @@
 import { VectronError } from '../base/errors';
-import type { ReplicaId, Term } from '../base/ids';
+import type { ReplicaId } from '../base/ids';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { SnapshotMeta } from '../protocol/raft-messages';
-import type { ProposeResult, RaftCore, Ready, Role } from '../raft/types';
+import type { ProposeResult, RaftCore, Ready } from '../raft/types';
 import type { ActorContext, Signal } from '../runtime/actor';
 import { ApplyQueue } from './raft-member-apply';
 import { FirstElection } from './raft-member-first';
@@ -12,7 +12,7 @@ import type { MemberEnd, RaftMemberOptions } from './raft-member-options';
 import { type ChecksumBody, MemberPeers, type PeerMessage } from './raft-member-peers';
 import { MemberSleep } from './raft-member-sleep';
 import { MemberSnapshots } from './raft-member-snapshots';
-import { MemberView } from './raft-member-view';
+import { MemberView, Standing } from './raft-member-view';
 import { PendingProposals, PendingReads, type ReadDone, type Settle } from './raft-member-waiters';
 
 const tickKey = 'raft.tick';
@@ -47,7 +47,7 @@ export class RaftMember extends MemberView {
   private batchedBytes = 0;
   private flushWanted = false;
   private waitedTicks = 0;
-  private seen: { readonly role: Role; readonly term: Term; readonly leader: ReplicaId } | null = null;
+  private standing = new Standing();
 
   constructor(options: RaftMemberOptions) {
     super(options);
@@ -60,7 +60,7 @@ export class RaftMember extends MemberView {
       options,
       this.peers,
       () => this.core,
-      (meta, durable, context) => this.installed(meta, durable, context),
+      (...end) => this.installed(...end),
     );
   }
 
@@ -163,11 +163,6 @@ export class RaftMember extends MemberView {
     this.flushSoon(context);
   }
 
-  /** Something is to be done here that a sleeper would not do. */
-  wake(context: ActorContext): void {
-    this.sleep?.wake(false, context);
-  }
-
   /** The member can no longer be trusted: it falls silent, and everything that waits for it ends. */
   fail(reason: string, context: ActorContext): void {
     if (!this.hasEnded) this.end('failed', reason, context);
@@ -177,8 +172,6 @@ export class RaftMember extends MemberView {
   quarantine(reason: string, context: ActorContext): void {
     if (!this.hasEnded) this.end('damaged', reason, context);
   }
-
-  // The log
 
   private open(context: ActorContext): void {
     this.halt(context);
@@ -217,6 +210,7 @@ export class RaftMember extends MemberView {
     const { self, configuration, createCore, machine, tuning } = this.options;
     const { hardState } = this.log;
     const { baseIndex, baseTerm, entries } = log;
+    this.learn(entries);
     this.core = createCore({
       ...tuning,
       self,
@@ -236,10 +230,8 @@ export class RaftMember extends MemberView {
     this.flush(context);
   }
 
-  // The core
-
   /** Does all that the core wants done. The only place that asks it for ready. */
-  private flush(context: ActorContext): void {
+  protected flush(context: ActorContext): void {
     this.batchedBytes = 0;
     if (this.core !== null) this.reads?.flush(this.core);
     this.drain(context);
@@ -260,7 +252,12 @@ export class RaftMember extends MemberView {
     context.later({ signal: 'work', key: flushKey });
   }
 
+  private learn(entries: Ready['entries']): void {
+    for (const entry of entries) if (entry.type === 'config') this.options.learn?.(entry);
+  }
+
   private perform(core: RaftCore, ready: Ready, context: ActorContext): void {
+    this.learn(ready.entries);
     for (const message of ready.messages) this.peers.sendRaft(message, context);
     if (ready.write > 0) {
       const durable = (later: ActorContext): void => {
@@ -294,21 +291,17 @@ export class RaftMember extends MemberView {
   private truncate(context: ActorContext): void {
     const { core } = this;
     if (core === null) return;
-    const index = this.window.truncationIndex(core.logBytes, this.snapshots.oldestIndex);
-    const at = index === null ? null : core.termAt(index);
-    if (index === null || at === null || index <= core.baseIndex) return;
-    this.log.truncate(index, at, context);
-    core.truncate(index);
+    const cut = this.window.cut(core, this.snapshots.oldestIndex);
+    if (cut === null) return;
+    this.log.truncate(cut.index, cut.term, context);
+    core.truncate(cut.index);
   }
 
   /** Ends what a lost leadership leaves behind, and tells the actor of changes. */
   private notice(context: ActorContext): void {
-    const { core, seen } = this;
-    if (core === null) return;
-    const { role, term: termNow, leader } = core;
-    if (seen?.role === role && seen.term === termNow && seen.leader === leader) return;
-    this.seen = { role, term: termNow, leader };
-    if (seen?.role === 'leader' && (role !== 'leader' || seen.term !== termNow)) {
+    const change = this.core === null ? 'none' : this.standing.look(this.core);
+    if (change === 'none') return;
+    if (change === 'lost') {
       this.snapshots.closeAll();
       this.proposals.failAll(context);
     }
@@ -349,7 +342,7 @@ export class RaftMember extends MemberView {
   private halt(context: ActorContext): void {
     this.core = null;
     this.sleep?.lost();
-    this.seen = null;
+    this.standing = new Standing();
     this.toApply.clear();
     this.window.clear();
     this.snapshots.halt();

@@ -2,7 +2,6 @@ import { invalid, VectronError } from '../base/errors';
 import { batchPointsMax, efMax, searchKMax } from '../base/limits';
 import type { MonotonicMs } from '../base/time';
 import type { Failure } from '../protocol/data-messages';
-import { sameEpoch } from '../protocol/ids';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { ReplicaSpec } from '../protocol/records';
 import type { ActorContext } from '../runtime/actor';
@@ -141,7 +140,8 @@ export class ReplicaReads {
 
   private refusal(message: LevelledMessage): Failure | null {
     const { machine, member } = this.port;
-    if (!sameEpoch(message.epoch, machine.epoch)) return this.port.stale('the request has another epoch');
+    if (message.epoch.version !== machine.epoch.version)
+      return this.port.stale('the request has another version of the shard');
     return message.level === 'leader' && !member.leaderIsReady ? this.port.notLeader() : null;
   }
 

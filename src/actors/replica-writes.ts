@@ -3,7 +3,6 @@ import { entryBytesMax, inflightProposalsMax } from '../base/limits';
 import { encode } from '../protocol/codec';
 import { shardCommandCodec } from '../protocol/commands';
 import type { Failure } from '../protocol/data-messages';
-import { sameEpoch } from '../protocol/ids';
 import { inRange, type KeyHash } from '../protocol/key-hash';
 import type { MessageOf } from '../protocol/messages';
 import type { ReplicaSpec } from '../protocol/records';
@@ -60,7 +59,8 @@ export class ReplicaWrites {
   private refusal({ message }: WriteRequest): Failure | null {
     const { member, machine, index, spec, unlinkedPointsMax } = this.port;
     if (!member.isLeader) return this.port.notLeader();
-    if (!sameEpoch(message.epoch, machine.epoch)) return this.port.stale('the request has another epoch');
+    if (message.epoch.version !== machine.epoch.version)
+      return this.port.stale('the request has another version of the shard');
     const { operation, options } = message;
     const fault = operationFault(operation, spec.collection.dimension) ?? optionsFault(options, operation);
     if (fault !== null) return failureOf(fault);

@@ -1,9 +1,9 @@
 import { assert } from '../base/assert';
 import { VectronError } from '../base/errors';
-import { nodeName, type ReplicaId } from '../base/ids';
+import { nodeName } from '../base/ids';
 import { encode } from '../protocol/codec';
 import type { Failure } from '../protocol/data-messages';
-import { type Address, at, lanes, replicaActor } from '../protocol/envelope';
+import { type Address, lanes } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { ReplicaFault } from '../protocol/placement-messages';
 import type { Configuration } from '../protocol/raft-messages';
@@ -18,6 +18,7 @@ import { RaftMember } from './raft-member';
 import type { MemberEnd } from './raft-member-options';
 import { ReplicaAudit } from './replica-audit';
 import { ReplicaUpkeep } from './replica-index';
+import { type MembersOrder, ReplicaBook, ReplicaMembers } from './replica-members';
 import {
   type ReplicaEnvironment,
   type ReplicaOptions,
@@ -36,9 +37,12 @@ interface Parts {
   readonly writes: ReplicaWrites;
   readonly reads: ReplicaReads;
   readonly upkeep: ReplicaUpkeep;
+  readonly members: ReplicaMembers;
   readonly audit: ReplicaAudit;
 }
 
+/** Of every group at its log's beginning: a later member takes it from there, or from a snapshot. */
+const firstEpoch = { version: 1, confVersion: 1 };
 const reportKey = 'replica.report';
 const faultKey = 'replica.fault';
 const retryAfterMs = 100;
@@ -59,6 +63,7 @@ export class ReplicaActor implements Actor {
   /** What its peers or people must know of it; null: nothing. */
   private fault: ReplicaFault | null = null;
   private readonly options: ReplicaOptions;
+  private readonly book: ReplicaBook;
   private parts: Parts | null = null;
   private node = nodeName('');
 
@@ -67,6 +72,7 @@ export class ReplicaActor implements Actor {
     private readonly environment: ReplicaEnvironment,
   ) {
     this.options = { ...replicaOptions, ...environment.options };
+    this.book = new ReplicaBook(spec);
   }
 
   /** For tests and the simulator to look into; null before it started and after it ended. */
@@ -98,8 +104,10 @@ export class ReplicaActor implements Actor {
 
   receive(message: Message, from: Address, context: ActorContext): void {
     this.guarded(context, () => {
-      if (isDataRequest(message)) this.request(message, from, context);
-      else this.parts?.member.handle(message, context);
+      if (isDataRequest(message)) return this.request(message, from, context);
+      if (isOrder(message)) return this.parts?.members.obey(message, from, context);
+      this.book.learnSender(message, from);
+      this.parts?.member.handle(message, context);
       if (message.kind === 'group.tick' && this.parts !== null) this.sweep(this.parts, context);
     });
   }
@@ -140,6 +148,8 @@ export class ReplicaActor implements Actor {
     const place = spec.shard.members.findIndex((one) => one.replica === spec.replica);
     const saving = { ...options, saveQuietMs: options.saveQuietMs * (1 + Math.max(place, 0)) };
     const upkeep = new ReplicaUpkeep(machine, index, path, saving, (context) => reads.release(context));
+    this.book.learn(machine.members);
+    const members = new ReplicaMembers(spec, this.book, member, machine);
     const audit = new ReplicaAudit({
       spec,
       member,
@@ -148,7 +158,7 @@ export class ReplicaActor implements Actor {
       damaged: (reason, context) => member.quarantine(reason, context),
       undecided: (reason, context) => this.undecided(reason, context),
     });
-    return { machine, index, member, writes, reads, upkeep, audit };
+    return { machine, index, member, writes, reads, upkeep, audit, members };
   }
 
   private openIndex(): VectorIndex {
@@ -166,14 +176,14 @@ export class ReplicaActor implements Actor {
 
   private openMachine(index: VectorIndex): ShardMachine {
     const { state, keyHash } = this.environment;
-    const { collection, replica, shard } = this.spec;
+    const { bootstrap, collection, replica, shard } = this.spec;
     const { dimension } = collection;
     const { epoch, range } = shard;
     return new ShardMachine({
       replica,
       dimension,
       range,
-      epoch,
+      epoch: bootstrap ? epoch : firstEpoch,
       keyHash,
       state,
       index,
@@ -190,7 +200,8 @@ export class ReplicaActor implements Actor {
       self: spec.replica,
       epoch: () => machine.epoch,
       configuration: () => machine.configuration,
-      addressOf: (replica) => this.addressOf(replica),
+      addressOf: (replica) => this.book.addressOf(replica),
+      learn: (entry) => this.book.learnEntry(entry),
       logWriter: environment.logWriter,
       descriptor: encode(replicaSpecCodec, spec),
       machine,
@@ -202,6 +213,7 @@ export class ReplicaActor implements Actor {
       events: {
         changed: (context) => this.report(context),
         applied: (entries, context) => {
+          if (entries.length === 0) this.book.learn(machine.members);
           this.parts?.upkeep.changed(entries.length > 0 ? machine.changedCount : 0, context);
           this.parts?.reads.applied(context);
           if (entries.length > 0) this.parts?.audit.applied(context);
@@ -210,11 +222,6 @@ export class ReplicaActor implements Actor {
         ended: (end, reason, context) => this.ended(end, reason, context),
       },
     });
-  }
-
-  private addressOf(replica: ReplicaId): Address | null {
-    const member = this.spec.shard.members.find((one) => one.replica === replica);
-    return member === undefined ? null : at(member.node, replicaActor(replica));
   }
 
   // Requests
@@ -228,7 +235,7 @@ export class ReplicaActor implements Actor {
       request.refuse('STALE_SHARD', `this is a replica of shard ${this.spec.shard.id}`, context);
     } else if (this.fault?.state === 'damaged') {
       request.refuse('REPLICA_DAMAGED', this.fault.reason, context);
-    } else if (parts === null || this.failure !== null || parts.member.state !== 'running') {
+    } else if (parts === null || this.failure !== null || !isServing(parts)) {
       request.refuse('UNAVAILABLE', this.failure ?? 'the replica is starting', context, retryAfterMs);
     } else this.dispatch(parts, request, context);
   }
@@ -261,8 +268,8 @@ export class ReplicaActor implements Actor {
 
   private notLeader(): Failure {
     const leader = this.parts?.member.leader;
-    const member = this.spec.shard.members.find((one) => one.replica === leader);
-    const hint = member === undefined || member.replica === this.spec.replica ? '' : member.node;
+    const isOther = leader !== undefined && leader !== this.spec.replica;
+    const hint = (isOther && this.book.nodeOf(leader)) || '';
     return { ...failure('NOT_LEADER', 'this replica does not lead its shard'), leader: hint };
   }
 
@@ -342,6 +349,13 @@ function firstConfiguration({ bootstrap, shard }: ReplicaSpec): Configuration {
   const voters = bootstrap ? shard.members.map((member) => member.replica) : [];
   return { voters, votersOutgoing: [], learners: [] };
 }
+
+/** A new member knows nothing before it has heard of its own group from the log or by a snapshot. */
+const isServing = ({ member, machine }: Parts): boolean =>
+  member.state === 'running' && machine.configuration.voters.length > 0;
+
+const isOrder = (message: Message): message is MembersOrder =>
+  message.kind === 'members.ask' || message.kind === 'members.change' || message.kind === 'members.handOver';
 
 const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.write',

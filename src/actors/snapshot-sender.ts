@@ -11,6 +11,7 @@ export type SnapshotChunkBody = Omit<MessageOf<'peer.snapshotChunk'>, 'kind' | k
 
 export interface SnapshotSenderPort {
   readonly machine: StateMachine;
+  /** As of the machine's applied index. */
   configuration(): Configuration;
   send(to: ReplicaId, body: SnapshotChunkBody, context: ActorContext): void;
   /** Once for every stream that was started and not ended by closeAll. */

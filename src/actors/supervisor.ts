@@ -65,7 +65,7 @@ export class SupervisorActor implements Actor {
   private readonly client: PlacementClient;
   private readonly replicas: LocalReplicas;
   /** What the driver wants here; the truth only once `synced`. */
-  private assigned = new Map<ShardId, ReplicaId>();
+  private assigned = new Map<ReplicaId, ShardId>();
   private worker: WorkerId = workerId(0);
   private listed = false;
   private synced = false;
@@ -130,13 +130,13 @@ export class SupervisorActor implements Actor {
 
   /** Every assigned replica runs and knows its leader. */
   isReady(): boolean {
-    return this.synced && [...this.assigned].every(([shard, replica]) => this.knowsLeader(shard, replica));
+    return this.synced && [...this.assigned].every(([replica, shard]) => this.knowsLeader(shard, replica));
   }
 
   status(): SupervisorStatus {
     const replicas = this.replicas.all().map(({ replica, spec, state, restarts, report }) => {
       const shard = spec?.shard.id ?? report?.shard ?? shardId(0);
-      const isAssigned = this.assigned.get(shard) === replica;
+      const isAssigned = this.assigned.get(replica) === shard;
       const orphan = this.synced && !isAssigned && state !== 'destroying' && state !== 'unlogging';
       return { replica, shard, state, restarts, orphan };
     });
@@ -156,10 +156,11 @@ export class SupervisorActor implements Actor {
   placementChanged(change: PlacementChange, _leaders: readonly LeaderHint[], context: ActorContext): void {
     this.connect(change);
     if (change.full) this.assigned = new Map();
-    for (const id of change.shardsRetired) this.assigned.delete(id);
+    for (const [replica, shard] of this.assigned)
+      if (change.shardsRetired.includes(shard)) this.assigned.delete(replica);
     for (const shard of change.shards) this.assign(shard, change, context);
     for (const record of change.removals) {
-      if (this.assigned.get(record.shard) === record.replica) this.assigned.delete(record.shard);
+      this.assigned.delete(record.replica);
       this.replicas.remove(record, this.worker, context);
     }
     this.synced = true;
@@ -176,14 +177,17 @@ export class SupervisorActor implements Actor {
 
   private assign(shard: ShardRecord, change: PlacementChange, context: ActorContext): void {
     const { cluster, collections, incarnation: placementIncarnation } = change;
-    const own = shard.members.find((member) => member.worker === this.worker);
     const collection = collections.find((record) => record.id === shard.collection);
-    if (own === undefined || collection === undefined) return;
-    this.assigned.set(shard.id, own.replica);
-    // Only the members that a shard was created with may start from its record; later ones wait for a snapshot.
-    const bootstrap = shard.epoch.version === 1 && shard.epoch.confVersion === 1;
-    const { replica } = own;
-    this.replicas.start({ cluster, collection, shard, replica, bootstrap, placementIncarnation }, context);
+    if (collection === undefined) return;
+    // Only the members that a shard was created with may start from its record; later ones, with whom it lists one more,
+    // learn of their group from its leader.
+    const { version, confVersion } = shard.epoch;
+    const isFirst = version === 1 && confVersion === 1 && shard.members.length === collection.replicationFactor;
+    for (const { worker, replica } of shard.members) {
+      if (worker !== this.worker) continue;
+      this.assigned.set(replica, shard.id);
+      this.replicas.start({ cluster, collection, shard, replica, bootstrap: isFirst, placementIncarnation }, context);
+    }
   }
 
   private askForList(context: ActorContext): void {

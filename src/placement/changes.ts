@@ -68,6 +68,7 @@ function scopeOf(worker: WorkerId, full: boolean): Scoped {
       case 'shardRetired':
         return !full;
       case 'founding':
+      case 'move':
         return false;
     }
   };

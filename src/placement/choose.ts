@@ -13,15 +13,19 @@ export interface Candidate {
 /**
  * Different workers for the replicas of one shard: each next one in the zone that holds fewest of this shard's replicas,
  * then in the rack that does, then on the worker with the fewest replicas, then the lowest id. Counts what it chose in
- * `replicas`. The order of the candidates does not matter.
+ * `replicas`. `present` are those that have replicas of the shard already. The order of the candidates does not matter.
  */
-export function chooseWorkers(candidates: readonly Candidate[], count: number): Candidate[] {
+export function chooseWorkers(
+  candidates: readonly Candidate[],
+  count: number,
+  present: readonly Candidate[] = [],
+): Candidate[] {
   assert(candidates.length >= count, `chooseWorkers: ${count} of ${candidates.length}`);
   const chosen: Candidate[] = [];
   while (chosen.length < count) {
     const best = candidates
       .filter((candidate) => !chosen.includes(candidate))
-      .reduce((a, b) => (compare(a, b, chosen) <= 0 ? a : b));
+      .reduce((a, b) => (compare(a, b, [...present, ...chosen]) <= 0 ? a : b));
     best.replicas++;
     chosen.push(best);
   }

@@ -1,5 +1,5 @@
 import { list, struct, type TypeOf, text, union, varint } from '../protocol/codec';
-import { nodeNameCodec, replicaIdCodec, workerIdCodec } from '../protocol/ids';
+import { nodeNameCodec, replicaIdCodec, shardIdCodec, workerIdCodec } from '../protocol/ids';
 import { hnswCodec, metricCodec } from '../protocol/records';
 
 /** What the placement driver's log entries of type `command` hold. Durable: never change a variant, add one. */
@@ -24,6 +24,16 @@ export const placementOperationCodec = union({
   4: ['confirmRemovals', struct({ worker: workerIdCodec, replicas: list(replicaIdCodec) })],
   /** Drawn by the leader that finds a state without an incarnation; the first in the log holds for ever. Never 0. */
   5: ['found', struct({ incarnation: varint })],
+  /**
+   * Replaces a member by a new replica on `target`, or, if that is 0, where it fits best. A move of the same member that
+   * has lost its new replica's worker begins again with another one; any other is the same move, asked for again.
+   */
+  6: [
+    'moveReplica',
+    struct({ shard: shardIdCodec, replica: replicaIdCodec, target: workerIdCodec, avoid: list(workerIdCodec) }),
+  ],
+  /** The shard's group, in its committed configuration of `confVersion`, has these voters and nobody else. */
+  7: ['settleMembers', struct({ shard: shardIdCodec, confVersion: varint, voters: list(replicaIdCodec) })],
 });
 export type PlacementOperation = TypeOf<typeof placementOperationCodec>;
 export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract<

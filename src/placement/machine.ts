@@ -16,12 +16,13 @@ import { collectionCountMax } from '../base/limits';
 import { decode, encode, list } from '../protocol/codec';
 import { tile } from '../protocol/key-hash';
 import type { PlacementChange } from '../protocol/placement-messages';
-import type { CollectionRecord, ShardRecord, WorkerRecord } from '../protocol/records';
+import type { CollectionRecord, Member, ShardRecord, WorkerRecord } from '../protocol/records';
 import { changesSince } from './changes';
 import { type Candidate, chooseWorkers } from './choose';
 import { type PlacementOperation, type PlacementOperationOf, placementCommandCodec } from './commands';
 import { digestOf } from './digest';
-import { type Row, type RowKey, RowStore, rowCodec } from './records';
+import { Moving } from './moving';
+import { type MoveRecord, type Row, type RowKey, RowStore, rowCodec } from './records';
 import { collectionError } from './validate';
 
 /** What became of one command. A rejected one changed nothing. */
@@ -31,10 +32,12 @@ export type PlacementOutcome =
   | { readonly kind: 'collectionCreated'; readonly collection: CollectionRecord; readonly revision: Revision }
   | { readonly kind: 'collectionDeleted'; readonly revision: Revision }
   | { readonly kind: 'removalsConfirmed'; readonly revision: Revision }
-  | { readonly kind: 'founded'; readonly revision: Revision };
+  | { readonly kind: 'founded'; readonly revision: Revision }
+  | { readonly kind: 'replicaMoving'; readonly replica: ReplicaId; readonly revision: Revision }
+  | { readonly kind: 'membersSettled'; readonly revision: Revision };
 
 /** Why an operation cannot be done, or how to do it. */
-type Plan = VectronError | (() => PlacementOutcome);
+export type Plan = VectronError | (() => PlacementOutcome);
 
 /** The placement driver's own group has the replica ids up to here; shards' replicas get those above. */
 export const placementReplicaIdMax = 99;
@@ -50,17 +53,24 @@ const rowsCodec = list(rowCodec, 10_000_000);
  *  1. The state is a function of the commands applied, in their order: no clock, randomness or map order enters.
  *  2. apply() is total: a command that cannot be done changes nothing, and its outcome says why.
  *  3. Ids only grow and are never given out twice.
- *  4. The ranges of a collection's shards tile the hash space; the replicas of a shard are on different workers.
+ *  4. The ranges of a collection's shards tile the hash space; the replicas of a shard are on different workers, but
+ *     for one that is being replaced where it is.
  *  5. Each command that changes anything does so under one new revision.
  *  6. Its incarnation is set once and tells this history from that of a driver that started from nothing again.
  *  7. A replica leaves the members of a shard only together with a removal record, kept until its worker confirms.
  */
 export class PlacementMachine {
   private readonly names = new Map<string, CollectionRecord>();
+  private readonly moving: Moving;
   private digested: { readonly revision: Revision; readonly text: string } | null = null;
 
   private constructor(private readonly store: RowStore) {
     for (const row of store.tables.collection.values()) this.names.set(row.record.name, row.record);
+    this.moving = new Moving(store, {
+      candidates: (avoid) => this.candidates(avoid),
+      nextRevision: (allocated) => this.nextRevision(allocated),
+      orderRemoval: (shard, member, at) => this.orderRemoval(shard, member, false, at),
+    });
   }
 
   static fresh(cluster: ClusterId): PlacementMachine {
@@ -131,6 +141,18 @@ export class PlacementMachine {
     return this.store.tables.shard.get(id)?.record ?? null;
   }
 
+  shards(): ShardRecord[] {
+    return [...this.store.tables.shard.values()].map((row) => row.record).sort((a, b) => a.id - b.id);
+  }
+
+  move(shard: number): MoveRecord | null {
+    return this.store.tables.move.get(shard)?.record ?? null;
+  }
+
+  get moveCount(): number {
+    return this.store.tables.move.size;
+  }
+
   /** Whether the worker has been told to remove the replica and has not confirmed it. */
   isToRemove(worker: WorkerId, replica: ReplicaId): boolean {
     return this.store.tables.removal.get(replica)?.record.worker === worker;
@@ -175,6 +197,10 @@ export class PlacementMachine {
         return () => this.confirmRemovals(operation);
       case 'found':
         return () => this.found(operation);
+      case 'moveReplica':
+        return this.moving.plan(operation);
+      case 'settleMembers':
+        return () => this.moving.settle(operation);
     }
   }
 
@@ -272,12 +298,15 @@ export class PlacementMachine {
   private retireShard(shard: ShardRecord, at: Revision): void {
     this.store.remove('shard', shard.id);
     this.store.put({ kind: 'shardRetired', revision: at, id: shard.id });
-    for (const { replica, worker } of shard.members) {
-      const { cluster } = this;
-      const { confVersion } = shard.epoch;
-      const record = { cluster, shard: shard.id, replica, worker, confVersion, shardRetired: true, revision: at };
-      this.store.put({ kind: 'removal', revision: at, record });
-    }
+    this.store.remove('move', shard.id);
+    for (const member of shard.members) this.orderRemoval(shard, member, true, at);
+  }
+
+  private orderRemoval({ id: shard, epoch }: ShardRecord, member: Member, shardRetired: boolean, at: Revision): void {
+    const { replica, worker } = member;
+    const { confVersion } = epoch;
+    const record = { cluster: this.cluster, shard, replica, worker, confVersion, shardRetired, revision: at };
+    this.store.put({ kind: 'removal', revision: at, record });
   }
 
   private confirmRemovals({ worker, replicas }: PlacementOperationOf<'confirmRemovals'>): PlacementOutcome {

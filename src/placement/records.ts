@@ -1,7 +1,7 @@
 import { assert } from '../base/assert';
 import { type Revision, revision } from '../base/ids';
-import { struct, type TypeOf, union, varint } from '../protocol/codec';
-import { clusterIdCodec, collectionIdCodec, revisionCodec, shardIdCodec } from '../protocol/ids';
+import { list, struct, type TypeOf, union, varint } from '../protocol/codec';
+import { clusterIdCodec, collectionIdCodec, replicaIdCodec, revisionCodec, shardIdCodec } from '../protocol/ids';
 import { collectionRecordCodec, removeRecordCodec, shardRecordCodec, workerRecordCodec } from '../protocol/records';
 
 /** The next ids to give out, and where history stands. There is exactly one such row. */
@@ -17,6 +17,18 @@ export const countersCodec = struct({
 });
 export type Counters = TypeOf<typeof countersCodec>;
 
+/**
+ * A member of a shard on its way to another worker. `target`: the voters in the end. While it lasts the shard's record lists
+ * everybody who may be a member: those of before, the incoming one, and earlier incoming ones that were given up.
+ */
+export const moveRecordCodec = struct({
+  id: shardIdCodec,
+  outgoing: replicaIdCodec,
+  incoming: replicaIdCodec,
+  target: list(replicaIdCodec, 16),
+});
+export type MoveRecord = TypeOf<typeof moveRecordCodec>;
+
 /** One row of the placement driver's state. Durable: never change a variant, add one. `revision`: of its last change. */
 export const rowCodec = union({
   1: ['counters', struct({ record: countersCodec })],
@@ -28,6 +40,7 @@ export const rowCodec = union({
   7: ['shardRetired', struct({ revision: revisionCodec, id: shardIdCodec })],
   /** At most one, with id 0. */
   8: ['founding', struct({ revision: revisionCodec, id: varint, incarnation: varint })],
+  9: ['move', struct({ revision: revisionCodec, record: moveRecordCodec })],
 });
 export type Row = TypeOf<typeof rowCodec>;
 export type ChangingRow = Exclude<Row, { readonly kind: 'counters' }>;
@@ -44,6 +57,7 @@ const kinds: readonly RowKind[] = [
   'collectionDeleted',
   'shardRetired',
   'founding',
+  'move',
 ];
 
 export interface RowKey {
@@ -86,6 +100,7 @@ export class RowStore {
     collectionDeleted: new Map(),
     shardRetired: new Map(),
     founding: new Map(),
+    move: new Map(),
   };
   private history: HistoryEntry[] = [];
   private pending = new Map<string, { key: RowKey; row: Row | null }>();

@@ -11,9 +11,11 @@ import {
   termCodec,
   workerIdCodec,
 } from './ids';
+import { configurationCodec } from './raft-messages';
 import {
   collectionRecordCodec,
   hnswCodec,
+  memberListCodec,
   metricCodec,
   removeRecordCodec,
   shardRecordCodec,
@@ -148,6 +150,28 @@ export const placementVariants = {
     'pd.statusReply',
     struct({ ...reply, leader: replicaIdCodec, term: termCodec, revision: revisionCodec, digest: text }),
   ],
+  /**
+   * Replaces a replica by a new one, on the worker `target` (0: the driver chooses). Answered once it is decided; the
+   * replica is gone when its shard's record does not list it any more. Asked again, it is the same move.
+   */
+  92: [
+    'pd.moveReplica',
+    struct({
+      ...request,
+      cluster: clusterIdCodec,
+      shard: shardIdCodec,
+      replica: replicaIdCodec,
+      target: workerIdCodec,
+    }),
+  ],
+  /** `replica` is the new one. */
+  93: ['pd.replicaMoving', struct({ ...reply, replica: replicaIdCodec, revision: revisionCodec })],
+  /** Asks the shard's leader to hand over to `replica`. Answered once it is on its way; nothing may come of it. */
+  94: [
+    'pd.transferLeader',
+    struct({ ...request, cluster: clusterIdCodec, shard: shardIdCodec, replica: replicaIdCodec }),
+  ],
+  95: ['pd.leaderTransferring', struct({ ...reply, revision: revisionCodec })],
   /** A replica to its supervisor: when its role, leader or term changes, and every second. */
   100: ['replica.report', struct({ report: replicaReportCodec })],
   /** A replica to its supervisor: at once, and every few seconds for as long as it holds. */
@@ -158,6 +182,38 @@ export const placementVariants = {
     struct({ ...request, cluster: clusterIdCodec, worker: workerIdCodec, faults: list(replicaFaultCodec) }),
   ],
   101: ['replica.destroyed', struct({ replica: replicaIdCodec })],
+  /** The driver to a replica: who are the members, and who leads? Answered by every replica that runs. */
+  105: ['members.ask', struct({ ...request, shard: shardIdCodec })],
+  /**
+   * The driver to a shard's leader: change the members, if confVersion is still this. `term` is the driver's: who has heard
+   * of a later one refuses. `members` says where those are that the leader may not know yet.
+   */
+  106: [
+    'members.change',
+    struct({
+      ...request,
+      shard: shardIdCodec,
+      term: termCodec,
+      confVersion: varint,
+      voters: list(replicaIdCodec, 16),
+      learners: list(replicaIdCodec, 16),
+      members: memberListCodec,
+    }),
+  ],
+  107: ['members.handOver', struct({ ...request, shard: shardIdCodec, term: termCodec, to: replicaIdCodec })],
+  /** Epoch and configuration as applied by a leader; `changing`: a change is not over. Others only name the leader. */
+  108: [
+    'members.state',
+    struct({
+      ...reply,
+      shard: shardIdCodec,
+      replica: replicaIdCodec,
+      leader: replicaIdCodec,
+      epoch: epochCodec,
+      configuration: configurationCodec,
+      changing: bool,
+    }),
+  ],
   /** What a worker's supervisor runs. Asked on its own machine; `worker` 0 is not yet registered. */
   102: ['supervisor.status', struct(request)],
   103: [

@@ -68,6 +68,15 @@ export const removeRecordCodec = struct({
 });
 export type RemoveRecord = TypeOf<typeof removeRecordCodec>;
 
+/** In an entry that changes a shard's members: where each of them is. Empty bytes: nothing new. Durable. */
+export const memberListCodec = list(memberCodec, 16);
+
+/** A last field that bytes of earlier versions lack: read as no members. */
+export const laterMembers: Codec<readonly Member[]> = {
+  write: memberListCodec.write,
+  read: (r) => (r.remaining === 0 ? [] : memberListCodec.read(r)),
+};
+
 /** A last field that bytes of earlier versions lack: read as 0. */
 const laterVarint: Codec<number> = { write: varint.write, read: (r) => (r.remaining === 0 ? 0 : varint.read(r)) };
 

@@ -21,6 +21,8 @@ type PlacementRequest =
   | 'pd.replicaFaults'
   | 'pd.createCollection'
   | 'pd.deleteCollection'
+  | 'pd.moveReplica'
+  | 'pd.transferLeader'
   | 'pd.watch'
   | 'pd.status';
 
@@ -102,6 +104,19 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
   'pd.deleteCollection': (m, failed) => ({
     kind: 'pd.collectionDeleted',
     request: m.request,
+    failure: failed,
+    revision: revision(0),
+  }),
+  'pd.moveReplica': ({ request }, failed) => ({
+    kind: 'pd.replicaMoving',
+    request,
+    failure: failed,
+    replica: replicaId(0),
+    revision: revision(0),
+  }),
+  'pd.transferLeader': ({ request }, failed) => ({
+    kind: 'pd.leaderTransferring',
+    request,
     failure: failed,
     revision: revision(0),
   }),

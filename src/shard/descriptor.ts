@@ -5,6 +5,7 @@ import { logIndex, term } from '../base/ids';
 import { decode, encode, f64, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
 import { epochCodec, logIndexCodec, termCodec } from '../protocol/ids';
 import { configurationCodec } from '../protocol/raft-messages';
+import { laterMembers } from '../protocol/records';
 import { recordHash } from './record-digest';
 
 /**
@@ -22,6 +23,8 @@ const descriptorCodec = struct({
   points: varint,
   records: varint,
   digest: u64,
+  /** Where the members are that configuration entries have named. */
+  members: laterMembers,
 });
 export type Descriptor = TypeOf<typeof descriptorCodec>;
 
@@ -37,6 +40,7 @@ export const firstDescriptor = (shape: Pick<Descriptor, 'epoch' | 'configuration
   points: 0,
   records: 0,
   digest: 0n,
+  members: [],
 });
 
 export function encodeDescriptor(descriptor: Descriptor): Uint8Array {

@@ -3,9 +3,9 @@ import { asVectronError } from '../base/errors';
 import type { KeyHash64, LogIndex } from '../base/ids';
 import { decode } from '../protocol/codec';
 import { plainWrite, type ShardCommand, shardCommandCodec } from '../protocol/commands';
-import { sameEpoch } from '../protocol/ids';
 import { type HashRange, inRange, type KeyHash } from '../protocol/key-hash';
-import type { Entry } from '../protocol/raft-messages';
+import { configurationChangeCodec, type Entry } from '../protocol/raft-messages';
+import { memberListCodec } from '../protocol/records';
 import { idsOf, operationFault, optionsFault } from './command-faults';
 import type { Descriptor } from './descriptor';
 import { decodeRecord, encodeRecord, type PointRecord } from './point-record';
@@ -76,6 +76,7 @@ export function applyEntries(
   entries.forEach((entry, at) => {
     const command = commands[at];
     if (command) work.apply(entry.index, command);
+    else if (entry.type === 'config') work.changeMembers(entry);
   });
   return work.finish(entries);
 }
@@ -105,12 +106,14 @@ class ApplyWork {
   private readonly slots = new Map<string, Slot>();
   private readonly outcomes = new Map<LogIndex, Outcome>();
   private timeMs: number;
+  private membership: Pick<Descriptor, 'configuration' | 'epoch' | 'members'>;
 
   constructor(
     private readonly shape: ShardShape,
     private readonly before: Descriptor,
   ) {
     this.timeMs = before.timeMs;
+    this.membership = before;
   }
 
   /** Reads every record that the commands name. */
@@ -141,9 +144,17 @@ class ApplyWork {
     else this.outcomes.set(index, { ...nothing, index });
   }
 
+  /** Each entry is one step of the epoch, the one that enters a joint configuration and the one that leaves it. */
+  changeMembers(entry: Entry): void {
+    const { configuration, context } = decode(configurationChangeCodec, entry.data);
+    const { version, confVersion } = this.membership.epoch;
+    const members = context.length === 0 ? this.membership.members : decode(memberListCodec, context);
+    this.membership = { configuration, members, epoch: { version, confVersion: confVersion + 1 } };
+  }
+
   private refusal(command: Parsed): Outcome | null {
     if (command.kind === 'malformed') return { ok: false, code: 'INVALID_ARGUMENT', message: command.message };
-    if (!sameEpoch(command.epoch, this.before.epoch)) {
+    if (command.epoch.version !== this.before.epoch.version) {
       const { version, confVersion } = this.before.epoch;
       return { ok: false, code: 'STALE_SHARD', message: `the shard's epoch is (${version}, ${confVersion})` };
     }
@@ -181,7 +192,9 @@ class ApplyWork {
     }
     const last = entries[entries.length - 1];
     const applied = last ? { appliedIndex: last.index, appliedTerm: last.term } : {};
-    const descriptor = { ...this.before, ...applied, timeMs: this.timeMs, points, records, digest };
+    const { configuration, epoch, members } = this.membership;
+    const membership = { configuration, epoch, members };
+    const descriptor = { ...this.before, ...membership, ...applied, timeMs: this.timeMs, points, records, digest };
     return { descriptor, changes, outcomes: this.outcomes };
   }
 }

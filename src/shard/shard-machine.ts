@@ -4,6 +4,7 @@ import { isChecksumCommand } from '../protocol/commands';
 import type { StoredPoint } from '../protocol/data-messages';
 import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
+import type { Member } from '../protocol/records';
 import { replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
@@ -91,6 +92,10 @@ export class ShardMachine {
   }
   get configuration(): Configuration {
     return this.descriptor.configuration;
+  }
+  /** Where the members are, as far as the log has said. */
+  get members(): readonly Member[] {
+    return this.descriptor.members;
   }
   /** Live points. */
   get points(): number {

@@ -61,7 +61,7 @@ export class ShardSnapshotSink {
     assert(!this.done, 'snapshot sink: used after its end');
     const { meta, generation, replica, store } = this.options;
     const header = this.verified();
-    const { epoch, timeMs, points, records, digest } = header;
+    const { epoch, timeMs, points, records, digest, members } = header;
     const descriptor: Descriptor = {
       format: descriptorFormat,
       generation,
@@ -73,6 +73,7 @@ export class ShardSnapshotSink {
       points,
       records,
       digest,
+      members,
     };
     store.write(new WriteBatch().put(replicaStateKey(replica, 'descriptor'), encodeDescriptor(descriptor)), {
       sync: true,

@@ -5,6 +5,7 @@ import type { LogIndex, ReplicaId, Term } from '../base/ids';
 import { snapshotChunkBytesMax } from '../base/limits';
 import { encode, f64, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
 import { epochCodec } from '../protocol/ids';
+import { laterMembers } from '../protocol/records';
 import { pointRange, spaceOf } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
 import type { Descriptor } from './descriptor';
@@ -20,6 +21,7 @@ export const snapshotHeaderCodec = struct({
   points: varint,
   records: varint,
   digest: u64,
+  members: laterMembers,
 });
 export type SnapshotHeader = TypeOf<typeof snapshotHeaderCodec>;
 export const snapshotFormat = 1;

@@ -102,7 +102,7 @@ function randomLog(random: Prng, count: number): { entry: Entry; points: Point[]
     if (kind === 0) return { entry: entryOf(index, new Uint8Array(0), 'noop'), points: [], ids: [] };
     if (kind === 1) return { entry: entryOf(index, utf8('garbage')), points: [], ids: [] };
     if (kind === 2) {
-      const stale = { epoch: { version: 1, confVersion: 2 } };
+      const stale = { epoch: { version: 2, confVersion: 1 } };
       return { entry: entryOf(index, commandOf(upsert(...points), stale)), points: [], ids: [] };
     }
     if (kind <= 4) return { entry: entryOf(index, commandOf(remove(...ids))), points: [], ids };

@@ -2,9 +2,11 @@ import type { RaftMember } from '../../src/actors/raft-member';
 import { clusterId, type NodeName, nodeName, type ReplicaId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
+import type { PlacementMachine as PlacementRecords } from '../../src/placement/machine';
 import { logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
+import type { Member } from '../../src/protocol/records';
 import type { CallHistory } from './call-history';
 import { ConsensusChecker } from './consensus-checker';
 import { Damage } from './damage';
@@ -16,7 +18,7 @@ import { Violation } from './violation';
 import { SimNode, SimWorld } from './world';
 
 const notRunning = 'not running';
-const quarantined = 'in quarantine';
+export const simCluster = clusterId('sim');
 
 /** A whole cluster on one thread: placement driver, workers, a gateway, and the checkers that watch them. */
 export class SimCluster {
@@ -25,7 +27,10 @@ export class SimCluster {
   readonly placement: PlacementMachine[];
   private readonly checkers = new Map<number, ConsensusChecker>();
   private readonly byName = new Map<NodeName, PlacementMachine | WorkerMachine>();
-  private readonly disks = new Map<ReplicaId, DurableLog>();
+  private readonly disks = new Map<
+    ReplicaId,
+    { readonly home: PlacementMachine | WorkerMachine; readonly log: DurableLog }
+  >();
   readonly gateway: GatewayProcess;
   readonly damage: Damage;
   /** Writes down what clients call, when somebody wants it judged. */
@@ -42,7 +47,7 @@ export class SimCluster {
       },
       trace,
     );
-    const cluster = clusterId('sim');
+    const cluster = simCluster;
     const context: SimContext = {
       world: this.world,
       cluster,
@@ -50,6 +55,7 @@ export class SimCluster {
       disk: options.disk,
       starts: new Prng(options.seed),
       log: options.log,
+      deadAfterMs: options.deadAfterMs,
     };
     this.placement = placementNodes.map((name) => new PlacementMachine(context, name));
     const names = Array.from({ length: options.machines }, (_, i) => nodeName(`machine-${i + 1}`));
@@ -113,36 +119,54 @@ export class SimCluster {
     }
     for (const worker of this.workers) {
       for (const { actor, spec } of worker.replicas.values()) {
-        const isOut = this.damage.isQuarantined(spec.replica);
-        add(`shard ${spec.shard.id}`, isOut ? null : actor.member, isOut ? quarantined : actor.failure, worker.name);
+        add(`shard ${spec.shard.id}`, actor.member, actor.failure, `${spec.replica} on ${worker.name}`);
       }
     }
     for (const [group, states] of groups) {
-      const whole = [...states.values()].filter((state) => !state.endsWith(quarantined));
-      const distinct = new Set(whole);
-      if (
-        states.size !== 3 ||
-        whole.length < 2 ||
-        distinct.size !== 1 ||
-        [...distinct].some((state) => state.startsWith(notRunning))
-      ) {
+      const distinct = new Set(states.values());
+      if (states.size !== 3 || distinct.size !== 1 || [...distinct].some((state) => state.startsWith(notRunning))) {
         return `${group}: ${[...states].map(([where, state]) => `${where} ${state}`).join('; ')}`;
       }
     }
+    if (this.records()?.moveCount !== 0) return 'replicas are being moved';
     return groups.size > 1 ? this.damage.undetected() : 'no shard runs';
+  }
+
+  /** The placement driver's records as the furthest of its nodes has applied them; null: none runs. */
+  records(): PlacementRecords | null {
+    const running = this.placement.filter(({ up }) => up).flatMap(({ actor }) => actor?.machine ?? []);
+    return running.reduce<PlacementRecords | null>((a, b) => (a !== null && a.revision >= b.revision ? a : b), null);
+  }
+
+  /** Whether every member of every shard is where the records say, on the disk it was made on, undamaged and at rest. */
+  get isSound(): boolean {
+    const records = this.records();
+    if (records === null || records.moveCount > 0) return false;
+    const isHere = ({ worker, replica }: Member): boolean => {
+      const { node, storeIncarnation } = records.worker(worker) ?? {};
+      const machine = this.workers.find(({ name }) => name === node);
+      return machine?.storeName === storeIncarnation && !this.damage.isVictim(replica);
+    };
+    return records.shards().every(({ members }) => members.every(isHere));
+  }
+
+  /** A machine that is down loses all it has. */
+  wipe(machine: WorkerMachine): void {
+    machine.wipe();
+    for (const [replica, { home }] of this.disks) if (home === machine) this.disks.delete(replica);
   }
 
   private diskOf(replica: ReplicaId): DurableLog | null {
     const known = this.disks.get(replica);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known.log;
     const home =
       replica <= placementNodes.length
         ? this.placement[replica - 1]
         : this.workers.find((worker) => worker.replicas.has(replica));
     if (home === undefined) return null;
-    const found = new DurableLog(home.disk, replica);
-    this.disks.set(replica, found);
-    return found;
+    const log = new DurableLog(home.disk, replica);
+    this.disks.set(replica, { home, log });
+    return log;
   }
 
   private checkerOf(shard: number): ConsensusChecker {

@@ -1,6 +1,5 @@
 import type { LogIndex, ReplicaId, Term } from '../../src/base/ids';
 import type { Entry, RaftMessage } from '../../src/protocol/raft-messages';
-import { votersOf } from '../../src/raft/quorum';
 import type { RaftCore } from '../../src/raft/types';
 import { checkPromise, type DurableLog } from './durability';
 import { must } from './violation';
@@ -170,7 +169,12 @@ export class ConsensusChecker {
   }
 
   private checkOnDisks(raft: RaftCore, index: LogIndex, held: string): void {
-    const voters = votersOf(raft.configuration);
+    const { voters, votersOutgoing } = raft.configuration;
+    for (const half of [voters, votersOutgoing]) if (half.length > 0) this.checkHalf(half, index, held);
+  }
+
+  /** A majority of each half of the configuration that the leader had in force. */
+  private checkHalf(voters: readonly ReplicaId[], index: LogIndex, held: string): void {
     const holders = voters.filter((voter) => {
       const found = this.diskOf(voter)?.termAt(index) ?? null;
       return found === 'covered' || String(found) === held;

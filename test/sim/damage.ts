@@ -49,6 +49,10 @@ export class Damage {
     return this.quarantined.size;
   }
 
+  isVictim(replica: ReplicaId): boolean {
+    return this.victims.has(replica);
+  }
+
   isQuarantined(replica: ReplicaId): boolean {
     return this.quarantined.has(replica);
   }
@@ -62,7 +66,7 @@ export class Damage {
   inflict(random: Prng): WorkerMachine | null {
     const machine = random.pick(this.cluster.workers);
     const replicas = [...machine.replicas.values()].filter(({ spec }) => !this.isHurt(spec.shard.id));
-    if (!machine.up || machine.dying || machine.sick || replicas.length === 0) return null;
+    if (!machine.up || machine.dying || machine.sick || replicas.length === 0 || !this.cluster.isSound) return null;
     const { actor, spec } = random.pick(replicas);
     const kind = random.pick(['record', 'log', 'apply'] as const);
     if (kind === 'apply') this.corruptApply(machine, actor, spec);
@@ -123,7 +127,8 @@ export class Damage {
     const key = pointKey(spaceOf(actor), machine.context.keyHash(ghost), new TextEncoder().encode(ghost));
     const write = (descriptor: Descriptor, changes: readonly unknown[]): void => {
       Reflect.deleteProperty(shard, 'write');
-      if (this.isHurt(spec.shard.id)) return Reflect.get(shard, 'write').call(shard, descriptor, changes);
+      if (this.isHurt(spec.shard.id) || !this.cluster.isSound)
+        return Reflect.get(shard, 'write').call(shard, descriptor, changes);
       this.cluster.world.note(`DAMAGE apply of ${spec.replica}`);
       this.victims.set(spec.replica, { spec, machine, kind: 'apply', key: null, bytes: null });
       this.differing.add(spec.shard.id);

@@ -52,11 +52,12 @@ export interface SimContext {
   /** Decides which replicas start slowly. */
   readonly starts: Prng;
   readonly log: LogOptions;
+  readonly deadAfterMs: number;
 }
 
 /** A process with disks: they outlive its crashes, nothing else does. */
 abstract class SimMachine {
-  readonly disk = new MemoryDisk();
+  disk = new MemoryDisk();
   node: SimNode;
   /** Set by a disk hook in the middle of a write: the machine dies before anything else happens. */
   dying = false;
@@ -68,12 +69,23 @@ abstract class SimMachine {
     readonly context: SimContext,
     readonly name: NodeName,
   ) {
-    this.disk.log.hook = () => this.beforeWrite();
-    this.disk.state.hook = () => this.beforeWrite();
+    this.attach();
     this.node = new SimNode(context.world, name);
   }
 
   abstract boot(): void;
+
+  private attach(): void {
+    this.disk.log.hook = () => this.beforeWrite();
+    this.disk.state.hook = () => this.beforeWrite();
+  }
+
+  /** The machine, which is down, gets empty disks. */
+  wipe(): void {
+    this.context.world.note(`WIPE ${this.name}`);
+    this.disk = new MemoryDisk();
+    this.attach();
+  }
 
   protected get tuning(): RaftMemberTuning {
     const { windowBytes, sleepAfterTicks } = this.context.log;
@@ -164,6 +176,7 @@ export class PlacementMachine extends SimMachine {
       members: placementMembers,
       state: this.disk.state,
       logWriter: at(this.name, logActor),
+      options: { deadAfterMs: this.context.deadAfterMs },
     });
     this.node.addThread('pd').host.spawn(placementActor, this.actor);
   }
@@ -187,6 +200,19 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
   engine = new FlatEngine(this.graphs);
+  private storeNumber = 0;
+
+  /** What it registers its store as; another one after each wipe. */
+  get storeName(): string {
+    return `store-${this.storeNumber}-of-${this.name}`;
+  }
+
+  override wipe(): void {
+    super.wipe();
+    this.graphs.clear();
+    this.replicas.clear();
+    this.storeNumber++;
+  }
 
   boot(): void {
     this.engine = new FlatEngine(this.graphs);
@@ -201,7 +227,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       address: '',
       zone: '',
       rack: '',
-      storeIncarnation: `store-of-${this.name}`,
+      storeIncarnation: this.storeName,
       placementNodes,
       hosts: this,
       links: { setPeers: () => undefined },

@@ -1,7 +1,13 @@
+import { nodeName, workerId } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
-import type { SimCluster } from './cluster';
+import { at, lanes, placementActor } from '../../src/protocol/envelope';
+import type { Message } from '../../src/protocol/messages';
+import { type SimCluster, simCluster } from './cluster';
 import type { PlacementMachine, WorkerMachine } from './machine';
 import type { NemesisOptions } from './options';
+
+/** Whoever asks the placement driver for something here does not wait for its answer. */
+const nobody = at(nodeName('nobody'), 'nemesis');
 
 export interface NemesisCounts {
   crashes: number;
@@ -11,6 +17,9 @@ export interface NemesisCounts {
   clusterCrashes: number;
   gatewayRestarts: number;
   diskErrors: number;
+  moves: number;
+  handOvers: number;
+  wipes: number;
 }
 
 /** Brings the faults of a run at random moments, never so many that a majority's disks would be lost. */
@@ -23,6 +32,9 @@ export class Nemesis {
     clusterCrashes: 0,
     gatewayRestarts: 0,
     diskErrors: 0,
+    moves: 0,
+    handOvers: 0,
+    wipes: 0,
   };
   private active = true;
   private readonly random: Prng;
@@ -42,6 +54,9 @@ export class Nemesis {
     this.repeat(options.actorKillEveryMs, 'actor kill', () => this.killActor());
     this.repeat(options.threadKillEveryMs, 'thread kill', () => this.killThread());
     this.repeat(options.diskErrorEveryMs, 'disk error', () => this.failDisk());
+    this.repeat(options.moveEveryMs, 'move', () => this.move());
+    this.repeat(options.handOverEveryMs, 'hand over', () => this.handOver());
+    this.repeat(options.wipeEveryMs, 'wipe', () => this.wipe());
     this.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
     this.repeat(options.damageEveryMs, 'damage', () => this.damage());
     this.repeat(options.crashEveryMs * 8, 'cluster crash', () => this.crashAll());
@@ -137,6 +152,46 @@ export class Nemesis {
   private damage(): void {
     const toStart = this.cluster.damage.inflict(this.random);
     if (toStart !== null) this.crash(toStart);
+  }
+
+  /** To any machine, or wherever the driver likes. */
+  private move(): void {
+    const { records, shard } = this.someShard();
+    if (shard === null) return;
+    this.counts.moves++;
+    const target = this.random.chance(0.5) ? this.random.pick(records?.workerIds() ?? []) : workerId(0);
+    const { replica } = this.random.pick(shard.members);
+    this.order({ kind: 'pd.moveReplica', request: 1, cluster: simCluster, shard: shard.id, replica, target });
+  }
+
+  private handOver(): void {
+    const { shard } = this.someShard();
+    if (shard === null) return;
+    this.counts.handOvers++;
+    const { replica } = this.random.pick(shard.members);
+    this.order({ kind: 'pd.transferLeader', request: 1, cluster: simCluster, shard: shard.id, replica });
+  }
+
+  private someShard() {
+    const records = this.cluster.records();
+    const shards = records?.shards() ?? [];
+    return { records, shard: shards.length === 0 ? null : this.random.pick(shards) };
+  }
+
+  private order(message: Message): void {
+    for (const { node, actor } of this.cluster.placement) {
+      if (actor?.isServing === true) node.arrive(at(node.name, placementActor), nobody, message, lanes.data);
+    }
+  }
+
+  /** One machine loses its disks, if all that it held is whole elsewhere, and comes back with empty ones. */
+  private wipe(): void {
+    const machine = this.random.pick(this.cluster.workers);
+    if (!this.cluster.isSound) return;
+    this.counts.wipes++;
+    if (machine.up) machine.crash();
+    this.cluster.wipe(machine);
+    this.restartLater(machine);
   }
 
   private restartGateway(): void {

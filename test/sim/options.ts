@@ -20,6 +20,8 @@ export interface SimOptions {
   readonly disk: DiskOptions;
   readonly log: LogOptions;
   readonly nemesis: NemesisOptions;
+  /** A machine that is silent for so long loses its replicas to others. */
+  readonly deadAfterMs: number;
 }
 
 export interface NetworkOptions {
@@ -63,6 +65,10 @@ export interface NemesisOptions {
   readonly placementCrashEveryMs: number;
   readonly gatewayRestartEveryMs: number;
   readonly diskErrorEveryMs: number;
+  /** Mean time between two orders to move a replica, to hand leadership over, and two machines that lose their disks. */
+  readonly moveEveryMs: number;
+  readonly handOverEveryMs: number;
+  readonly wipeEveryMs: number;
   /** Mean time between two damages to what is on disk, as many as leave two whole replicas of every shard; 0: none. */
   readonly damageEveryMs: number;
 }
@@ -115,6 +121,9 @@ export function drawOptions(seed: number): SimOptions {
       gatewayRestartEveryMs: offOr(random, 0.4, () => scale(random, 500, 20_000)),
       diskErrorEveryMs: offOr(random, 0.6, () => scale(random, 5_000, 20_000)),
       damageEveryMs: 0,
+      moveEveryMs: 0,
+      handOverEveryMs: 0,
+      wipeEveryMs: 0,
     },
     log: {
       windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),
@@ -122,9 +131,16 @@ export function drawOptions(seed: number): SimOptions {
       savesGraphs: random.chance(0.5),
       sleepAfterTicks: sleepAfter(new Prng(seed ^ 0x51ee9)),
     },
+    deadAfterMs: 0,
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };
   // Drawn last: the seeds of the corpus stay what they are.
   const damageEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
-  return { ...options, nemesis: { ...options.nemesis, damageEveryMs } };
+  const machines = random.pick([3, 3, 3, 4, 5]);
+  const deadAfterMs = scale(random, 5_000, 60_000);
+  const moveEveryMs = offOr(random, 0.4, () => scale(random, 1_000, 15_000));
+  const handOverEveryMs = offOr(random, 0.4, () => scale(random, 500, 10_000));
+  const wipeEveryMs = offOr(random, 0.5, () => scale(random, 5_000, 20_000));
+  const more = { damageEveryMs, moveEveryMs, handOverEveryMs, wipeEveryMs };
+  return { ...options, machines, deadAfterMs, nemesis: { ...options.nemesis, ...more } };
 }
