@@ -126,11 +126,20 @@ export const union = <const V extends Variants>(variants: V): Codec<UnionOf<V>> 
   };
 };
 
-/** A fresh buffer with the value in it. */
+/** Free for the next encode(); a buffer that one large value has grown is not kept. */
+let idleWriter: ByteWriter | null = null;
+const idleBytesMax = 65_536;
+
+/** A fresh buffer with the value in it, exactly as large. */
 export function encode<T>(codec: Codec<T>, value: T): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = idleWriter ?? new ByteWriter(1_024);
+  // Whoever encodes within a codec gets another one, and so does whoever comes after a value that could not be encoded.
+  idleWriter = null;
   codec.write(writer, value);
-  return writer.finish();
+  const encoded = writer.finish().slice();
+  writer.clear();
+  if (encoded.length <= idleBytesMax) idleWriter = writer;
+  return encoded;
 }
 
 /** The value, which must take up all the bytes. */

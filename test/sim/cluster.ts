@@ -15,7 +15,7 @@ import { GatewayProcess, gatewayNode } from './gateway';
 import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
 import { Violation } from './violation';
-import { SimNode, SimWorld } from './world';
+import { type SimNode, type SimThread, SimWorld } from './world';
 
 const notRunning = 'not running';
 export const simCluster = clusterId('sim');
@@ -42,7 +42,7 @@ export class SimCluster {
       options.network,
       {
         onSent: (_to, _from, message) => this.sent(message),
-        onEvent: (node) => this.afterEvent(node),
+        onEvent: (node, thread) => this.afterEvent(node, thread),
         onThrown: (node, _thread, actor, error) => this.ended(node, actor, error),
       },
       trace,
@@ -190,8 +190,8 @@ export class SimCluster {
     }
   }
 
-  private afterEvent(node: SimNode | null): void {
-    if (node === null) return;
+  /** A turn can change the members of its own thread only, so it is enough to look at those. */
+  private afterEvent(node: SimNode, thread: SimThread | null): void {
     const machine = this.machineOf(node);
     if (machine === null) return;
     if (machine.dying) {
@@ -200,12 +200,13 @@ export class SimCluster {
     }
     if (!machine.up) return;
     if (machine instanceof PlacementMachine) this.observe(0, machine.actor?.member ?? null);
-    else this.observeReplicas(machine);
+    else this.observeReplicas(machine, thread);
   }
 
-  private observeReplicas(machine: WorkerMachine): void {
-    for (const { actor, spec } of machine.replicas.values()) {
+  private observeReplicas(machine: WorkerMachine, thread: SimThread | null): void {
+    for (const { actor, spec, name } of machine.replicas.values()) {
       this.damage.observe(machine, actor, spec);
+      if (thread !== null && !thread.host.has(name)) continue;
       this.observe(spec.shard.id, actor.member);
     }
   }

@@ -192,11 +192,18 @@ export class PlacementMachine extends SimMachine {
   }
 }
 
+export interface SimReplica {
+  readonly actor: ReplicaActor;
+  readonly spec: ReplicaSpec;
+  /** Of the actor. */
+  readonly name: string;
+}
+
 /** A worker: supervisor, log writer, shard threads with replicas. */
 export class WorkerMachine extends SimMachine implements ReplicaHosts {
   /** By shard thread. */
   private readonly keepers = new Map<string, ThreadKeeper>();
-  readonly replicas = new Map<ReplicaId, { readonly actor: ReplicaActor; readonly spec: ReplicaSpec }>();
+  readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
   engine = new FlatEngine(this.graphs);
@@ -266,8 +273,9 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
           snapshotLimits: { ...sourceLimits, chunkBytes },
         },
       });
-      this.replicas.set(spec.replica, { actor, spec });
-      thread.host.spawn(replicaActor(spec.replica), actor);
+      const name = replicaActor(spec.replica);
+      this.replicas.set(spec.replica, { actor, spec, name });
+      thread.host.spawn(name, actor);
       thread.wake();
     });
   }

@@ -18,8 +18,8 @@ const skewMsMax = 500;
 export interface WorldHooks {
   /** Every message that leaves a node, before its fate is decided. */
   readonly onSent: (to: Address, from: Address, message: Message) => void;
-  /** After every event, with the node it touched. */
-  readonly onEvent: (node: SimNode | null) => void;
+  /** After every event that ran something of the node: a turn of one thread, or, with null, anything else. */
+  readonly onEvent: (node: SimNode, thread: SimThread | null) => void;
   /** A handler threw: the hook decides what dies. */
   readonly onThrown: (node: SimNode, thread: SimThread, actor: string, error: unknown) => void;
 }
@@ -63,11 +63,27 @@ export class SimWorld {
     this.trace?.(`${this.nowMs.toFixed(3).padStart(12)} ${line}`);
   }
 
+  /** Text is made only for a trace that somebody reads. */
+  noteMessage({ kind }: Message, from: Address, to: Address, fate = ''): void {
+    if (this.trace !== null) this.note(`${fate}${kind} ${addressText(from)} > ${addressText(to)}`);
+  }
+
+  /** `node` null: what runs is nobody's, or only hands something over that a later turn will take up. */
   schedule(delayMs: number, label: string, node: SimNode | null, run: () => void): void {
-    this.queue.push(this.nowMs + delayMs, label, () => {
-      run();
-      this.hooks.onEvent(node);
-    });
+    const { hooks } = this;
+    const then =
+      node === null
+        ? run
+        : () => {
+            run();
+            hooks.onEvent(node, null);
+          };
+    this.queue.push(this.nowMs + delayMs, label, then);
+  }
+
+  /** A thread's next turn, which says itself whether anything ran. */
+  scheduleTurn(atMs: number, turn: () => void): void {
+    this.queue.push(atMs, 'turn', turn);
   }
 
   /** Runs events until virtual time reaches `untilMs` or `done` says so; false when time ran out first. */
@@ -98,13 +114,13 @@ export class SimWorld {
   transmit(to: Address, from: Address, message: Message, lane: Lane): void {
     this.hooks.onSent(to, from, message);
     const delays = this.network.fate(from.node, to.node);
-    if (delays.length === 0) return this.note(`lost ${message.kind} ${addressText(from)} > ${addressText(to)}`);
+    if (delays.length === 0) return this.noteMessage(message, from, to, 'lost ');
     const bytes = encode(messageCodec, message);
     this.digest = (Math.imul(this.digest, 31) + hashOf(bytes.subarray(0, 64))) | 0;
     const target = this.nodes.get(to.node);
     for (const delayMs of delays) {
-      this.schedule(delayMs, message.kind, target ?? null, () => {
-        this.note(`${message.kind} ${addressText(from)} > ${addressText(to)}`);
+      this.schedule(delayMs, message.kind, null, () => {
+        this.noteMessage(message, from, to);
         target?.arrive(to, from, decode(messageCodec, bytes), lane);
       });
     }
@@ -140,7 +156,7 @@ export class SimNode {
   arrive(to: Address, from: Address, message: Message, lane: Lane): void {
     if (!this.up) return;
     const thread = this.threadOf(to.actor);
-    if (thread === undefined) return this.world.note(`no actor ${addressText(to)} for ${message.kind}`);
+    if (thread === undefined) return this.world.noteMessage(message, from, to, 'nobody takes ');
     thread.host.deliver(to, from, message, lane);
     thread.wake();
   }
@@ -152,14 +168,14 @@ export class SimNode {
     if (target === undefined) return;
     const arrive = (): void => {
       if (!target.alive) return;
-      this.world.note(`${message.kind} ${addressText(from)} > ${addressText(to)}`);
+      this.world.noteMessage(message, from, to);
       target.host.deliver(to, from, message, lane);
       target.wake();
     };
     if (target.name === 'log') source.wrote();
-    this.world.schedule(source.channelDelay(target), message.kind, this, () => {
+    this.world.schedule(source.channelDelay(target), message.kind, null, () => {
       if (source.alive || source.afterlifeMs === 0) arrive();
-      else this.world.schedule(source.afterlifeMs, message.kind, this, arrive);
+      else this.world.schedule(source.afterlifeMs, message.kind, null, arrive);
     });
   }
 
@@ -180,6 +196,9 @@ export class SimThread {
   /** Called once, when it has sent something to the log thread: the moment at which a death leaves most behind. */
   whenItWrites: (() => void) | null = null;
   private wakeAtMs: number | null = null;
+  /** When events of this thread will come, the earliest last. */
+  private readonly pending: number[] = [];
+  private readonly due = (): void => this.turn();
   private readonly lastArrivalMs = new Map<string, number>();
 
   constructor(
@@ -227,16 +246,30 @@ export class SimThread {
     const atMs = this.node.world.now + Math.max(delayMs, 0.001);
     if (this.wakeAtMs !== null && this.wakeAtMs <= atMs) return;
     this.wakeAtMs = atMs;
-    this.node.world.schedule(atMs - this.node.world.now, 'turn', this.node, () => this.turn(atMs));
+    this.arm(atMs);
   }
 
-  private turn(atMs: number): void {
-    if (!this.alive || this.wakeAtMs !== atMs) return;
+  /** One pending event that is not too late is enough: it arms the next. */
+  private arm(atMs: number): void {
+    const earliest = this.pending.at(-1);
+    if (earliest !== undefined && earliest <= atMs) return;
+    this.pending.push(atMs);
+    this.node.world.scheduleTurn(atMs, this.due);
+  }
+
+  private turn(): void {
+    this.pending.pop();
+    const { alive, wakeAtMs } = this;
+    if (!alive || wakeAtMs === null) return;
+    const { world } = this.node;
+    if (wakeAtMs > world.now) return this.arm(wakeAtMs);
     this.wakeAtMs = null;
     const left = this.host.run(2);
-    if (!this.alive) return;
-    if (left) return this.wake();
-    const due = this.host.nextDue();
-    if (due !== null) this.wake(due - this.node.world.now);
+    if (this.alive) {
+      const due = this.host.nextDue();
+      if (left) this.wake();
+      else if (due !== null) this.wake(due - world.now);
+    }
+    world.hooks.onEvent(this.node, this);
   }
 }
