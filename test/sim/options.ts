@@ -85,7 +85,7 @@ const offOr = (random: Prng, offChance: number, value: () => number): number =>
 const sleepAfter = (random: Prng): number => random.pick([2, 4, 8, 40, 0]);
 
 /** Many groups in few seeds, as they cost time. */
-const idleShards = (random: Prng): number => (random.chance(0.03) ? random.between(100, 130) : 0);
+const idleShards = (random: Prng): number => (random.chance(0.01) ? random.between(100, 130) : 0);
 
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);
