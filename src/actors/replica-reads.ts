@@ -51,7 +51,7 @@ export class ReplicaReads {
   constructor(private readonly port: ReadPort) {}
 
   get openCount(): number {
-    return this.held.count + this.confirming.count + this.behind.count;
+    return this.held.count + this.confirming.count;
   }
 
   accept(request: ReadRequest, context: ActorContext): void {
@@ -91,6 +91,11 @@ export class ReplicaReads {
 
   private ageMs(context: ActorContext): number | null {
     return this.freshAsOf === null ? null : Math.ceil(context.now - this.freshAsOf);
+  }
+
+  /** Those that wait for an entry which a token names. */
+  get behindCount(): number {
+    return this.behind.count;
   }
 
   /** The state has moved on. */

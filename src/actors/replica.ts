@@ -238,12 +238,15 @@ export class ReplicaActor implements Actor {
     } else if (parts === null || this.failure !== null || !isServing(parts)) {
       request.refuse('UNAVAILABLE', this.failure ?? 'the replica is starting', context, retryAfterMs);
     } else this.dispatch(parts, request, context);
+    if (this.isBusy) parts?.member.wake(context);
   }
 
   /** Not to be slept through: requests have deadlines, and a graph is written by a replica that is awake. */
   private get isBusy(): boolean {
     const { parts } = this;
-    return parts === null || parts.reads.openCount + parts.writes.openCount > 0 || parts.upkeep.isBusy;
+    if (parts === null) return true;
+    const { reads, writes, upkeep } = parts;
+    return reads.openCount + reads.behindCount + writes.openCount > 0 || upkeep.isBusy;
   }
 
   private dispatch(parts: Parts, request: OpenRequest, context: ActorContext): void {
@@ -252,7 +255,6 @@ export class ReplicaActor implements Actor {
     else if (isOf(request, 'data.search') || isOf(request, 'data.get') || isOf(request, 'data.scan')) {
       parts.reads.accept(request, context);
     }
-    if (this.isBusy) parts.member.wake(context);
   }
 
   private status(parts: Parts, { request, shard }: MessageOf<'data.status'>): Message {

@@ -47,6 +47,8 @@ export const logWindowBytesMax = 32 * 1024 * 1024;
 export const appendEntriesMax = 65_536;
 /** Rounds of heartbeats that a leader has open to confirm reads; reads beyond share the next round. */
 export const raftReadRoundsMax = 64;
+/** Heartbeats and answers that wait for a machine's next message to one other. */
+export const beatsWaitingMax = 65_536;
 /** Points not yet linked into the graph before writes are refused with RESOURCE_EXHAUSTED. */
 export const unlinkedPointsMax = 4_096;
 /** wire: bytes of one snapshot chunk. */
@@ -62,5 +64,3 @@ export const linkQueueMessagesMax = 16_384;
 export const linkQueueBytesMax = 64 * 1024 * 1024;
 /** wire: bytes of entries in one part of a log that its member opens; far below what a frame may take. */
 export const openedEntriesBytesMax = 8 * 1024 * 1024;
-/** Heartbeats and answers that wait for a machine's next message to one other. */
-export const beatsWaitingMax = 65_536;
