@@ -1,16 +1,18 @@
 import type { Mutation } from './mutation';
+import { actorMutations } from './mutations-actors';
+import { coreMutations } from './mutations-core';
 import { equalMutations } from './mutations-equal';
 import { hostMutations } from './mutations-host';
 import { onceMutations } from './mutations-once';
 import { raftMutations } from './mutations-raft';
-import { sleepMutations } from './mutations-sleep';
 
 export const mutations: readonly Mutation[] = [
   ...raftMutations,
+  ...coreMutations,
   ...hostMutations,
+  ...actorMutations,
   ...onceMutations,
   ...equalMutations,
-  ...sleepMutations,
 ];
 
 export function mutationNamed(name: string): Mutation {
