@@ -3,8 +3,10 @@ import { parseArgs } from 'node:util';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import { loadKeyHash } from '../../src/protocol/node/xxh3';
 import { buildJudge } from '../history/judge';
+import { markNames } from './all-marks';
 import corpus from './corpus.json';
 import { runJudged } from './judged';
+import { markRows, missedMarks } from './marks';
 import { mutationNamed, mutations } from './mutations';
 import { runAll, serve } from './pool';
 import { runSeed, type SimReport } from './run';
@@ -24,6 +26,8 @@ const { values } = parseArgs({
     history: { type: 'string' },
     /** Judges the clients' history of every seed; those that are not legal stay in out/histories. */
     judge: { type: 'boolean', default: false },
+    /** Prints how many seeds hit each coverage mark, and how often. */
+    marks: { type: 'boolean', default: false },
     worker: { type: 'boolean', default: false },
   },
 });
@@ -94,8 +98,15 @@ async function runSeeds(): Promise<void> {
   const telling = reports.filter((report) => report.telling).length / Math.max(1, reports.length);
   const enough = reports.length === jobs.length && telling >= tellingShareMin;
   say(summary(reports, performance.now() - startedMs));
+  const rows = markRows(
+    markNames,
+    reports.map(({ marks }) => marks),
+  );
+  const missed = missedMarks(rows, reports.length);
+  if (values.marks) for (const { name, seeds, hits } of rows) say(`${name.padEnd(48)} ${seeds} seeds ${hits} times`);
+  if (missed.length > 0) say(`sim: red, no seed of ${reports.length} has hit ${missed.join(', ')}`);
   if (!enough) say(`sim: red, a run must be telling in ${tellingShareMin * 100} % of its seeds`);
-  process.exitCode = failed === 0 && enough ? 0 : 1;
+  process.exitCode = failed === 0 && enough && missed.length === 0 ? 0 : 1;
 }
 
 async function hunts(wanted: string): Promise<void> {
