@@ -191,7 +191,7 @@ export class MemberSleep {
     this.asleep = true;
     this.lives = lives;
     this.disturbed();
-    this.port.keeper.sleep(this.port.name, lives.values());
+    this.port.keeper.rest(this.port.name, lives.values());
     this.port.options.events.changed(context);
   }
 

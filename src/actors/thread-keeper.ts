@@ -53,7 +53,7 @@ export class ThreadKeeper {
     this.reliedOn.add(name);
   }
 
-  sleep(name: string, lives: Iterable<number>): void {
+  rest(name: string, lives: Iterable<number>): void {
     this.awake.delete(name);
     this.reliedOn.add(name);
     for (const life of lives) {

@@ -17,7 +17,7 @@ describe('a thread keeper', () => {
   test('ticks those that are awake and no others', () => {
     const keeper = keeperOf('a', 'b');
     keeper.heard([other]);
-    keeper.sleep('a', [other]);
+    keeper.rest('a', [other]);
     expect([...keeper.turn(1).tick]).toEqual(['b']);
     keeper.wake('a', [other]);
     expect([...keeper.turn(1).tick].sort()).toEqual(['a', 'b']);
@@ -26,7 +26,7 @@ describe('a thread keeper', () => {
   test('puts a sleeper in doubt once a life it relies on is silent for an election time-out, and not before', () => {
     const keeper = keeperOf('a', 'b');
     keeper.heard([other]);
-    keeper.sleep('a', [other]);
+    keeper.rest('a', [other]);
     for (let turns = 0; turns < doubtTicks - 1; turns++) expect(keeper.turn(1).doubt).toEqual([]);
     expect(keeper.turn(1).doubt).toEqual(['a']);
     expect(keeper.turn(1).doubt).toEqual([]);
@@ -35,7 +35,7 @@ describe('a thread keeper', () => {
   test('lets every word of the life begin the wait anew', () => {
     const keeper = keeperOf('a');
     keeper.heard([other]);
-    keeper.sleep('a', [other]);
+    keeper.rest('a', [other]);
     for (let beats = 0; beats < 10; beats++) {
       keeper.heard([other]);
       expect(keeper.turn(doubtTicks - 1).doubt).toEqual([]);
@@ -46,7 +46,7 @@ describe('a thread keeper', () => {
     const keeper = keeperOf('a');
     keeper.heard([other]);
     keeper.turn(doubtTicks + 5);
-    keeper.sleep('a', [other]);
+    keeper.rest('a', [other]);
     expect(keeper.turn(1).doubt).toEqual(['a']);
   });
 
