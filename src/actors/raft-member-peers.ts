@@ -5,11 +5,11 @@ import type { RaftMessage } from '../protocol/raft-messages';
 import type { ActorContext } from '../runtime/actor';
 import type { PeerHeader, RaftMemberOptions } from './raft-member-options';
 import type { SleepBody } from './raft-member-sleep';
-import type { SnapshotAckBody } from './snapshot-receiver';
+import type { SnapshotProgressBody } from './snapshot-receiver';
 import type { SnapshotChunkBody } from './snapshot-sender';
 
 export type PeerMessage = MessageOf<
-  'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotAck' | 'peer.checksum' | 'peer.sleep'
+  'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotProgress' | 'peer.checksum' | 'peer.sleep'
 >;
 export type ChecksumBody = Omit<MessageOf<'peer.checksum'>, 'kind' | keyof PeerHeader>;
 
@@ -73,8 +73,8 @@ export class MemberPeers {
     this.send(to, { kind: 'peer.snapshotChunk', ...this.header(to), ...body }, lanes.data, context);
   }
 
-  sendAck(to: ReplicaId, body: SnapshotAckBody, context: ActorContext): void {
-    this.send(to, { kind: 'peer.snapshotAck', ...this.header(to), ...body }, lanes.consensus, context);
+  sendProgress(to: ReplicaId, body: SnapshotProgressBody, context: ActorContext): void {
+    this.send(to, { kind: 'peer.snapshotProgress', ...this.header(to), ...body }, lanes.consensus, context);
   }
 
   sendChecksum(to: ReplicaId, body: ChecksumBody, context: ActorContext): void {

@@ -9,7 +9,7 @@ import type { MemberPeers } from './raft-member-peers';
 import { SnapshotReceiver, type SnapshotReceiverPort } from './snapshot-receiver';
 import { SnapshotSender } from './snapshot-sender';
 
-type SnapshotMessage = MessageOf<'peer.snapshotChunk' | 'peer.snapshotAck'>;
+type SnapshotMessage = MessageOf<'peer.snapshotChunk' | 'peer.snapshotProgress'>;
 
 /** What one member sends and takes of whole states. It sends while it runs, and only what its core asked for. */
 export class MemberSnapshots {
@@ -25,13 +25,17 @@ export class MemberSnapshots {
     this.receiver = new SnapshotReceiver({
       machine: options.machine,
       needed: (meta) => this.needs(meta),
-      acknowledge: (to, body, context) => peers.sendAck(to, body, context),
+      syncBytes: options.tuning.snapshotWindowBytes / 2,
+      progress: (to, body, context) => peers.sendProgress(to, body, context),
       installed,
     });
   }
 
   get isActive(): boolean {
     return this.sender?.isActive === true || this.receiver.isActive;
+  }
+  get resumedCount(): number {
+    return this.receiver.resumedCount;
   }
   /** The log must keep everything after it; null: no stream. */
   get oldestIndex(): LogIndex | null {
@@ -49,7 +53,7 @@ export class MemberSnapshots {
 
   handle(message: SnapshotMessage, context: ActorContext): void {
     if (message.kind === 'peer.snapshotChunk') this.receiver.chunk(message, context);
-    else this.sender?.acknowledged(message.from, message, context);
+    else this.sender?.progressed(message.from, message, context);
   }
 
   tick(context: ActorContext): void {
@@ -63,16 +67,17 @@ export class MemberSnapshots {
   }
 
   halt(): void {
-    this.receiver.abort();
+    this.receiver.suspend();
     this.closeAll();
     this.sender = null;
   }
 
   private newSender(streamFirst: number): SnapshotSender {
-    const { machine, configuration } = this.options;
+    const { machine, configuration, tuning } = this.options;
     return new SnapshotSender(
       {
         machine,
+        windowBytes: tuning.snapshotWindowBytes,
         configuration: () => configuration(),
         send: (to, body, context) => this.peers.sendChunk(to, body, context),
         finished: (to, ok) => this.core()?.snapshotFinished(to, ok),

@@ -68,6 +68,10 @@ export class RaftMember extends MemberView {
   get foreignCount(): number {
     return this.peers.foreignCount;
   }
+  /** Snapshots taken up again where an earlier life of this member, or of its log writer, had left them. */
+  get snapshotsResumed(): number {
+    return this.snapshots.resumedCount;
+  }
   get pendingCount(): number {
     return this.proposals.count;
   }
@@ -97,7 +101,7 @@ export class RaftMember extends MemberView {
     switch (message.kind) {
       case 'peer.raft':
       case 'peer.snapshotChunk':
-      case 'peer.snapshotAck':
+      case 'peer.snapshotProgress':
       case 'peer.checksum':
         if (this.peers.isOurs(message, this.term)) this.peer(message, context);
         break;

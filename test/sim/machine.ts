@@ -88,8 +88,9 @@ abstract class SimMachine {
   }
 
   protected get tuning(): RaftMemberTuning {
-    const { windowBytes, sleepAfterTicks } = this.context.log;
-    return { ...raftMemberTuning, logWindowBytes: windowBytes, sleepAfterTicks };
+    const { windowBytes, chunkBytes, sleepAfterTicks } = this.context.log;
+    const snapshotWindowBytes = 3 * chunkBytes;
+    return { ...raftMemberTuning, logWindowBytes: windowBytes, snapshotWindowBytes, sleepAfterTicks };
   }
 
   get up(): boolean {

@@ -1,4 +1,4 @@
-import { nodeName, workerId } from '../../src/base/ids';
+import { type NodeName, nodeName, workerId } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import { at, lanes, placementActor } from '../../src/protocol/envelope';
 import type { Message } from '../../src/protocol/messages';
@@ -17,6 +17,7 @@ export interface NemesisCounts {
   clusterCrashes: number;
   gatewayRestarts: number;
   diskErrors: number;
+  snapshotFaults: number;
   moves: number;
   handOvers: number;
   wipes: number;
@@ -32,6 +33,7 @@ export class Nemesis {
     clusterCrashes: 0,
     gatewayRestarts: 0,
     diskErrors: 0,
+    snapshotFaults: 0,
     moves: 0,
     handOvers: 0,
     wipes: 0,
@@ -58,6 +60,7 @@ export class Nemesis {
     this.repeat(options.handOverEveryMs, 'hand over', () => this.handOver());
     this.repeat(options.wipeEveryMs, 'wipe', () => this.wipe());
     this.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
+    this.repeat(options.snapshotFaultEveryMs, 'snapshot fault', () => this.failSnapshot());
     this.repeat(options.damageEveryMs, 'damage', () => this.damage());
     this.repeat(options.crashEveryMs * 8, 'cluster crash', () => this.crashAll());
   }
@@ -152,6 +155,40 @@ export class Nemesis {
   private damage(): void {
     const toStart = this.cluster.damage.inflict(this.random);
     if (toStart !== null) this.crash(toStart);
+  }
+
+  /** The next snapshot on its way loses its link, its receiver or its sender in the middle. */
+  private failSnapshot(): void {
+    const kind = this.random.pick(['link', 'receiver', 'sender', 'actor'] as const);
+    this.cluster.onSnapshot = (from, to) => {
+      this.after(1, 'snapshot fault', () => {
+        this.counts.snapshotFaults++;
+        if (kind === 'link') this.cutFor(from, to);
+        else if (kind === 'actor') this.restartReplicas(to);
+        else this.crashNamed(kind === 'receiver' ? to : from);
+      });
+    };
+  }
+
+  private cutFor(from: NodeName, to: NodeName): void {
+    const { network } = this.cluster.world;
+    network.cut(from, to);
+    network.cut(to, from);
+    this.after(this.options.partitionMeanMs, 'heal', () => network.heal());
+  }
+
+  private crashNamed(name: NodeName): void {
+    const machine = this.cluster.machineNamed(name);
+    if (machine !== null) this.crash(machine);
+  }
+
+  private restartReplicas(name: NodeName): void {
+    const machine = this.cluster.workers.find((worker) => worker.name === name);
+    if (machine?.up !== true) return;
+    for (const replica of [...machine.replicas.keys()]) {
+      const actor = `replica/${replica}`;
+      machine.node.threadOf(actor)?.host.stop(actor, 'killed in the middle of a snapshot');
+    }
   }
 
   /** To any machine, or wherever the driver likes. */

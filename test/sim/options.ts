@@ -71,6 +71,8 @@ export interface NemesisOptions {
   readonly wipeEveryMs: number;
   /** Mean time between two damages to what is on disk, as many as leave two whole replicas of every shard; 0: none. */
   readonly damageEveryMs: number;
+  /** Mean time before the next snapshot on its way loses its link, its receiver or its sender; 0: none does. */
+  readonly snapshotFaultEveryMs: number;
 }
 
 /** A log-uniform draw, so that small and large values are equally at home. */
@@ -121,6 +123,7 @@ export function drawOptions(seed: number): SimOptions {
       gatewayRestartEveryMs: offOr(random, 0.4, () => scale(random, 500, 20_000)),
       diskErrorEveryMs: offOr(random, 0.6, () => scale(random, 5_000, 20_000)),
       damageEveryMs: 0,
+      snapshotFaultEveryMs: 0,
       moveEveryMs: 0,
       handOverEveryMs: 0,
       wipeEveryMs: 0,
@@ -141,6 +144,7 @@ export function drawOptions(seed: number): SimOptions {
   const moveEveryMs = offOr(random, 0.4, () => scale(random, 1_000, 15_000));
   const handOverEveryMs = offOr(random, 0.4, () => scale(random, 500, 10_000));
   const wipeEveryMs = offOr(random, 0.5, () => scale(random, 5_000, 20_000));
-  const more = { damageEveryMs, moveEveryMs, handOverEveryMs, wipeEveryMs };
+  const snapshotFaultEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
+  const more = { damageEveryMs, snapshotFaultEveryMs, moveEveryMs, handOverEveryMs, wipeEveryMs };
   return { ...options, machines, deadAfterMs, nemesis: { ...options.nemesis, ...more } };
 }

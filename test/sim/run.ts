@@ -39,6 +39,8 @@ export interface SimReport {
   /** Members of shards that are not the ones they were created with. */
   readonly membersSettled: number;
   readonly damages: number;
+  readonly snapshotFaults: number;
+  readonly snapshotsResumed: number;
   readonly quarantines: number;
   readonly collectionsCreated: number;
   readonly droppedMessages: number;
@@ -255,6 +257,8 @@ function report(
     snapshotsInstalled: cluster.snapshotsInstalled,
     gatewayRestarts: counts.gatewayRestarts,
     diskErrors: counts.diskErrors,
+    snapshotFaults: counts.snapshotFaults,
+    snapshotsResumed: cluster.snapshotsResumed,
     moves: counts.moves,
     handOvers: counts.handOvers,
     wipes: counts.wipes,

@@ -30,6 +30,8 @@ export function summary(reports: readonly SimReport[], elapsedMs: number): strin
     `${sum((r) => r.gatewayRestarts)} gateway restarts`,
     `${sum((r) => r.snapshotsInstalled)} snapshots installed`,
     `${sum((r) => r.sleeps)} fell asleep (${Math.max(0, ...reports.map((r) => r.sleepersMax))} at a time), ${sum((r) => r.doubts)} woke in doubt`,
+    `${sum((r) => r.snapshotFaults)} cut off`,
+    `${sum((r) => r.snapshotsResumed)} taken up again`,
     `${sum((r) => r.droppedMessages)} messages lost`,
     `${(sum((r) => r.simulatedMs) / elapsedMs).toFixed(0)}x real time`,
     `${(elapsedMs / 1000).toFixed(0)} s`,
