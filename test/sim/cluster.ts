@@ -154,10 +154,12 @@ export class SimCluster {
     return records.shards().every(({ members }) => members.every(isHere));
   }
 
-  /** A machine that is down loses all it has. */
+  /**
+   * A machine that is down loses all it has. What its replicas had on disk when it did still counts for what they had
+   * promised: they never come back, so that nobody can win an election with their votes either.
+   */
   wipe(machine: WorkerMachine): void {
     machine.wipe();
-    for (const [replica, { home }] of this.disks) if (home === machine) this.disks.delete(replica);
   }
 
   private diskOf(replica: ReplicaId): DurableLog | null {
