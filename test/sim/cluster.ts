@@ -20,6 +20,9 @@ import { type SimNode, type SimThread, SimWorld } from './world';
 const notRunning = 'not running';
 export const simCluster = clusterId('sim');
 
+/** A run ends so long after its faults, at most. */
+const foundWithinMs = 60_000;
+
 /** A whole cluster on one thread: placement driver, workers, a gateway, and the checkers that watch them. */
 export class SimCluster {
   readonly world: SimWorld;
@@ -68,7 +71,7 @@ export class SimCluster {
       this.byName.set(machine.name, machine);
       machine.boot();
     }
-    this.damage = new Damage(this);
+    this.damage = new Damage(this, options.disk.scrubRestMs < foundWithinMs);
     this.gateway = new GatewayProcess(this.world, cluster, keyHash);
   }
 
