@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../base/errors';
-import type { NodeName, ReplicaId, Term } from '../base/ids';
+import { type NodeName, noReplica, type ReplicaId, type Term } from '../base/ids';
 import { decode, encode } from '../protocol/codec';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, at, lanes, replicaActor } from '../protocol/envelope';
@@ -105,8 +105,9 @@ export class ReplicaMembers {
     const { spec, member, machine } = this;
     const { epoch, configuration } = machine;
     const { replica, shard } = spec;
-    const changing = member.raft?.isChanging ?? false;
-    const { leader } = member;
+    const { raft, leader } = member;
+    // While leadership is on its way the group refuses every change, and another order to hand over would prolong that.
+    const changing = raft !== null && (raft.isChanging || raft.transferee !== noReplica);
     const about = { shard: shard.id, replica, leader, epoch, configuration, changing };
     return { kind: 'members.state', request, failure: refused, ...about };
   }

@@ -201,7 +201,7 @@ export const placementVariants = {
     }),
   ],
   107: ['members.handOver', struct({ ...request, shard: shardIdCodec, term: termCodec, to: replicaIdCodec })],
-  /** Epoch and configuration as applied by a leader; `changing`: a change is not over. Others only name the leader. */
+  /** Epoch and configuration as applied by a leader; `changing`: a change or a hand-over is not over. Others only name the leader. */
   108: [
     'members.state',
     struct({
