@@ -3,6 +3,7 @@ import { actorMutations } from './mutations-actors';
 import { coreMutations } from './mutations-core';
 import { equalMutations } from './mutations-equal';
 import { hostMutations } from './mutations-host';
+import { membersMutations } from './mutations-members';
 import { onceMutations } from './mutations-once';
 import { raftMutations } from './mutations-raft';
 
@@ -13,6 +14,7 @@ const all: readonly Mutation[] = [
   ...actorMutations,
   ...onceMutations,
   ...equalMutations,
+  ...membersMutations,
 ];
 
 /** Those that no seed has found yet: what the simulator cannot see so far. One that is found belongs to the others. */

@@ -11,6 +11,7 @@ import { type Mutation, withMutation } from './mutation';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
 import { collection, dimension, latest, shownOf } from './sim-client';
+import { SleepWatch } from './sleep-watch';
 import { Violation } from './violation';
 import { Workload } from './workload';
 
@@ -43,6 +44,10 @@ export interface SimReport {
   readonly quarantines: number;
   readonly collectionsCreated: number;
   readonly droppedMessages: number;
+  /** Members that fell asleep, those that woke because a peer was gone, and the most that slept at a time. */
+  readonly sleeps: number;
+  readonly doubts: number;
+  readonly sleepersMax: number;
   /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
   readonly telling: boolean;
   /** How often each rare thing happened. */
@@ -55,6 +60,8 @@ const acknowledgedMin = 100;
 const setUpMsMax = 60_000;
 const convergeMsMax = 60_000;
 const settleMsMax = 10_000;
+const restMsMax = 60_000;
+const sleepMs = 5_000;
 
 /** One seed, from an empty cluster through faults to a healed one that must agree with its clients. */
 export function runSeed(
@@ -83,6 +90,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
   const workload = new Workload(cluster, options);
   const churn = new Churn(cluster, options.churnEveryMs);
   const nemesis = new Nemesis(cluster, options.nemesis);
+  const watch = new SleepWatch(cluster, options.network.delayMeanMs);
   let violation: string | null = null;
   try {
     setUp(cluster, options);
@@ -96,7 +104,8 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
     world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
     converge(cluster, workload, churn);
-    return report(cluster, workload, churn, nemesis, options, null, leadersBefore);
+    if (options.log.sleepAfterTicks > 0 && options.disk.scrubRestMs > restMsMax) rest(cluster, watch);
+    return report(cluster, workload, churn, nemesis, watch, options, null, leadersBefore);
   } catch (error) {
     violation =
       error instanceof Violation
@@ -104,21 +113,26 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
         : error instanceof Error
           ? (error.stack ?? error.message)
           : String(error);
-    return report(cluster, workload, churn, nemesis, options, violation, 0);
+    return report(cluster, workload, churn, nemesis, watch, options, violation, 0);
   }
 }
 
 function setUp(cluster: SimCluster, options: SimOptions): void {
+  create(cluster, collection, options.shards);
+  if (options.idleShards > 0) create(cluster, 'idle', options.idleShards);
+}
+
+function create(cluster: SimCluster, name: string, shardCount: number): void {
   let created = false;
   const attempt = (): void => {
     cluster.call(
       {
         kind: 'createCollection',
-        name: collection,
+        name,
         dimension,
         metric: 'euclidean',
         hnsw: { m: 8, efConstruction: 32 },
-        shardCount: options.shards,
+        shardCount,
         replicationFactor: 3,
       },
       10_000,
@@ -154,6 +168,29 @@ function converge(cluster: SimCluster, workload: Workload, churn: Churn): void {
     throw new Violation(`not at rest after ${settleMsMax} ms: ${unsettled(cluster)}`);
   }
   checkFinalState(cluster);
+}
+
+/** A healed cluster that nobody asks for anything falls asleep as a whole, sleeps on, and wakes without an election. */
+function rest(cluster: SimCluster, watch: SleepWatch): void {
+  const { world } = cluster;
+  // Scrubs and moves of replicas may wake some for a while.
+  let quietSinceMs = world.now;
+  const isAtRest = (): boolean => {
+    if (watch.awake() !== null) quietSinceMs = world.now;
+    return world.now - quietSinceMs > sleepMs;
+  };
+  if (!world.runUntil(world.now + restMsMax, isAtRest)) {
+    throw new Violation(`replica ${watch.awake()} is awake after ${restMsMax} ms without work`);
+  }
+  const before = cluster.leaderChanges;
+  let answered = false;
+  const ids = Array.from({ length: 20 }, (_, i) => `sleeper-${i}`);
+  cluster.call({ kind: 'get', collection, ids, ...latest }, 20_000, ({ ok }) => {
+    answered = ok;
+  });
+  world.runUntil(world.now + sleepMs);
+  if (!answered) throw new Violation('a read of a sleeping shard was not answered');
+  if (cluster.leaderChanges !== before) throw new Violation('waking cost an election');
 }
 
 /** Every key through the gateway, linearizable, against what its client was told. */
@@ -194,6 +231,7 @@ function report(
   workload: Workload,
   churn: Churn,
   nemesis: Nemesis,
+  watch: SleepWatch,
   options: SimOptions,
   violation: string | null,
   leadersBefore: number,
@@ -229,6 +267,9 @@ function report(
     quarantines: cluster.damage.quarantineCount,
     collectionsCreated: churn.created,
     droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
+    sleeps: watch.sleeps,
+    doubts: watch.doubts,
+    sleepersMax: watch.sleepersMax,
     telling: isTelling(cluster, workload, nemesis, leadersBefore),
   };
 }

@@ -29,6 +29,7 @@ export function summary(reports: readonly SimReport[], elapsedMs: number): strin
     `${sum((r) => r.collectionsCreated)} collections created and deleted`,
     `${sum((r) => r.gatewayRestarts)} gateway restarts`,
     `${sum((r) => r.snapshotsInstalled)} snapshots installed`,
+    `${sum((r) => r.sleeps)} fell asleep (${Math.max(0, ...reports.map((r) => r.sleepersMax))} at a time), ${sum((r) => r.doubts)} woke in doubt`,
     `${sum((r) => r.snapshotFaults)} cut off`,
     `${sum((r) => r.snapshotsResumed)} taken up again`,
     `${sum((r) => r.droppedMessages)} messages lost`,
