@@ -93,7 +93,9 @@ function hunt({ mutation: name, first: from, seedsMax, judge }: HuntJob, keyHash
       judge === null
         ? runSeed(seed, keyHash, null, mutation).violation
         : verdictOf(judgeSeed(seed, keyHash, judge, mutation).judgement);
-    if (violation !== null) return { mutation: name, seed, seedsRun: i + 1, violation };
+    // A seed that is red without the bug has not found it.
+    if (violation === null || runSeed(seed, keyHash, null).violation !== null) continue;
+    return { mutation: name, seed, seedsRun: i + 1, violation };
   }
   return { mutation: name, seed: null, seedsRun: seedsMax, violation: '' };
 }

@@ -73,5 +73,9 @@ export const checklist: Readonly<Record<string, string>> = {
   'quarantine-forgotten': '81',
   'torn-tail-in-the-middle': '81',
   'resume-with-a-foreign-chunk': '66',
+  'wiped-store-keeps-its-name': '50',
+  'joint-by-union': '21, 48',
+  'removed-before-the-group-agrees': '49',
+  'late-member-starts-from-the-record': '47, 51',
   'progress-ahead-of-records': '58, 66',
 };
