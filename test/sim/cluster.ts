@@ -1,5 +1,6 @@
 import type { RaftMember } from '../../src/actors/raft-member';
 import { clusterId, type NodeName, nodeName, type ReplicaId } from '../../src/base/ids';
+import type { Prng } from '../../src/base/prng';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import type { PlacementMachine as PlacementRecords } from '../../src/placement/machine';
 import { logActor } from '../../src/protocol/envelope';
@@ -37,8 +38,7 @@ export class SimCluster {
 
   constructor(options: SimOptions, keyHash: KeyHash, trace: ((line: string) => void) | null) {
     this.world = new SimWorld(
-      options.seed,
-      options.network,
+      options,
       {
         onSent: (_to, _from, message) => this.sent(message),
         onEvent: (node, thread) => this.afterEvent(node, thread),
@@ -76,6 +76,12 @@ export class SimCluster {
 
   call<K extends CallKind>(call: CallOf<K>, timeoutMs: number, done: (outcome: Outcome<AnswerOf<K>>) => void): void {
     this.gateway.call(call, timeoutMs, this.history?.observe(call, done) ?? done);
+  }
+
+  /** The node of a member that takes itself for a leader; null: there is none. */
+  someLeader(random: Prng): NodeName | null {
+    const leading = this.machines().filter((machine) => machine.up && machine.leads);
+    return leading.length === 0 ? null : random.pick(leading).name;
   }
 
   get openCount(): number {

@@ -9,6 +9,7 @@ import { type Mutation, withMutation } from './mutation';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
 import { collection, dimension, latest, shownOf } from './sim-client';
+import type { Counts, FaultKind } from './tally';
 import { Violation } from './violation';
 import { Workload } from './workload';
 
@@ -22,23 +23,12 @@ export interface SimReport {
   readonly unknown: number;
   readonly rejected: number;
   readonly reads: number;
-  readonly crashes: number;
-  readonly partitions: number;
   readonly leaderChanges: number;
-  readonly actorKills: number;
-  readonly threadKills: number;
   readonly snapshotsInstalled: number;
-  readonly gatewayRestarts: number;
-  readonly diskErrors: number;
-  readonly moves: number;
-  readonly handOvers: number;
-  readonly wipes: number;
+  readonly quarantines: number;
   /** Members of shards that are not the ones they were created with. */
   readonly membersSettled: number;
-  readonly damages: number;
-  readonly quarantines: number;
-  readonly collectionsCreated: number;
-  readonly droppedMessages: number;
+  readonly injected: Counts<FaultKind>;
   /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
   readonly telling: boolean;
 }
@@ -68,6 +58,10 @@ export function runSeed(
   });
 }
 
+/** The same for a cluster of another shape than a seed would draw. */
+export const runOptions = (options: SimOptions, keyHash: KeyHash): SimReport =>
+  runOnce(new SimCluster(options, keyHash, null), options);
+
 function historyOf({ world }: SimCluster, seed: number, file: string): CallHistory {
   const meta = { model: 'register', seed, commit: '', clock: 'virtual time in ns' } as const;
   return new CallHistory(new HistoryWriter(file, meta, () => Math.round(world.now * 1e6)), collection);
@@ -76,7 +70,7 @@ function historyOf({ world }: SimCluster, seed: number, file: string): CallHisto
 function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
   const workload = new Workload(cluster, options);
   const churn = new Churn(cluster, options.churnEveryMs);
-  const nemesis = new Nemesis(cluster, options.nemesis);
+  const nemesis = new Nemesis(cluster, options);
   let violation: string | null = null;
   try {
     setUp(cluster, options);
@@ -90,7 +84,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
     world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
     converge(cluster, workload, churn);
-    return report(cluster, workload, churn, nemesis, options, null, leadersBefore);
+    return report(cluster, workload, nemesis, options, null, leadersBefore);
   } catch (error) {
     violation =
       error instanceof Violation
@@ -98,7 +92,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
         : error instanceof Error
           ? (error.stack ?? error.message)
           : String(error);
-    return report(cluster, workload, churn, nemesis, options, violation, 0);
+    return report(cluster, workload, nemesis, options, violation, 0);
   }
 }
 
@@ -178,7 +172,8 @@ function settledCount(cluster: SimCluster): number {
 }
 
 function isTelling(cluster: SimCluster, workload: Workload, nemesis: Nemesis, leadersBefore: number): boolean {
-  const { crashes, partitions } = nemesis.counts;
+  const crashes = cluster.world.tally.of('crash');
+  const { count: partitions } = nemesis.partitions;
   const changes = cluster.leaderChanges - leadersBefore;
   return crashes > 0 && partitions > 0 && changes > 0 && workload.oracle.acknowledgedCount >= acknowledgedMin;
 }
@@ -186,13 +181,11 @@ function isTelling(cluster: SimCluster, workload: Workload, nemesis: Nemesis, le
 function report(
   cluster: SimCluster,
   workload: Workload,
-  churn: Churn,
   nemesis: Nemesis,
   options: SimOptions,
   violation: string | null,
   leadersBefore: number,
 ): SimReport {
-  const { counts } = nemesis;
   const leaderChanges = cluster.leaderChanges - leadersBefore;
   const acknowledged = workload.oracle.acknowledgedCount;
   return {
@@ -205,22 +198,11 @@ function report(
     rejected: workload.oracle.rejectedCount,
     unknown: workload.oracle.unknownCount,
     reads: workload.counts.reads,
-    crashes: counts.crashes,
-    partitions: counts.partitions,
     leaderChanges,
-    actorKills: counts.actorKills,
-    threadKills: counts.threadKills,
     snapshotsInstalled: cluster.snapshotsInstalled,
-    gatewayRestarts: counts.gatewayRestarts,
-    diskErrors: counts.diskErrors,
-    moves: counts.moves,
-    handOvers: counts.handOvers,
-    wipes: counts.wipes,
-    membersSettled: settledCount(cluster),
-    damages: cluster.damage.count,
     quarantines: cluster.damage.quarantineCount,
-    collectionsCreated: churn.created,
-    droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
+    membersSettled: settledCount(cluster),
+    injected: { ...cluster.world.tally.all(), damage: cluster.damage.count },
     telling: isTelling(cluster, workload, nemesis, leadersBefore),
   };
 }
