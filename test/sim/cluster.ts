@@ -14,6 +14,7 @@ import { DurableLog } from './durability';
 import { GatewayProcess, gatewayNode } from './gateway';
 import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
+import { PlacementChecker } from './placement-checker';
 import { Violation } from './violation';
 import { type SimNode, type SimThread, SimWorld } from './world';
 
@@ -26,6 +27,7 @@ export class SimCluster {
   readonly workers: WorkerMachine[];
   readonly placement: PlacementMachine[];
   private readonly checkers = new Map<number, ConsensusChecker>();
+  private readonly placementChecker = new PlacementChecker();
   private readonly byName = new Map<NodeName, PlacementMachine | WorkerMachine>();
   private readonly disks = new Map<
     ReplicaId,
@@ -203,8 +205,14 @@ export class SimCluster {
       return;
     }
     if (!machine.up) return;
-    if (machine instanceof PlacementMachine) this.observe(0, machine.actor?.member ?? null);
+    if (machine instanceof PlacementMachine) this.observePlacement(machine);
     else this.observeReplicas(machine, thread);
+  }
+
+  private observePlacement({ actor }: PlacementMachine): void {
+    if (actor === null) return;
+    this.observe(0, actor.member);
+    this.placementChecker.observe(actor.machine);
   }
 
   private observeReplicas(machine: WorkerMachine, thread: SimThread | null): void {

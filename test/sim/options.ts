@@ -95,7 +95,7 @@ export function drawOptions(seed: number): SimOptions {
     shards: random.between(1, 3),
     clients: random.between(2, 6),
     keys: random.between(8, 48),
-    faultPhaseMs: random.between(28_000, 52_000),
+    faultPhaseMs: random.between(38_000, 62_000),
     network: {
       delayMeanMs: scale(random, 0.2, 30),
       dropChance: offOr(random, 0.3, () => scale(random, 0.001, 0.15)),
