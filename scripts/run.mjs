@@ -1,6 +1,6 @@
 // The one way in: `npm start`, `npm test` and every other npm script come here. Plain Node, no dependencies, because it
 // runs before anything is installed: it first brings packages, addon and compiled code up to date, each only when stale.
-import { ensureAddon, ensureCode, ensureNode, ensurePackages, withSetupLock } from './lib/ensure.mjs';
+import { ensureAddon, ensureCode, ensureNode, ensurePackages, ensureProgram, withSetupLock } from './lib/ensure.mjs';
 import { judge } from './lib/judge.mjs';
 import { runMain } from './lib/process.mjs';
 import { resetData } from './lib/reset.mjs';
@@ -9,22 +9,22 @@ import { lint, runTests } from './lib/test.mjs';
 
 const [verb, ...args] = process.argv.slice(2);
 
-const ensureAll = () =>
+const ensureAll = (ensureCompiled = ensureCode) =>
   withSetupLock(async () => {
     await ensurePackages();
     await ensureAddon();
-    await ensureCode();
+    await ensureCompiled();
   });
 
-const program = (path, ...first) =>
+const program = (path, ensureCompiled, ...first) =>
   async function runProgram() {
-    await ensureAll();
+    await ensureAll(ensureCompiled);
     runMain(path, [...first, ...args]);
   };
 
 const verbs = {
-  start: program('dist/src/server/main.js', 'dev'),
-  build: ensureAll,
+  start: program('dist/src/server/main.js', ensureProgram, 'dev'),
+  build: () => ensureAll(),
   test: async () => {
     const started = performance.now();
     await ensureAll();
@@ -47,7 +47,8 @@ const verbs = {
 /** `example:failover` is dist/examples/failover.js, `bench:ann` is dist/bench/ann.js. */
 function verbOf(name) {
   const match = /^(example|bench):([a-z0-9-]+)$/.exec(name ?? '');
-  if (match !== null) return program(`dist/${match[1] === 'example' ? 'examples' : 'bench'}/${match[2]}.js`);
+  if (match?.[1] === 'example') return program(`dist/examples/${match[2]}.js`, ensureProgram);
+  if (match?.[1] === 'bench') return program(`dist/bench/${match[2]}.js`);
   return Object.hasOwn(verbs, name ?? '') ? verbs[name] : undefined;
 }
 

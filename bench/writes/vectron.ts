@@ -1,5 +1,6 @@
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { connect } from '../../src/client/node';
+import { type PointInput, UpsertRequest } from '../../src/protocol/generated/vectron/v1/vectron';
 import { methodDefinition } from '../../src/protocol/node/grpc-service';
 import { ProcessCluster } from '../../src/server/process-cluster';
 import type { Target } from './load';
@@ -38,7 +39,7 @@ export class VectronTarget {
   target(): Target {
     const metadata = new Metadata();
     metadata.set('authorization', `Bearer ${this.cluster.apiKey}`);
-    const { path, requestSerialize, responseDeserialize } = methodDefinition('upsert');
+    const { path, responseDeserialize } = methodDefinition('upsert');
     return {
       name: 'vectron',
       client: this.client,
@@ -47,7 +48,7 @@ export class VectronTarget {
         const points = keys.map(pointOf);
         return {
           path,
-          body: requestSerialize({ collection, points }),
+          body: Buffer.from(UpsertRequest.encode({ ...unkeyed, collection, points }).finish()),
           check: (reply) => {
             const { count } = responseDeserialize(reply) as { readonly count: number };
             if (count !== points.length) throw new Error(`vectron wrote ${count} of ${points.length}`);
@@ -63,14 +64,16 @@ export class VectronTarget {
   }
 }
 
+/** The gateway draws a key for each call. */
+const unkeyed = { idempotencyKey: '', issuedMs: 0, idempotencyWindowMs: 0, returnPrevious: false };
 const noBytes = new Uint8Array(0);
 const vector = Float32Array.from({ length: dimension }, (_, i) => Math.sin(i));
 let written = 0;
 
 /** A fresh value for the same price as etcd's: the last one with a counter in it. */
-function pointOf(key: number) {
+function pointOf(key: number): PointInput {
   const fresh = vector.slice();
   fresh[0] = ++written;
   fresh[1] = key;
-  return { id: `key-${key}`, vector: noBytes, vectorBytes: new Uint8Array(fresh.buffer), payload: noBytes };
+  return { id: `key-${key}`, vector: noBytes, vectorBytes: new Uint8Array(fresh.buffer), payload: noBytes, onlyIf: '' };
 }

@@ -59,13 +59,18 @@ export async function ensureAddon() {
   markFresh('addon', sources);
 }
 
-export async function ensureCode() {
-  const folders = ['src', 'test', 'bench', 'examples'];
-  const sources = hashOf([...folders, 'tsconfig.json', 'package-lock.json'], { endsWith: ['.ts', '.json'] });
-  if (existsSync(join(root, 'dist')) && isFresh('code', sources)) return;
+/** What a user runs. A test or bench that does not compile must not keep anybody from starting. */
+export const ensureProgram = () => compile('program', 'tsconfig.program.json', ['src', 'examples']);
+
+export const ensureCode = () => compile('code', 'tsconfig.json', ['src', 'test', 'bench', 'examples']);
+
+async function compile(stamp, project, folders) {
+  const configuration = ['tsconfig.json', project, 'package-lock.json'];
+  const sources = hashOf([...folders, ...configuration], { endsWith: ['.ts', '.json'] });
+  if (existsSync(join(root, 'dist')) && isFresh(stamp, sources)) return;
   await step('compiling TypeScript', () =>
-    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'], { quiet: true }),
+    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', project], { quiet: true }),
   );
   pruneOutput(join(root, 'dist'), root, folders);
-  markFresh('code', sources);
+  markFresh(stamp, sources);
 }

@@ -1,3 +1,4 @@
+import { payloadBytes } from './messages';
 import type { BatchOptions, PointInput } from './types';
 
 type Points = Iterable<PointInput> | AsyncIterable<PointInput>;
@@ -20,7 +21,7 @@ export async function* cut(points: Points, countMax: number, bytesMax: number): 
 }
 
 const sizeOf = ({ id, vector, payload }: PointInput): number =>
-  id.length + vector.length * 4 + (payload === undefined ? 0 : JSON.stringify(payload).length);
+  id.length + vector.length * 4 + (payload === undefined ? 0 : payloadBytes(payload).length);
 
 /**
  * Sends every batch, `concurrency` at a time; the source is read only as fast as that. After the first failure no more

@@ -1,5 +1,6 @@
 import { bytesOfFloats, floatsOf, fromUtf8, utf8 } from '../base/bytes';
 import type * as proto from '../protocol/generated/vectron/v1/vectron';
+import { InvalidArgumentError } from './errors';
 import type {
   CollectionOptions,
   CollectionStatus,
@@ -21,11 +22,27 @@ export function vectorBytes(vector: Float32Array | readonly number[]): Uint8Arra
   return bytesOfFloats(vector instanceof Float32Array ? vector : Float32Array.from(vector));
 }
 
+/** InvalidArgumentError for what JSON has no word for: it would arrive as something else, or not at all. */
+export function payloadBytes(payload: JsonObject): Uint8Array {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(payload, (key, value: unknown) => {
+      if (typeof value !== 'number' || Number.isFinite(value)) return value;
+      throw new TypeError(`${key} is ${value}`);
+    });
+  } catch (cause) {
+    const message = `payload: cannot be written as JSON: ${(cause as Error).message.split('\n')[0]}`;
+    throw new InvalidArgumentError('INVALID_ARGUMENT', message, { field: 'payload', cause });
+  }
+  if (text !== undefined) return utf8(text);
+  throw new InvalidArgumentError('INVALID_ARGUMENT', 'payload: must be an object', { field: 'payload' });
+}
+
 export const pointInput = ({ id, vector, payload, ifVersion, onlyIf }: PointInput): proto.PointInput => ({
   id,
   vector: vectorBytes(vector),
   vectorBytes: none,
-  payload: payload === undefined ? none : utf8(JSON.stringify(payload)),
+  payload: payload === undefined ? none : payloadBytes(payload),
   ifVersion,
   onlyIf: onlyIf ?? '',
 });

@@ -246,7 +246,7 @@ export class PlacementMachine {
     const registered = this.candidates([]).length;
     const message = `${wanted.replicationFactor} replicas need as many ready workers; ${registered} are registered`;
     return registered < wanted.replicationFactor
-      ? new VectronError('FAILED_PRECONDITION', message, { field: 'replicationFactor' })
+      ? new VectronError('FAILED_PRECONDITION', message, { field: 'replication_factor' })
       : new VectronError('RESOURCE_EXHAUSTED', `${message}, ${healthy} of them alive`, { retryAfterMs });
   }
 

@@ -7,19 +7,19 @@ const replicationFactors: readonly number[] = [1, 3, 5];
 /** Below two links a node, layers of the graph fall apart. */
 const hnswMMin = 2;
 
-/** What is wrong with a collection's description whatever else exists: INVALID_ARGUMENT naming the field, or null. */
+/** What is wrong with a collection's description whatever else exists: INVALID_ARGUMENT naming the field as clients spell it, or null. */
 export function collectionError(wanted: PlacementOperationOf<'createCollection'>): VectronError | null {
   if (!namePattern.test(wanted.name)) {
     return invalid('name', `must be 1 to ${nameLengthMax} letters, digits, underscores or hyphens`);
   }
   if (!replicationFactors.includes(wanted.replicationFactor)) {
-    return invalid('replicationFactor', `must be one of ${replicationFactors.join(', ')}`);
+    return invalid('replication_factor', `must be one of ${replicationFactors.join(', ')}`);
   }
   return (
     rangeError('dimension', wanted.dimension, 1, dimensionMax) ??
     rangeError('hnsw.m', wanted.hnsw.m, hnswMMin, hnswMMax) ??
-    rangeError('hnsw.efConstruction', wanted.hnsw.efConstruction, 1, efConstructionMax) ??
-    rangeError('shardCount', wanted.shardCount, 1, shardCountMax)
+    rangeError('hnsw.ef_construction', wanted.hnsw.efConstruction, 1, efConstructionMax) ??
+    rangeError('shard_count', wanted.shardCount, 1, shardCountMax)
   );
 }
 

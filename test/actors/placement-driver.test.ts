@@ -156,7 +156,7 @@ describe('PlacementDriverActor', () => {
     const bad = { ...creation('c', 0), kind: 'pd.createCollection', request: 1 } as const;
     expect(askLeader<'pd.collectionCreated'>(bad).failure).toMatchObject({
       code: 'INVALID_ARGUMENT',
-      field: 'shardCount',
+      field: 'shard_count',
     });
     const five = { ...creation('c', 1, 5), kind: 'pd.createCollection', request: 1 } as const;
     expect(askLeader<'pd.collectionCreated'>(five).failure).toMatchObject({ code: 'FAILED_PRECONDITION' });

@@ -264,3 +264,12 @@ describe('the connection', () => {
     hasty.close();
   });
 });
+
+test('a payload that JSON has no word for is refused before anything is sent', async () => {
+  const circular: Record<string, never> = {};
+  Object.assign(circular, { self: circular });
+  for (const payload of [circular, { n: Number.NaN }, { n: [Number.POSITIVE_INFINITY] }]) {
+    const write = client.upsert('things', [{ id: 'a', vector: [1, 2], payload }]);
+    await expect(write).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', field: 'payload' });
+  }
+});

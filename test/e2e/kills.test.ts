@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { compareReplicas, waitUntilEqual } from '../../examples/support/compare-replicas';
 import { dimension, Ledger } from '../../examples/support/ledger';
@@ -8,6 +7,7 @@ import { Prng } from '../../src/base/prng';
 import { connect, type VectronClient } from '../../src/client/node';
 import { startDevCluster } from '../../src/server/dev-cluster';
 import type { DevCluster, ThreadKind } from '../../src/server/dev-cluster-types';
+import { seededPause } from '../support/pause';
 import { dropFolders, eventually, freshFolder, say, secondsSince } from './support';
 
 jest.setTimeout(90_000);
@@ -43,7 +43,7 @@ test('a hundred threads killed at random moments under load cost nothing that wa
   const startedMs = performance.now();
   const killed = { shard: 0, log: 0, link: 0 };
   while (killed.shard + killed.log + killed.link < killCount) {
-    await sleep(random.between(0, 400));
+    await seededPause(random, 0, 400);
     const kind = random.pick(kinds);
     if (await random.pick(cluster.machines).killThread(kind, random.float())) killed[kind]++;
   }

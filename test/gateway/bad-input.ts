@@ -56,6 +56,7 @@ export const badInputs: readonly BadInput[] = [
   bad('points that are an object', points, json({ points: { length: 1 } }), 'points'),
   bad('batch over the limit', points, json({ points: many(4_097) }), 'points'),
   bad('a point that is null', points, json({ points: [null] }), 'points[0]'),
+  bad('a number that has lost digits', points, point({ payload: { a: [2 ** 60] } }), 'points[0].payload'),
   bad('a negative version', points, point({ if_version: -1 }), 'points[0].if_version'),
   bad('an unknown condition', points, point({ only_if: 'maybe' }), 'points[0].only_if'),
   bad('two conditions', points, point({ if_version: 1, only_if: 'present' }), 'points[0].only_if'),

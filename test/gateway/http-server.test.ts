@@ -1,3 +1,5 @@
+import { createConnection } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { VectronError } from '../../src/base/errors';
 import { WriteFailedError } from '../../src/gateway/calls';
@@ -141,6 +143,16 @@ describe('bad input', () => {
     expect(await response.json()).toMatchObject({ error: { code: 'INVALID_ARGUMENT', field: 'body' } });
   });
 
+  test('what is no request at all gets the catalogue’s error too', async () => {
+    const answers = await Promise.all(
+      ['what?\r\n\r\n', `GET / HTTP/1.1\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`].map(rawAnswer),
+    );
+    expect(answers.map((answer) => answer.slice(0, 12))).toEqual(['HTTP/1.1 400', 'HTTP/1.1 431']);
+    for (const answer of answers) {
+      expect(JSON.parse(answer.slice(answer.indexOf('{')))).toMatchObject({ error: { code: 'INVALID_ARGUMENT' } });
+    }
+  });
+
   test('a percent that encodes nothing, and a route that is none', async () => {
     expect((await request('GET', '/v1/collections/things/points/%zz')).body.error).toMatchObject({
       code: 'INVALID_ARGUMENT',
@@ -248,3 +260,10 @@ test('stopping does not wait for a call that never ends', async () => {
   expect(performance.now() - before).toBeLessThan(10_000);
   expect(await cut).toBe('cut');
 });
+
+/** All that comes back for bytes sent as they are. */
+async function rawAnswer(bytes: string): Promise<string> {
+  const socket = createConnection(gateway.httpPort, '127.0.0.1');
+  socket.write(bytes);
+  return text(socket);
+}

@@ -227,10 +227,10 @@ describe('PlacementMachine', () => {
       ['dimension', { dimension: 0 }],
       ['dimension', { dimension: 65_537 }],
       ['hnsw.m', { hnsw: { m: 1, efConstruction: 100 } }],
-      ['hnsw.efConstruction', { hnsw: { m: 16, efConstruction: 0 } }],
-      ['shardCount', { shardCount: 0 }],
-      ['shardCount', { shardCount: 1_025 }],
-      ['replicationFactor', { replicationFactor: 2 }],
+      ['hnsw.ef_construction', { hnsw: { m: 16, efConstruction: 0 } }],
+      ['shard_count', { shardCount: 0 }],
+      ['shard_count', { shardCount: 1_025 }],
+      ['replication_factor', { replicationFactor: 2 }],
     ];
     for (const [field, change] of bad) {
       const outcome = apply(machine, { ...creation('ok'), ...change });

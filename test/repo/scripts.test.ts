@@ -189,3 +189,15 @@ describe('output without a source', () => {
     expect(left).toEqual(['kept.js', 'data.json']);
   });
 });
+
+it('what `npm start` compiles has no test and no bench in it', async () => {
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  const listed = await runModule(`
+    import { execFileSync } from 'node:child_process';
+    const flags = ['-p', 'tsconfig.program.json', '--listFilesOnly'];
+    console.log(execFileSync(process.execPath, [${JSON.stringify(tsc)}, ...flags], { encoding: 'utf8' }));`);
+  const files = listed.output.split('\n').filter((line) => line.startsWith(root) && !line.includes('node_modules'));
+  expect(files).toContain(join(root, 'src/server/main.ts'));
+  expect(files).toContain(join(root, 'examples/failover.ts'));
+  expect(files.filter((file) => /^(test|bench)\//.test(file.slice(root.length + 1)))).toEqual([]);
+});

@@ -55,6 +55,12 @@ describe('each rule can fail:', () => {
     ['chance', noAmbientInPureCode, { path: 'src/shard/a.ts', content: 'if (Math.random() < 0.5) x();' }],
     ['timer', noAmbientInPureCode, { path: 'src/actors/a.ts', content: 'setTimeout(f, 10);' }],
     ['sleep', noSleepInTests, { path: 'test/a.test.ts', content: 'await new Promise((r) => setTimeout(r, 50));' }],
+    ['drawn sleep', noSleepInTests, { path: 'test/a.test.ts', content: 'setTimeout(resolve, pauseMs);' }],
+    [
+      'imported sleep',
+      noSleepInTests,
+      { path: 'test/a.test.ts', content: "import { setTimeout as z } from 'timers/promises';" },
+    ],
     ['catch', noSwallowedErrors, { path: 'src/a.ts', content: 'try { f(); } catch { /* no matter */ }' }],
     ['promise catch', noSwallowedErrors, { path: 'src/a.ts', content: 'f().catch(() => {});' }],
     ['path', noMachinePaths, { path: 'README.md', content: `see ${'/root'}/notes` }],

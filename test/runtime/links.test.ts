@@ -1,8 +1,10 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { clusterId, nodeName } from '../../src/base/ids';
+import { Prng } from '../../src/base/prng';
 import { lanes } from '../../src/protocol/envelope';
 import { LinkFabric } from '../../src/runtime/node/link-ports';
+import { seededPause } from '../support/pause';
 import { describeGossip, GossipActor } from './support/gossip';
 import { TestMachine, type TestMachineOptions, until } from './support/machines';
 
@@ -61,8 +63,9 @@ describe('between simulated machines', () => {
     answer(b, 1);
     fabric.reorder(a.node, b.node, 30);
     const order: number[] = [];
+    const random = new Prng(40);
     const asks = Array.from({ length: 40 }, async (_, i) => {
-      await new Promise((resolve) => setTimeout(resolve, i));
+      await seededPause(random, i, i + 1);
       expect(await a.prober.ask(b.address('echo'), 5_000)).not.toBeNull();
       order.push(i);
     });

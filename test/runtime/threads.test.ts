@@ -4,6 +4,7 @@ import { Prng } from '../../src/base/prng';
 import { lanes } from '../../src/protocol/envelope';
 import { DedicatedThread } from '../../src/runtime/node/dedicated-thread';
 import { Switchboard } from '../../src/runtime/node/switchboard';
+import { seededPause } from '../support/pause';
 import { chatter, describeGossip } from './support/gossip';
 import { pause, TestMachine, until } from './support/machines';
 
@@ -47,8 +48,7 @@ test('100 random thread kills under load: all actors come back, none hears a dea
       : await m.runtime.pool.killThreadOf(random.pick(names));
     if (isKilled) kills++;
     // Some kills hit a thread at work, some one that has only just come up.
-    const pauseMs = random.between(0, 60);
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await seededPause(random, 0, 60);
   }
   for (const name of [...names, 'log']) await m.prober.reach(m.address(name), 20_000);
   expect(m.ends.filter(({ name }) => name === 'thread log').length).toBeGreaterThan(5);

@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from '@jest/globals';
 import { Prng } from '../../src/base/prng';
 import { createNativeEngine } from '../../src/vector/node/native-engine';
+import { seededPause } from '../support/pause';
 import { clusteredVectors } from './support';
 
 describe('handles outlive threads', () => {
@@ -35,7 +35,7 @@ describe('handles outlive threads', () => {
     };
     for (let round = 1; round <= 100; round++) {
       const workers = await Promise.all([start(2 * round, true), start(2 * round + 1, false)]);
-      await delay(prng.between(0, 12));
+      await seededPause(prng, 0, 12);
       await Promise.all(workers.map((worker) => worker.terminate()));
       const k = Math.min(10, index.size);
       expect(index.search(make(), k, 40).ids.length).toBe(k);

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { fromUtf8 } from '../../base/bytes';
 import { VectronError } from '../../base/errors';
@@ -36,6 +37,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     routerOptions: { maxParamLength: pointIdBytesMax * 3 },
     frameworkErrors: (error, _request, reply) => sendError(reply, fromFastify(error)),
     forceCloseConnections: 'idle',
+    clientErrorHandler: refuseUnreadable,
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
@@ -112,6 +114,19 @@ function sendError(reply: FastifyReply, thrown: unknown): FastifyReply {
   const { status, retryAfterMs, body } = json.httpError(thrown);
   if (retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(retryAfterMs / 1000));
   return reply.code(thrown instanceof BodyTooLargeError ? 413 : status).send(body);
+}
+
+/** What Node's parser could not read as a request has no route and no reply: the answer is written by hand. */
+function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) return;
+  const isTooLarge = error.code === 'HPE_HEADER_OVERFLOW';
+  const message = isTooLarge ? 'the headers are larger than the server takes' : 'this is not HTTP';
+  const { body } = json.httpError(new VectronError('INVALID_ARGUMENT', message));
+  const text = JSON.stringify(body);
+  const status = isTooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request';
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
+  );
 }
 
 function headerOf(request: FastifyRequest, name: string): string | undefined {

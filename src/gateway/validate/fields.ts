@@ -15,7 +15,7 @@ import {
 } from '../../base/limits';
 import type { ReadLevel } from '../../protocol/data-messages';
 import type { Metric } from '../../protocol/records';
-import { checkJson, jsonDepthMax, parseJson } from './json';
+import { checkJson, checkWholeNumbers, jsonDepthMax, parseJson } from './json';
 
 /**
  * One check a field, the same for gRPC and HTTP. Each takes the value as it came and the field as the caller spells it,
@@ -152,6 +152,7 @@ export function payloadBytes(value: Uint8Array, field: string): Uint8Array {
 export function payloadObject(value: unknown, field: string): Uint8Array {
   if (value === undefined || value === null) return new Uint8Array(0);
   checkPayload(value, field);
+  checkWholeNumbers(value as object, field);
   const bytes = utf8(JSON.stringify(value));
   if (bytes.length > payloadBytesMax) throw invalid(field, `is longer than ${payloadBytesMax} bytes`);
   return bytes;

@@ -53,6 +53,24 @@ export function checkJson(root: object, field: string): void {
   }
 }
 
+/**
+ * Refuses whole numbers that parsing has rounded: an id of 19 digits would come back as another id. From 1e21 on a number
+ * is written with an exponent, and nobody takes that for digits.
+ */
+export function checkWholeNumbers(root: object, field: string): void {
+  const open: object[] = [root];
+  for (let at = open.pop(); at !== undefined; at = open.pop()) {
+    for (const [key, value] of Object.entries(at)) {
+      if (Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21)
+        throw invalid(
+          field,
+          `${key} is a whole number above 2^53 - 1, which loses digits in JSON; send it as a string`,
+        );
+      if (typeof value === 'object' && value !== null) open.push(value);
+    }
+  }
+}
+
 /** The fields of a JSON object, none of them unknown. `at` spells where it stands: empty for the body itself. */
 export function fieldsOf(value: unknown, at: string, known: readonly string[]): Readonly<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

@@ -23,17 +23,15 @@ export const noAmbientInPureCode: Rule = ({ path, content }) =>
   isPure(path) ? findings(path, blank(content, 'blank'), ambient, 'pure code reaches its surroundings') : [];
 
 /**
- * Tests wait for a condition with a deadline; how that is done lies in support files. A pause of fixed length is a bet on
- * the machine's speed; one drawn from the seed is part of the load.
+ * Tests wait for a condition with a deadline; how that is done lies in support files. A pause is a bet on the machine's
+ * speed, unless it is part of the load and drawn from the seed: test/support/pause.ts.
  */
 export const noSleepInTests: Rule = ({ path, content }) =>
   /^test\/.*\.test\.ts$/.test(path)
-    ? findings(
-        path,
-        blank(content, 'blank'),
-        /(?<!\bjest\s*\.\s*)\b(?:sleep|setTimeout)\s*\((?:[^()]*,)?\s*[\d_]+\s*\)|\btimers\/promises\b/g,
-        'sleeps',
-      )
+    ? [
+        ...findings(path, blank(content, 'blank'), /(?<!\bjest\s*\.\s*)\b(?:sleep|setTimeout)\s*\(/g, 'sleeps'),
+        ...findings(path, content, /^import\b.*\btimers\/promises'/gm, 'sleeps'),
+      ]
     : [];
 
 /** Paths of the machine a file was written on: they mean nothing elsewhere. */
