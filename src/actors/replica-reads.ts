@@ -1,20 +1,24 @@
 import { invalid, VectronError } from '../base/errors';
-import { batchPointsMax, efMax, searchKMax } from '../base/limits';
+import { batchPointsMax, efMax, scrollPageMax, scrollSlicesMax, searchKMax } from '../base/limits';
 import type { MonotonicMs } from '../base/time';
 import type { Failure } from '../protocol/data-messages';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { ReplicaSpec } from '../protocol/records';
-import type { ActorContext } from '../runtime/actor';
+import type { ActorContext, Signal } from '../runtime/actor';
 import { vectorFault } from '../shard/command-faults';
+import type { Selecting } from '../shard/selecting';
 import type { ShardMachine } from '../shard/shard-machine';
 import { checkWhole } from '../vector/metrics';
 import type { RaftMember } from './raft-member';
 import type { ReadDone } from './raft-member-waiters';
 import { failureOf, type OpenRequest, OpenRequests } from './replica-requests';
 
-type ReadMessage = MessageOf<'data.search' | 'data.get' | 'data.scan'>;
-type LevelledMessage = MessageOf<'data.search' | 'data.get'>;
+export type ReadMessage = MessageOf<'data.search' | 'data.get' | 'data.scan' | 'data.select'>;
+type LevelledMessage = Exclude<ReadMessage, { kind: 'data.scan' }>;
+type SelectMessage = MessageOf<'data.select'>;
 type ReadRequest = OpenRequest<ReadMessage>;
+/** Answered in the handler that serves it. */
+type Quick = OpenRequest<Exclude<ReadMessage, SelectMessage>>;
 
 export interface ReadPort {
   readonly spec: ReplicaSpec;
@@ -27,6 +31,9 @@ export interface ReadPort {
 }
 
 const waitingMax = 1_024;
+/** Each may hold an entry for every point that matches. */
+const selectingMax = 64;
+export const selectKey = 'replica.select';
 const scanCountMax = 1_000;
 
 /**
@@ -47,11 +54,14 @@ export class ReplicaReads {
   /** All that was acknowledged before this moment is in the state; null: not known. */
   private freshAsOf: MonotonicMs | null = null;
   private refreshing = false;
+  /** Being worked on, a slice at a time, each in its turn. */
+  private selecting: { readonly request: OpenRequest<SelectMessage>; readonly work: Selecting }[] = [];
+  private scheduled = false;
 
   constructor(private readonly port: ReadPort) {}
 
   get openCount(): number {
-    return this.held.count + this.confirming.count;
+    return this.held.count + this.confirming.count + this.selecting.length;
   }
 
   accept(request: ReadRequest, context: ActorContext): void {
@@ -109,12 +119,18 @@ export class ReplicaReads {
     this.held.sweep(context);
     this.confirming.sweep(context);
     this.behind.sweep(context);
+    for (const { request } of this.selecting) request.expire(context);
   }
 
   failAll(failed: Failure, context: ActorContext): void {
     for (const waiting of [this.held, this.confirming, this.behind]) {
       for (const request of waiting.takeAll()) request.fail(failed, context);
     }
+    for (const { request, work } of this.selecting) {
+      work.close();
+      request.fail(failed, context);
+    }
+    this.selecting = [];
   }
 
   private confirmed(request: ReadRequest, ok: boolean, context: ActorContext): void {
@@ -130,7 +146,8 @@ export class ReplicaReads {
     if (failed !== null) request.fail(failed, context);
     else if (this.isBehind(message)) {
       if (!this.behind.add(request)) this.tooMany(request, context);
-    } else if (message.kind !== 'data.search' || this.port.machine.indexReady) this.answer(request, context);
+    } else if (message.kind === 'data.select') this.select(request as OpenRequest<SelectMessage>, context);
+    else if (message.kind !== 'data.search' || this.port.machine.indexReady) this.answer(request as Quick, context);
     else if (!this.held.add(request)) this.tooMany(request, context);
   }
 
@@ -145,9 +162,13 @@ export class ReplicaReads {
     return message.level === 'leader' && !member.leaderIsReady ? this.port.notLeader() : null;
   }
 
-  private answer(request: ReadRequest, context: ActorContext): void {
+  private answer(request: Quick, context: ActorContext): void {
+    this.guarded(request, context, () => request.reply(this.read(request.message, context), context));
+  }
+
+  private guarded(request: ReadRequest, context: ActorContext, work: () => void): void {
     try {
-      request.reply(this.read(request.message, context), context);
+      work();
     } catch (thrown) {
       if (!(thrown instanceof VectronError)) throw thrown;
       request.fail(failureOf(thrown), context);
@@ -155,7 +176,59 @@ export class ReplicaReads {
     }
   }
 
-  private read(message: ReadMessage, context: ActorContext): Message {
+  // Selections: longer than one handler may work
+
+  private select(request: OpenRequest<SelectMessage>, context: ActorContext): void {
+    if (this.selecting.length >= selectingMax) return this.tooMany(request, context);
+    this.guarded(request, context, () => {
+      const { filter, selection } = request.message;
+      const { dimension, metric } = this.port.spec.collection;
+      checkSelection(selection, dimension);
+      this.selecting.push({ request, work: this.port.machine.select(filter, selection, metric) });
+      this.schedule(context);
+    });
+  }
+
+  private schedule(context: ActorContext): void {
+    if (this.scheduled || this.selecting.length === 0) return;
+    this.scheduled = true;
+    context.later({ signal: 'work', key: selectKey });
+  }
+
+  /** True if the signal was its own. */
+  signalled(signal: Signal, context: ActorContext): boolean {
+    if (signal.signal !== 'work' || signal.key !== selectKey) return false;
+    this.scheduled = false;
+    const next = this.selecting.shift();
+    if (next !== undefined && !this.advance(next.request, next.work, context)) this.selecting.push(next);
+    this.schedule(context);
+    return true;
+  }
+
+  /** True if there is nothing left to do for it. */
+  private advance(request: OpenRequest<SelectMessage>, work: Selecting, context: ActorContext): boolean {
+    let ended = request.answered || request.expire(context);
+    this.guarded(request, context, () => {
+      if (!ended && work.advance()) {
+        ended = true;
+        // What was checked before the first slice may have changed since.
+        const failed = this.refusal(request.message);
+        if (failed !== null) request.fail(failed, context);
+        else request.reply(this.selected(request.message, work, context), context);
+      }
+    });
+    ended ||= request.answered;
+    if (ended) work.close();
+    return ended;
+  }
+
+  private selected({ request, shard }: SelectMessage, work: Selecting, context: ActorContext): Message {
+    const { appliedIndex } = this.port.machine;
+    const header = { request, shard, failure: null, appliedIndex, ageMs: this.ageMs(context) };
+    return { kind: 'data.selected', ...header, ...work.result() };
+  }
+
+  private read(message: Exclude<ReadMessage, SelectMessage>, context: ActorContext): Message {
     const { appliedIndex } = this.port.machine;
     const header = { request: message.request, shard: message.shard, failure: null, appliedIndex };
     const ageMs = this.ageMs(context);
@@ -181,5 +254,17 @@ export class ReplicaReads {
 
   private tooMany(request: ReadRequest, context: ActorContext): void {
     request.refuse('RESOURCE_EXHAUSTED', 'too many reads wait here', context, 50);
+  }
+}
+
+function checkSelection(selection: SelectMessage['selection'], dimension: number): void {
+  if (selection.kind === 'nearest') {
+    const fault = vectorFault(selection.vector, dimension, 'vector');
+    if (fault !== null) throw fault;
+    checkWhole(selection.k, 1, searchKMax, 'k');
+  } else if (selection.kind === 'page') {
+    checkWhole(selection.countMax, 1, scrollPageMax, 'limit');
+    checkWhole(selection.slices, 1, scrollSlicesMax, 'slices');
+    checkWhole(selection.slice, 0, selection.slices - 1, 'slice');
   }
 }

@@ -6,7 +6,9 @@ import type { Message, MessageOf } from '../protocol/messages';
 import type { ActorContext } from '../runtime/actor';
 import { failure, refusalOf } from '../runtime/refusal';
 
-export type DataRequest = MessageOf<'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.status'>;
+export type DataRequest = MessageOf<
+  'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.status'
+>;
 
 /**
  * A request that was taken and is answered exactly once, at the latest when its deadline passes. A request without a

@@ -26,7 +26,7 @@ import {
   replicaIndexPath,
   replicaOptions,
 } from './replica-options';
-import { ReplicaReads } from './replica-reads';
+import { type ReadMessage, ReplicaReads } from './replica-reads';
 import { type DataRequest, OpenRequest } from './replica-requests';
 import { ReplicaWrites } from './replica-writes';
 
@@ -116,6 +116,7 @@ export class ReplicaActor implements Actor {
       const { parts } = this;
       if (signal.signal === 'timer' && signal.key === faultKey) this.tellFault(context);
       if (parts === null || parts.upkeep.signalled(signal, context) || parts.audit.signalled(signal, context)) return;
+      if (parts.reads.signalled(signal, context)) return;
       if (signal.signal === 'timer' && signal.key === reportKey) this.report(context);
       else if (parts.member.signalled(signal, context) && signal.signal === 'timer') this.sweep(parts, context);
     });
@@ -239,9 +240,7 @@ export class ReplicaActor implements Actor {
   private dispatch(parts: Parts, request: OpenRequest, context: ActorContext): void {
     if (isOf(request, 'data.write')) parts.writes.accept(request, context);
     else if (isOf(request, 'data.status')) request.reply(this.status(parts, request.message), context);
-    else if (isOf(request, 'data.search') || isOf(request, 'data.get') || isOf(request, 'data.scan')) {
-      parts.reads.accept(request, context);
-    }
+    else parts.reads.accept(request as OpenRequest<ReadMessage>, context);
   }
 
   private status(parts: Parts, { request, shard }: MessageOf<'data.status'>): Message {
@@ -347,6 +346,7 @@ const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.search',
   'data.get',
   'data.scan',
+  'data.select',
   'data.status',
 ]);
 const isDataRequest = (message: Message): message is DataRequest => dataKinds.has(message.kind);

@@ -169,6 +169,13 @@ export class ByteReader {
     return this.view.getUint8(this.take(1));
   }
 
+  /** The next byte, which stays unread. */
+  peek(): number {
+    const byte = this.u8();
+    this.position--;
+    return byte;
+  }
+
   u32(): number {
     return this.view.getUint32(this.take(4), true);
   }

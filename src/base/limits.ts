@@ -62,3 +62,15 @@ export const linkQueueMessagesMax = 16_384;
 export const linkQueueBytesMax = 64 * 1024 * 1024;
 /** wire: bytes of entries in one part of a log that its member opens; far below what a frame may take. */
 export const openedEntriesBytesMax = 8 * 1024 * 1024;
+/** wire: levels of groups and nested filters in one filter. */
+export const filterDepthMax = 12;
+/** wire: groups and conditions in one filter. */
+export const filterClausesMax = 512;
+/** wire: values and ids named in one filter. */
+export const filterValuesMax = 4_096;
+/** wire: bytes of a key, value or text in a filter. */
+export const filterTextBytesMax = 1_024;
+/** wire: points in one page of a scroll. */
+export const scrollPageMax = 1_000;
+/** wire: disjoint slices that a scroll may be cut into. */
+export const scrollSlicesMax = 1_024;

@@ -3,15 +3,19 @@ import { idempotencyWindowMsMax } from '../base/limits';
 import type { ReplyOf, RequestOf, UnaryMethod } from '../protocol/public-api';
 import { sendBatches } from './batches';
 import { clientError, NotFoundError } from './errors';
+import { filterMessage } from './filters';
 import * as messages from './messages';
 import { type RetryEnvironment, type RetryPolicy, withRetries } from './retry';
 import type {
   BatchOptions,
   CollectionOptions,
   CollectionStatus,
+  Filter,
   Freshness,
   Point,
   PointInput,
+  ScrollOptions,
+  ScrollPage,
   SearchOptions,
   SearchResult,
   WriteOptions,
@@ -109,7 +113,8 @@ export class VectronClient {
   }
 
   async search(collection: string, options: SearchOptions): Promise<SearchResult> {
-    const reply = await this.read('search', messages.searchRequest(collection, options), options);
+    const request = messages.searchRequest(collection, options, filterMessage(options.filter));
+    const reply = await this.read('search', request, options);
     return messages.searchResult(reply);
   }
 
@@ -133,6 +138,28 @@ export class VectronClient {
   async getMany(collection: string, ids: readonly string[], options: ReadOptions = {}): Promise<readonly Point[]> {
     const request = { collection, ids: [...ids], ...messages.freshness(options) };
     return (await this.read('getMany', request, options)).points.map(messages.pointOf);
+  }
+
+  /** How many points match, exactly; without a filter, how many there are. */
+  async count(collection: string, filter?: Filter, options: ReadOptions = {}): Promise<number> {
+    const request = messages.countRequest(collection, options, filterMessage(filter));
+    return (await this.read('count', request, options)).count;
+  }
+
+  /** One page of the points that match. See scrollAll(). */
+  async scroll(collection: string, options: ScrollOptions & CallOptions = {}): Promise<ScrollPage> {
+    const request = messages.scrollRequest(collection, options, filterMessage(options.filter));
+    return messages.scrollPage(await this.read('scroll', request, options));
+  }
+
+  /** Every point that matches, page by page. One that is there all the while comes exactly once. */
+  async *scrollAll(collection: string, options: ScrollOptions & CallOptions = {}): AsyncGenerator<Point> {
+    for (let after = options.after; ; ) {
+      const page = await this.scroll(collection, after === undefined ? options : { ...options, after });
+      yield* page.points;
+      if (page.next === null) return;
+      after = page.next;
+    }
   }
 
   /** How many of the points existed. Deleting what is not there succeeds. */

@@ -9,6 +9,8 @@ import type {
   JsonObject,
   Point,
   PointInput,
+  ScrollOptions,
+  ScrollPage,
   SearchOptions,
   SearchResult,
   ShardRead,
@@ -62,7 +64,11 @@ export const createRequest = (options: CollectionOptions): proto.CreateCollectio
   hnsw: { m: options.hnsw?.m ?? 0, efConstruction: options.hnsw?.efConstruction ?? 0 },
 });
 
-export const searchRequest = (collection: string, options: SearchOptions): proto.SearchRequest => ({
+export const searchRequest = (
+  collection: string,
+  options: SearchOptions,
+  filter: proto.Filter | undefined,
+): proto.SearchRequest => ({
   collection,
   vector: vectorBytes(options.vector),
   vectorBytes: none,
@@ -76,6 +82,34 @@ export const searchRequest = (collection: string, options: SearchOptions): proto
   allowPartial: options.allowPartial ?? false,
   explain: options.explain ?? false,
   query: '',
+  filter,
+  minScore: options.minScore,
+});
+
+export const countRequest = (
+  collection: string,
+  options: Freshness,
+  filter: proto.Filter | undefined,
+): proto.CountRequest => ({ collection, filter, ...freshness(options) });
+
+export const scrollRequest = (
+  collection: string,
+  options: ScrollOptions,
+  filter: proto.Filter | undefined,
+): proto.ScrollRequest => ({
+  collection,
+  filter,
+  limit: options.limit,
+  after: options.after ?? '',
+  slice: options.slice?.index ?? 0,
+  sliceCount: options.slice?.count ?? 0,
+  ...freshness(options),
+});
+
+export const scrollPage = ({ points, next, served }: proto.ScrollReply): ScrollPage => ({
+  points: points.map(pointOf),
+  next: next === '' ? null : next,
+  served: served.map(shardRead),
 });
 
 const payloadOf = (bytes: Uint8Array): JsonObject | null =>
@@ -111,7 +145,7 @@ export const searchResult = (reply: proto.SearchReply): SearchResult => ({
   partial: reply.partial,
   shardsTotal: reply.shardsTotal,
   shardsAnswered: reply.shardsAnswered,
-  shards: reply.shards,
+  shards: reply.shards.map(({ matches = null, visited = null, ...stats }) => ({ ...stats, matches, visited })),
   served: reply.served.map(shardRead),
 });
 

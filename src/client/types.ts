@@ -136,6 +136,65 @@ export interface SearchOptions extends Freshness {
   readonly allowPartial?: boolean;
   /** Ask for SearchResult.shards. */
   readonly explain?: boolean;
+  /** Only points that match: topK of them, or all if there are fewer. */
+  readonly filter?: Filter;
+  /** Leave out results of a lower score. */
+  readonly minScore?: number;
+}
+
+export type FilterValue = string | number | boolean;
+export interface FilterBounds<T> {
+  readonly gt?: T;
+  readonly gte?: T;
+  readonly lt?: T;
+  readonly lte?: T;
+}
+
+/** All of `must`, none of `must_not`, at least `min_should` (default 1) of `should`. The names are those of the JSON form. */
+export interface Filter {
+  readonly must?: readonly Condition[];
+  readonly should?: readonly Condition[];
+  readonly must_not?: readonly Condition[];
+  readonly min_should?: number;
+}
+
+/**
+ * A test of the values at a key, whose dots go into objects; an array stands for each of its elements. Dates are written as
+ * RFC 3339 does. See docs/filters.md.
+ */
+export type Condition =
+  | Filter
+  | { readonly key: string; readonly match: Match }
+  | { readonly key: string; readonly range: FilterBounds<number> }
+  | { readonly key: string; readonly datetime: FilterBounds<string> }
+  | { readonly key: string; readonly values_count: FilterBounds<number> }
+  | { readonly key: string; readonly is_empty: true }
+  | { readonly key: string; readonly is_null: true }
+  | { readonly has_id: readonly string[] }
+  | { readonly nested: { readonly key: string; readonly filter: Filter } };
+
+export type Match =
+  | { readonly value: FilterValue }
+  | { readonly any: readonly FilterValue[] }
+  | { readonly except: readonly FilterValue[] }
+  | { readonly text: string }
+  | { readonly prefix: string };
+
+export interface ScrollOptions extends Freshness {
+  readonly filter?: Filter;
+  /** Points in one page, 1 to 1000. Default 100. */
+  readonly limit?: number;
+  /** ScrollPage.next of the page before. */
+  readonly after?: string;
+  /** One of `count` slices, which are disjoint and together are everything: for reading in parallel. */
+  readonly slice?: { readonly index: number; readonly count: number };
+}
+
+export interface ScrollPage {
+  readonly points: readonly Point[];
+  /** Null: there are no more. A page may be short although there are. */
+  readonly next: string | null;
+  readonly served: readonly ShardRead[];
 }
 
 export interface SearchHit {
@@ -160,6 +219,10 @@ export interface SearchResult {
     readonly strategy: string;
     readonly distances: number;
     readonly points: number;
+    /** With a filter: points that matched, and that were looked at to find them. */
+    readonly matches: number | null;
+    readonly visited: number | null;
+    readonly elapsedMs: number;
   }[];
   readonly served: readonly ShardRead[];
 }

@@ -3,6 +3,7 @@ import type { LogIndex, NodeName, ReplicaId, ShardId, Term } from '../base/ids';
 import type { Point, WriteOptions } from '../protocol/commands';
 import type { CommitToken } from '../protocol/commit-token';
 import type { Hit, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
+import type { Filter } from '../protocol/filters';
 import type { CollectionRecord, HnswParameters, Metric } from '../protocol/records';
 
 /**
@@ -44,6 +45,29 @@ export interface GatewayApi {
     answer: { readonly points: readonly StoredPoint[]; readonly served: readonly ShardRead[] };
   };
   search: { call: SearchCall; answer: SearchAnswer };
+  /** Exact. Null as filter: every point. */
+  count: {
+    call: { readonly collection: string; readonly filter: Filter | null } & ReadDial;
+    answer: { readonly count: number; readonly served: readonly ShardRead[] };
+  };
+  /** Points in an order of their own that writes do not change. */
+  scroll: {
+    call: {
+      readonly collection: string;
+      readonly filter: Filter | null;
+      /** The `next` of the page before; empty: from the beginning. */
+      readonly afterId: string;
+      readonly limit: number;
+      /** Of `count` slices that are disjoint and together are everything. */
+      readonly slice: { readonly index: number; readonly count: number };
+    } & ReadDial;
+    /** A page may have fewer points than its limit; only a `next` of null ends the scroll. */
+    answer: {
+      readonly points: readonly StoredPoint[];
+      readonly next: string | null;
+      readonly served: readonly ShardRead[];
+    };
+  };
 }
 
 export interface WriteAnswer {
@@ -90,10 +114,18 @@ export interface SearchCall extends ReadDial {
   readonly includePayload: boolean;
   /** At the deadline answer with what has come, if any shard has answered. */
   readonly allowPartial: boolean;
+  /** Null: none. */
+  readonly filter: Filter | null;
+  /** Hits below are left out; null: none are. */
+  readonly minScore: number | null;
 }
 
 export interface ShardSearchStats extends SearchStats {
   readonly shard: ShardId;
+  /** Of a search with a filter: points that matched, and that were looked at to find them. */
+  readonly filtered: { readonly matches: number; readonly visited: number } | null;
+  /** Between question and answer, as the gateway saw it. */
+  readonly elapsedMs: number;
 }
 
 export interface SearchAnswer {

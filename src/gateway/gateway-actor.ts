@@ -12,6 +12,7 @@ import { collectionStatus, createCollection, deleteCollection, listCollections }
 import { type Core, WriteKeys } from './operations/core';
 import { get, remove, upsert } from './operations/points';
 import { search } from './operations/search';
+import { count, scroll } from './operations/select';
 import { PlacementLink } from './placement-link';
 import { RoutingTable } from './routing-table';
 import { Scope } from './scope';
@@ -160,6 +161,8 @@ export class GatewayActor implements Actor {
     const until = monotonicMs(this.scope.now + timeoutMs);
     if (call.kind === 'upsert') upsert(core, call, until, done);
     else if (call.kind === 'search') search(core, call, until, done);
+    else if (call.kind === 'count') count(core, call, until, done);
+    else if (call.kind === 'scroll') scroll(core, call, until, done);
     else if (call.kind === 'get') get(core, call, until, done);
     else if (call.kind === 'delete') remove(core, call, until, done);
     else if (call.kind === 'createCollection') createCollection(core, call, until, done);

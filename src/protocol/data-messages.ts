@@ -1,5 +1,6 @@
-import { bool, bytes, f64, list, nullable, oneOf, struct, type TypeOf, text, varint } from './codec';
+import { bool, bytes, f64, list, nullable, oneOf, struct, type TypeOf, text, union, varint } from './codec';
 import { shardOperationCodec, writeOptionsCodec } from './commands';
+import { filterCodec } from './filters';
 import { epochCodec, logIndexCodec, nodeNameCodec, replicaIdCodec, shardIdCodec, termCodec } from './ids';
 
 /** What a failed request says. `leader` is a hint for NOT_LEADER and may be empty; `epoch` is set with STALE_SHARD. */
@@ -54,6 +55,16 @@ const readHeader = { level: readLevelCodec, minIndex: logIndexCodec, stalenessMs
 
 /** `ageMs`: everything acknowledged up to so long ago is in the answer; null: this replica cannot tell. */
 const readReplyHeader = { appliedIndex: logIndexCodec, ageMs: nullable(varint) };
+
+/** What is wanted of the points that match a filter. */
+export const selectionCodec = union({
+  /** The k nearest to `vector`, exactly. */
+  1: ['nearest', struct({ vector: bytes, k: varint, includeVector: bool, includePayload: bool })],
+  /** In key order, those after `afterId` ('' begins), of the `slice`-th of `slices` equal parts of the hash space. */
+  2: ['page', struct({ afterId: text, countMax: varint, slice: varint, slices: varint })],
+  3: ['count', struct({})],
+});
+export type Selection = TypeOf<typeof selectionCodec>;
 
 /** Between gateways and shard replicas. Tags 40 to 79. */
 export const dataVariants = {
@@ -114,6 +125,28 @@ export const dataVariants = {
       unlinked: varint,
       /** XXH64-style digest over all records of the replica, as hexadecimal: equal replicas have equal ones. */
       digest: text,
+    }),
+  ],
+  /** Null as filter: every point. */
+  60: [
+    'data.select',
+    struct({ ...requestHeader, filter: nullable(filterCodec), selection: selectionCodec, ...readHeader }),
+  ],
+  /**
+   * `hits` of `nearest`, `points` of `page`, which is the last one if `done`. `count`: points that matched; `visited`: that
+   * were looked at; `stored`: that the shard has.
+   */
+  61: [
+    'data.selected',
+    struct({
+      ...replyHeader,
+      hits: list(hitCodec),
+      points: list(storedPointCodec),
+      done: bool,
+      count: varint,
+      visited: varint,
+      stored: varint,
+      ...readReplyHeader,
     }),
   ],
 } as const;

@@ -14,7 +14,7 @@ export const failure = (code: ErrorCode, message: string, retryAfterMs = 0): Fai
 });
 
 type Refuse<K extends MessageKind> = (request: MessageOf<K>, failed: Failure) => Message;
-type DataRequest = 'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.status';
+type DataRequest = 'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.status';
 type PlacementRequest =
   | 'pd.registerWorker'
   | 'pd.heartbeat'
@@ -53,6 +53,13 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
     points: [],
     done: false,
     appliedIndex: none,
+  }),
+  'data.select': (m, failed) => ({
+    kind: 'data.selected',
+    ...header(m, failed),
+    ...{ hits: [], points: [], done: false, count: 0, visited: 0, stored: 0 },
+    appliedIndex: none,
+    ageMs: null,
   }),
   'data.status': (m, failed) => ({
     kind: 'data.statusReply',

@@ -69,8 +69,10 @@ export class WorkerNode implements ReplicaHosts {
 
   // ReplicaHosts
 
+  /** A supervisor that was started again starts what still runs. */
   start(spec: ReplicaSpec): void {
-    this.machine.startShardActor(replicaActor(spec.replica), encode(replicaSpecCodec, spec));
+    const name = replicaActor(spec.replica);
+    if (!this.machine.pool.isHosted(name)) this.machine.startShardActor(name, encode(replicaSpecCodec, spec));
   }
 
   destroy(replica: ReplicaId): void {
@@ -111,6 +113,7 @@ export class WorkerNode implements ReplicaHosts {
       this.doomed.delete(replica);
       return this.destroyNow(replica);
     }
+    this.options.report(`${this.options.node}: ${name} ended: ${reason}`);
     const target = at(this.options.node, name);
     this.machine.host.signal(supervisorActor, { signal: 'down', target, reason });
   }

@@ -1,10 +1,11 @@
 import { assert } from '../base/assert';
 import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
 import { isChecksumCommand } from '../protocol/commands';
-import type { StoredPoint } from '../protocol/data-messages';
+import type { Selection, StoredPoint } from '../protocol/data-messages';
+import type { Filter } from '../protocol/filters';
 import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
-import type { Member } from '../protocol/records';
+import type { Member, Metric } from '../protocol/records';
 import { replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
@@ -14,6 +15,7 @@ import { allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
 import { clearQuarantine } from './quarantine';
 import { digestText } from './record-digest';
 import { Scrub } from './scrub';
+import { Selecting } from './selecting';
 import { applyEntries, type Change, type Outcome, type ShardShape } from './shard-apply';
 import {
   getPoints,
@@ -60,6 +62,7 @@ export class ShardMachine {
   private descriptor: Descriptor;
   private readonly feed: IndexFeed;
   private readonly sources = new Set<ShardSnapshotSource>();
+  private readonly selecting = new Set<Selecting>();
   private outcomes: ReadonlyMap<LogIndex, Outcome> = new Map();
   private changed = 0;
   private notes: readonly ChecksumNote[] = [];
@@ -143,6 +146,7 @@ export class ShardMachine {
     this.write(descriptor, changes);
     this.changed += changes.length;
     this.feed.changed(changes, this.appliedIndex);
+    for (const work of this.selecting) work.changed(changes);
     return outcomes;
   }
 
@@ -162,6 +166,16 @@ export class ShardMachine {
   search(request: SearchRequest): ReturnType<typeof searchPoints> {
     assert(this.indexReady, 'search: the index is not level with the store');
     return searchPoints(this.view, this.options.index, request);
+  }
+
+  /** The points that match a filter, found in slices while applies go on. To be closed. */
+  select(filter: Filter | null, selection: Selection, metric: Metric): Selecting {
+    const closed = (work: Selecting): void => {
+      this.selecting.delete(work);
+    };
+    const work = new Selecting({ view: this.view, filter, selection, metric, stored: () => this.points, closed });
+    this.selecting.add(work);
+    return work;
   }
 
   /** Points, records and digest by a scan of everything: must equal what is kept. Slow. */
@@ -242,6 +256,7 @@ export class ShardMachine {
   private replaced(descriptor: Descriptor): void {
     assert(descriptor.appliedIndex > this.appliedIndex, 'restore: the snapshot is older than the state');
     for (const source of this.sources) source.fail('its state was replaced');
+    for (const work of this.selecting) work.fail('the state was replaced by a snapshot');
     this.garbage.push({ space: this.space, part: 0 });
     this.descriptor = descriptor;
     this.restoring = null;

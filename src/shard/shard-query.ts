@@ -6,7 +6,7 @@ import type { Hit, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { KeyHash } from '../protocol/key-hash';
 import { pointRange } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
-import type { SearchResult, VectorIndex } from '../vector/ports';
+import type { VectorIndex } from '../vector/ports';
 import { keyOf, pointIdOf, successor } from './point-keys';
 import { decodeRecord, type PointRecord } from './point-record';
 import { type Digest, digestWith, emptyDigest, recordHash } from './record-digest';
@@ -86,14 +86,23 @@ export function searchPoints(
   const { k, ef } = request;
   const result = request.exact ? index.exact(query, k) : index.search(query, k, efFor(k, ef));
   const stats = { strategy: result.strategy, distances: result.distances, points: index.size };
-  return { hits: hitsOf(view, result, request), stats };
+  return { hits: hitsOf(view, { ids: result.ids, scoreAt: (at) => result.scores[at] as number }, request), stats };
 }
 
-function hitsOf(view: PointView, result: SearchResult, request: SearchRequest): Hit[] {
-  const { includePayload, includeVector } = request;
-  const score = (at: number): number => result.scores[at] as number;
+/** Best first. */
+interface Ranked {
+  readonly ids: readonly string[];
+  scoreAt(position: number): number;
+}
+
+/** Throws CORRUPT, and RESOURCE_EXHAUSTED for more than an answer may hold. */
+export function hitsOf(
+  view: PointView,
+  result: Ranked,
+  { includePayload, includeVector }: Pick<SearchRequest, 'includePayload' | 'includeVector'>,
+): Hit[] {
   if (!includePayload && !includeVector) {
-    return result.ids.map((id, at) => ({ id, score: score(at), payload: noBytes, vector: noBytes }));
+    return result.ids.map((id, at) => ({ id, score: result.scoreAt(at), payload: noBytes, vector: noBytes }));
   }
   const hits: Hit[] = [];
   const answer = new AnswerSize('top_k');
@@ -105,7 +114,7 @@ function hitsOf(view: PointView, result: SearchResult, request: SearchRequest): 
     const payload = includePayload ? record.payload : noBytes;
     const vector = includeVector ? record.vector : noBytes;
     answer.add(payload, vector);
-    hits.push({ id, score: score(at), payload, vector });
+    hits.push({ id, score: result.scoreAt(at), payload, vector });
   }
   return hits;
 }
@@ -138,7 +147,7 @@ function* readRecords(view: PointView, ids: readonly string[]): Generator<[strin
   }
 }
 
-const stored = (id: string, record: PointRecord): StoredPoint => ({
+export const stored = (id: string, record: PointRecord): StoredPoint => ({
   id,
   version: record.version,
   vector: record.vector,

@@ -27,13 +27,15 @@ export interface ChaosTarget {
   stop(): Promise<void>;
 }
 
+/** For NODE_OPTIONS of processes in which killThread() is to work. */
+export const threadKillHook = `--require ${require.resolve('./thread-kill-hook')}`;
+
 export async function startTarget(profile: Profile, collection: string): Promise<ChaosTarget> {
   const dataDirectory = await mkdtemp(join(tmpdir(), 'vectron-chaos-'));
   const remove = (): Promise<void> => rm(dataDirectory, { recursive: true });
   if (profile === 'kill9') {
     // A process of its own takes no orders from outside: this makes it end one of its threads when it is signalled.
-    const hook = `--require ${require.resolve('./thread-kill-hook')}`;
-    const cluster = await ProcessCluster.start({ dataDirectory, environment: { NODE_OPTIONS: hook } });
+    const cluster = await ProcessCluster.start({ dataDirectory, environment: { NODE_OPTIONS: threadKillHook } });
     return processTarget(cluster, collection, remove);
   }
   return devTarget(await startDevCluster({ dataDirectory }), profile, collection, remove);
@@ -121,7 +123,7 @@ const killedPattern = /^.*thread-kill: ended .*$/gm;
 const threadKillMsMax = 5_000;
 
 /** Signals the process and waits until it says which thread it has ended. */
-async function killThread(node: ProcessNode): Promise<string> {
+export async function killThread(node: ProcessNode): Promise<string> {
   const { pid } = node;
   if (pid === null) throw new Error(`${node.node} does not run`);
   const told = async (): Promise<string[]> => (await readFile(node.logFile, 'utf8')).match(killedPattern) ?? [];

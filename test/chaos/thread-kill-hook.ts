@@ -3,14 +3,17 @@ import * as threads from 'node:worker_threads';
 
 /**
  * Preloaded (--require) into a process under test: on SIGUSR2 it ends one of the process's threads, each as likely, as
- * worker.terminate() does, and says so on standard error. Not part of the product, which has no such order.
+ * worker.terminate() does, and says so on standard error. Not part of the product, which has no such order. The variable
+ * THREAD_KILL_ONLY keeps it to threads whose entry file has that in its path.
  */
 function install(): void {
+  const only = process.env['THREAD_KILL_ONLY'] ?? '';
   const alive: threads.Worker[] = [];
   const { Worker } = threads;
   class TrackedWorker extends Worker {
     constructor(...args: ConstructorParameters<typeof Worker>) {
       super(...args);
+      if (!String(args[0]).includes(only)) return;
       alive.push(this);
       this.once('exit', () => alive.splice(alive.indexOf(this), 1));
     }

@@ -5,6 +5,7 @@ import {
   AuthenticationError,
   connect,
   DeadlineExceededError,
+  type Filter,
   InternalServerError,
   InvalidArgumentError,
   NotFoundError,
@@ -17,6 +18,7 @@ import {
 } from '../../src/client/node';
 import { WriteFailedError } from '../../src/gateway/calls';
 import { type RunningGateway, startGateway } from '../../src/gateway/node/start-gateway';
+import { filterOf } from '../../src/gateway/validate/filter';
 import { FakeBackend } from '../gateway/fake-backend';
 
 let backend: FakeBackend;
@@ -65,6 +67,75 @@ describe('every call', () => {
     expect(await client.find('things', 'p3')).toBeNull();
     await client.deleteCollection('things');
     await expect(client.find('things', 'p1')).rejects.toThrow(NotFoundError);
+  });
+
+  test('filters, counts and scrolls', async () => {
+    await client.createCollection(things);
+    await client.upsert('things', points(25));
+    const filter: Filter = { must: [{ key: 'n', range: { gte: 20 } }] };
+    const found = await client.search('things', { vector: [1, 0], topK: 10, filter, minScore: 21, explain: true });
+    expect(found.results.map(({ id }) => id)).toEqual(['p24', 'p23', 'p22', 'p21', 'p20']);
+    expect(found.shards).toMatchObject([{ matches: 5, visited: 25, elapsedMs: 1 }]);
+    expect(backend.calls.at(-1)?.call).toMatchObject({ filter: filterOf(filter), minScore: 21 });
+    expect(await client.count('things', filter)).toBe(5);
+    expect(await client.count('things')).toBe(25);
+    const ids: string[] = [];
+    for await (const { id } of client.scrollAll('things', { limit: 4 })) ids.push(id);
+    expect(ids).toEqual([...ids].sort());
+    expect(ids.length).toBe(25);
+    await client.scroll('things', { slice: { index: 2, count: 3 }, after: 'p1', limit: 9, consistency: 'eventual' });
+    const sliced = { slice: { index: 2, count: 3 }, afterId: 'p1', limit: 9, level: 'eventual', filter: null };
+    expect(backend.calls.at(-1)?.call).toMatchObject(sliced);
+    await expect(client.scroll('things', { slice: { index: 3, count: 3 } })).rejects.toMatchObject({ field: 'slice' });
+    await expect(client.scroll('things', { limit: 1_001 })).rejects.toMatchObject({ field: 'limit' });
+  });
+
+  test('a filter means over gRPC what its JSON form means, whatever it tests', async () => {
+    await client.createCollection(things);
+    const bounds = { gt: 1, gte: 2, lt: 0, lte: -1.5 };
+    const days = { gt: '2024-05-31', lte: '2024-06-01T00:00:00Z' };
+    const filter: Filter = {
+      must: [
+        { key: 'a', match: { value: 'x' } },
+        { key: 'a', match: { value: 0 } },
+        { key: 'a', match: { value: false } },
+        { key: 'a.b', match: { any: ['x', 1, true] } },
+        { key: 'a', match: { except: [''] } },
+      ],
+      should: [
+        { key: 'a', match: { text: 'x y' } },
+        { key: 'a', match: { prefix: 'x' } },
+        { key: 'a', range: bounds },
+        { key: 'a', datetime: days },
+      ],
+      must_not: [
+        { key: 'a', values_count: { gte: 1 } },
+        { key: 'a', is_empty: true },
+        { key: 'a', is_null: true },
+        { has_id: ['p1', 'p2'] },
+        { nested: { key: 'a', filter: { must: [{ should: [{ key: 'b', range: { lt: 0 } }] }] } } },
+      ],
+      min_should: 2,
+    };
+    await client.count('things', filter);
+    expect(backend.calls.at(-1)?.call).toMatchObject({ kind: 'count', filter: filterOf(filter) });
+  });
+
+  test('what is wrong with a filter comes back with its place', async () => {
+    await client.createCollection(things);
+    const bad: readonly [unknown, string][] = [
+      [{ must: [{ key: '', is_null: true }] }, 'filter.must[0].key'],
+      [{ must: [{}, { key: 'a', match: { any: [] } }] }, 'filter.must[1].match.any'],
+      [{ should: [{ key: 'a', datetime: { gt: 'now' } }] }, 'filter.should[0].datetime.gt'],
+      [{ must: [{ key: 'a', match: { value: Number.NaN } }] }, 'filter.must[0].match.value'],
+      [{ must_not: [{ key: 'a', range: {} }] }, 'filter.must_not[0].range'],
+    ];
+    for (const [filter, field] of bad) {
+      const refused = client.count('things', filter as Filter);
+      await expect(refused).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', field });
+    }
+    const nested = (levels: number): Filter => (levels === 0 ? {} : { must: [nested(levels - 1)] });
+    await expect(client.count('things', nested(2_000))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
 
   test('upsertBatch cuts by count and reports progress', async () => {

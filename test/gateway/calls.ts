@@ -32,6 +32,8 @@ export const search = (fields: Partial<CallOf<'search'>> = {}): CallOf<'search'>
   includeVector: true,
   includePayload: true,
   allowPartial: false,
+  filter: null,
+  minScore: null,
   ...fields,
 });
 export const errorOf = (outcome: Outcome<unknown>): VectronError => {

@@ -16,7 +16,9 @@ import { collectionNotFound } from '../../src/gateway/operations/core';
 import { vectorError } from '../../src/gateway/operations/points';
 import type { Point } from '../../src/protocol/commands';
 import type { ReadLevel } from '../../src/protocol/data-messages';
+import type { Filter } from '../../src/protocol/filters';
 import type { CollectionRecord } from '../../src/protocol/records';
+import { matches, parsedPayload } from '../../src/vector/filter-match';
 
 interface Collection {
   readonly record: CollectionRecord;
@@ -75,6 +77,16 @@ export class FakeBackend implements GatewayBackend {
       const found = call.ids.map((id) => points.get(id)).filter((point) => point !== undefined);
       return { points: found.map((point) => ({ ...point, version: 1 })), served: [served(call.level)] };
     }
+    if (call.kind === 'count') {
+      return { count: matching(points, call.filter).length, served: [served(call.level)] };
+    }
+    if (call.kind === 'scroll') {
+      const all = matching(points, call.filter).filter(({ id }) => id > call.afterId);
+      all.sort((a, b) => (a.id < b.id ? -1 : 1));
+      const page = all.slice(0, call.limit).map((point) => ({ ...point, version: 1 }));
+      const next = page.length < all.length ? (page[page.length - 1]?.id ?? null) : null;
+      return { points: page, next, served: [served(call.level)] };
+    }
     const error = vectorError(record, call.vector, 'vector');
     if (error !== null) throw error;
     return search(call, points);
@@ -96,6 +108,9 @@ export class FakeBackend implements GatewayBackend {
   }
 }
 
+const matching = (points: ReadonlyMap<string, Point>, filter: Filter | null): Point[] =>
+  [...points.values()].filter(({ id, payload }) => filter === null || matches(filter, id, parsedPayload(payload)));
+
 const served = (level: ReadLevel): ShardRead => ({ shard: shardId(1), level, appliedIndex: logIndex(9), ageMs: null });
 
 const written = (count: number, items: number): WriteAnswer => ({
@@ -109,7 +124,7 @@ const written = (count: number, items: number): WriteAnswer => ({
 
 function search(call: CallOf<'search'>, points: ReadonlyMap<string, Point>): SearchAnswer {
   const query = floatsOf(call.vector);
-  const hits = [...points.values()].map(({ id, vector, payload }) => {
+  const hits = matching(points, call.filter).map(({ id, vector, payload }) => {
     const score = floatsOf(vector).reduce((sum, value, i) => sum + value * (query[i] ?? 0), 0);
     return {
       id,
@@ -119,7 +134,9 @@ function search(call: CallOf<'search'>, points: ReadonlyMap<string, Point>): Sea
     };
   });
   hits.sort((a, b) => b.score - a.score);
-  const stats = { shard: shardId(1), strategy: 'scan' as const, distances: points.size, points: points.size };
+  const filtered = call.filter === null ? null : { matches: hits.length, visited: points.size };
+  const figures = { strategy: 'scan' as const, distances: points.size, points: points.size, elapsedMs: 1 };
+  const stats = { shard: shardId(1), ...figures, filtered };
   return { hits: hits.slice(0, call.k), partial: false, shardsTotal: 1, shards: [stats], served: [served(call.level)] };
 }
 

@@ -28,6 +28,7 @@ import type { LeaderHint, PlacementChange } from '../../src/protocol/placement-m
 import type { CollectionRecord, ShardRecord } from '../../src/protocol/records';
 import { ActorHost } from '../../src/runtime/actor-host';
 import { failure, refusalOf } from '../../src/runtime/refusal';
+import { matches, parsedPayload } from '../../src/vector/filter-match';
 
 /** FNV-1a of 64 bits, spread: any even hash serves, as the gateway is handed its own. */
 export function testHash(id: string): KeyHash64 {
@@ -247,6 +248,7 @@ export class FakeCluster {
       const points = found.map((point) => ({ ...point, version: 1 }));
       return { kind: 'data.got', ...header, points, appliedIndex: logIndex(1), ageMs: null };
     }
+    if (message.kind === 'data.select') return { ...header, ...selected(shard, message) };
     const hits = rank([...shard.points.values()], message.vector, message.k);
     const stats = { strategy: 'scan' as const, distances: shard.points.size, points: shard.points.size };
     return { kind: 'data.found', ...header, hits, stats, appliedIndex: logIndex(1), ageMs: null };
@@ -331,7 +333,26 @@ export class FakeCluster {
   }
 }
 
-type ShardRequest = MessageOf<'data.write' | 'data.search' | 'data.get' | 'data.status'>;
+function selected(shard: FakeShard, { filter, selection }: MessageOf<'data.select'>) {
+  const all = [...shard.points.values()].sort((a, b) => (testHash(a.id) < testHash(b.id) ? -1 : 1));
+  const found = all.filter(({ id, payload }) => filter === null || matches(filter, id, parsedPayload(payload)));
+  const figures = { count: found.length, visited: all.length, stored: all.length };
+  const answer = { kind: 'data.selected' as const, ...figures, appliedIndex: logIndex(1), ageMs: null };
+  if (selection.kind === 'nearest') {
+    return { ...answer, hits: rank(found, selection.vector, selection.k), points: [], done: true };
+  }
+  if (selection.kind === 'count') return { ...answer, hits: [], points: [], done: true };
+  const { afterId, countMax, slice, slices } = selection;
+  const edge = (n: number): bigint => (BigInt(n) << 64n) / BigInt(slices);
+  const here = found.filter(({ id }) => {
+    const hash = testHash(id);
+    return hash >= edge(slice) && hash < edge(slice + 1) && (afterId === '' || hash > testHash(afterId));
+  });
+  const points = here.slice(0, countMax).map((point) => ({ ...point, version: 1 }));
+  return { ...answer, hits: [], points, done: points.length === here.length };
+}
+
+type ShardRequest = MessageOf<'data.write' | 'data.search' | 'data.get' | 'data.select' | 'data.status'>;
 
 function write(shard: FakeShard, { operation }: MessageOf<'data.write'>): number {
   if (operation.kind === 'delete') return operation.ids.filter((id) => shard.points.delete(id)).length;

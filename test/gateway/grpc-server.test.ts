@@ -41,6 +41,8 @@ const query = (fields: Partial<SearchRequest> = {}): SearchRequest => ({
   allowPartial: false,
   explain: false,
   query: '',
+  filter: undefined,
+  minScore: undefined,
   ...anyAge,
   ...fields,
 });

@@ -108,6 +108,22 @@ describe('the JSON twin', () => {
     expect(full.body['results']).not.toHaveProperty('0.payload');
   });
 
+  test('filters search, count and scroll', async () => {
+    await createThings();
+    const filter = { must: [{ key: 'color', match: { value: 'red' } }] };
+    const path = '/v1/collections/things/points';
+    const { body } = await post(`${path}/search`, { vector: [0, 1, 0], filter, explain: true });
+    expect(body).toMatchObject({ results: [{ id: 'a' }], shards: [{ matches: 1, visited: 2, elapsed_ms: 1 }] });
+    expect((body['results'] as object[]).length).toBe(1);
+    expect((await post(`${path}/count`, { filter })).body).toMatchObject({ count: 1 });
+    expect((await post(`${path}/count`, {})).body).toMatchObject({ count: 2 });
+    const first = await post(`${path}/scroll`, { limit: 1 });
+    expect(first.body).toMatchObject({ points: [{ id: 'a', payload: { color: 'red' } }], next: 'a' });
+    const second = await post(`${path}/scroll`, { limit: 1, after: 'a' });
+    expect(second.body).toMatchObject({ points: [{ id: 'b/ü' }] });
+    expect(second.body).not.toHaveProperty('next');
+  });
+
   test('budgets come from the header, the body and the default, and the smallest counts', async () => {
     await createThings();
     const path = '/v1/collections/things/points/search';

@@ -3,8 +3,10 @@ import { parseArgs } from 'node:util';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import { loadKeyHash } from '../../src/protocol/node/xxh3';
 import { buildJudge } from '../history/judge';
+import { markNames } from './all-marks';
 import corpus from './corpus.json';
 import { runJudged } from './judged';
+import { markRows, missedMarks } from './marks';
 import { mutationNamed, mutations } from './mutations';
 import { runAll, serve } from './pool';
 import { record, writeResult } from './results';
@@ -32,6 +34,8 @@ const { values } = parseArgs({
     out: { type: 'string' },
     /** How much faster than real time one group, and a cluster with eight shards, are; red below the goals. */
     speed: { type: 'boolean', default: false },
+    /** Prints how many seeds hit each coverage mark, and how often. */
+    marks: { type: 'boolean', default: false },
     worker: { type: 'boolean', default: false },
   },
 });
@@ -98,7 +102,19 @@ async function runSeeds(): Promise<void> {
     say(`seed ${report.seed}: ${report.violation}\n  replay: npm run sim -- --seed ${report.seed} --trace`);
   });
   const figures = figuresOf(reports, performance.now() - startedMs);
-  const setting = { first, processes: processCount, shortfalls: shortfalls(figures, jobs.length) };
+  const rows = markRows(
+    markNames,
+    reports.map(({ marks }) => marks),
+  );
+  const missed = missedMarks(rows, reports.length);
+  if (values.marks) for (const { name, seeds, hits } of rows) say(`${name.padEnd(48)} ${seeds} seeds ${hits} times`);
+  const unmarked = missed.length === 0 ? [] : [`no seed of ${reports.length} has hit ${missed.join(', ')}`];
+  const setting = {
+    first,
+    processes: processCount,
+    marks: { known: rows.length, hit: rows.filter(({ seeds }) => seeds > 0).length },
+    shortfalls: [...shortfalls(figures, jobs.length), ...unmarked],
+  };
   for (const reason of setting.shortfalls) say(`sim: red, ${reason}`);
   if (values.record) record(figures, setting);
   if (values.out !== undefined) writeResult(values.out, figures, setting);

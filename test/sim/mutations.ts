@@ -1,10 +1,19 @@
 import type { Mutation } from './mutation';
+import { actorMutations } from './mutations-actors';
+import { coreMutations } from './mutations-core';
 import { equalMutations } from './mutations-equal';
 import { hostMutations } from './mutations-host';
 import { onceMutations } from './mutations-once';
 import { raftMutations } from './mutations-raft';
 
-export const mutations: readonly Mutation[] = [...raftMutations, ...hostMutations, ...onceMutations, ...equalMutations];
+export const mutations: readonly Mutation[] = [
+  ...raftMutations,
+  ...coreMutations,
+  ...hostMutations,
+  ...actorMutations,
+  ...onceMutations,
+  ...equalMutations,
+];
 
 export function mutationNamed(name: string): Mutation {
   const found = mutations.find((mutation) => mutation.name === name);

@@ -10,13 +10,15 @@ const head = `# Runs of the simulator
 Each row is one run of \`npm run sim -- --record\`, red or green ([what it is](../simulator.md)). With no red seed among n, the
 true rate is below 3/n with 95 % confidence. The numbers of a seed are the same on every machine; the times are not.
 
-| date | commit | seeds | red | simulated | writes acknowledged / unknown / rejected, reads checked | injected | machine |
-|---|---|---|---|---|---|---|---|
+| date | commit | seeds | red | simulated | writes acknowledged / unknown / rejected, reads checked | injected | marks hit | machine |
+|---|---|---|---|---|---|---|---|---|
 `;
 
 export interface RunSetting {
   readonly first: number;
   readonly processes: number;
+  /** Of the coverage marks. */
+  readonly marks: { readonly known: number; readonly hit: number };
   /** Why the run proves too little. */
   readonly shortfalls: readonly string[];
 }
@@ -40,6 +42,7 @@ export function record(figures: RunFigures, setting: RunSetting): void {
     `${(figures.simulatedMs / 3_600_000).toFixed(1)} h, ${speedLine(figures)}`,
     `${acknowledged} / ${unknown} / ${rejected}, ${reads}`,
     injectedLine(figures.injected),
+    `${setting.marks.hit} of ${setting.marks.known}`,
     `${machineOf()}, ${setting.processes} processes, load ${loadavg()[0]?.toFixed(1)}`,
   ];
   appendFileSync(results, `| ${cells.map((cell) => cell.replace(/\|/g, '/')).join(' | ')} |\n`);

@@ -1,10 +1,12 @@
 import type { KeyHash } from '../../src/protocol/key-hash';
 import { HistoryWriter } from '../history/history-writer';
+import { probes } from './all-marks';
 import { CallHistory } from './call-history';
 import { Churn } from './churn';
 import { SimCluster } from './cluster';
 
 import { checkFinalState, unsettled } from './final-check';
+import { countMarks, type Counts as MarkCounts } from './marks';
 import { type Mutation, withMutation } from './mutation';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
@@ -31,6 +33,8 @@ export interface SimReport {
   readonly injected: Counts<FaultKind>;
   /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
   readonly telling: boolean;
+  /** How often each rare thing happened. */
+  readonly marks: MarkCounts;
 }
 
 /** A run that has not told enough by the end of its fault phase goes on for at most this many times as long. */
@@ -52,14 +56,14 @@ export function runSeed(
     const options = drawOptions(seed);
     const cluster = new SimCluster(options, keyHash, trace);
     if (historyFile !== null) cluster.history = historyOf(cluster, seed, historyFile);
-    const report = runOnce(cluster, options);
+    const { result, marks } = countMarks(probes, () => runOnce(cluster, options));
     cluster.history?.close();
-    return report;
+    return { ...result, marks };
   });
 }
 
 /** The same for a cluster of another shape than a seed would draw. */
-export const runOptions = (options: SimOptions, keyHash: KeyHash): SimReport =>
+export const runOptions = (options: SimOptions, keyHash: KeyHash): Omit<SimReport, 'marks'> =>
   runOnce(new SimCluster(options, keyHash, null), options);
 
 function historyOf({ world }: SimCluster, seed: number, file: string): CallHistory {
@@ -67,7 +71,7 @@ function historyOf({ world }: SimCluster, seed: number, file: string): CallHisto
   return new CallHistory(new HistoryWriter(file, meta, () => Math.round(world.now * 1e6)), collection);
 }
 
-function runOnce(cluster: SimCluster, options: SimOptions): SimReport {
+function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'marks'> {
   const workload = new Workload(cluster, options);
   const churn = new Churn(cluster, options.churnEveryMs);
   const nemesis = new Nemesis(cluster, options);
@@ -185,7 +189,7 @@ function report(
   options: SimOptions,
   violation: string | null,
   leadersBefore: number,
-): SimReport {
+): Omit<SimReport, 'marks'> {
   const leaderChanges = cluster.leaderChanges - leadersBefore;
   const acknowledged = workload.oracle.acknowledgedCount;
   return {

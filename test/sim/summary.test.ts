@@ -20,6 +20,7 @@ const report: SimReport = {
   membersSettled: 0,
   injected,
   telling: true,
+  marks: {},
 };
 const reports = (count: number, change: Partial<SimReport> = {}): SimReport[] =>
   Array.from({ length: count }, () => ({ ...report, ...change }));

@@ -166,7 +166,16 @@ export class Workload {
 
   private search(done: () => void): void {
     const vector = bytesOfFloats(vectorOf(this.random.between(1, 1_000)));
-    const shape = { k: 5, ef: 0, exact: false, includeVector: false, includePayload: false, allowPartial: false };
+    const shape = {
+      k: 5,
+      ef: 0,
+      exact: false,
+      includeVector: false,
+      includePayload: false,
+      allowPartial: false,
+      filter: null,
+      minScore: null,
+    };
     const dial = { level: 'leader', tokens: [], stalenessMs: 0 } as const;
     this.cluster.call({ kind: 'search', collection, vector, ...shape, ...dial }, callTimeoutMs, (outcome) => {
       done();

@@ -165,6 +165,8 @@ function handlersOf({ backend, defaults }: GrpcServerOptions): Handlers {
       const budget = Math.min(timeoutMs, budgetMs(check.timeoutMs(request.timeoutMs), timeoutMs));
       return reply.searchReply(await backend.call(from.search(request), budget), request.explain);
     },
+    count: async (request, timeoutMs) => reply.countReply(await backend.call(from.count(request), timeoutMs)),
+    scroll: async (request, timeoutMs) => reply.scrollReply(await backend.call(from.scroll(request), timeoutMs)),
     get: async (request, timeoutMs) => {
       const { points, served } = await backend.call(from.get(request), timeoutMs);
       return reply.point(pointOf(points, request.id), served[0]);

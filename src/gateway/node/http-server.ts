@@ -186,6 +186,14 @@ function addPoints(app: FastifyInstance, { backend, timeoutMs }: HttpServerOptio
     const { points, served } = await backend.call(call, timeoutOf(request, timeoutMs));
     return { points: points.map((point) => json.point(point)), served: served.map(json.shardRead) };
   });
+  app.post<Params>('/v1/collections/:name/points/count', async (request) => {
+    const call = from.count(request.params.name, request.body);
+    return json.countReply(await backend.call(call, timeoutOf(request, timeoutMs)));
+  });
+  app.post<Params>('/v1/collections/:name/points/scroll', async (request) => {
+    const call = from.scroll(request.params.name, request.body);
+    return json.scrollReply(await backend.call(call, timeoutOf(request, timeoutMs)));
+  });
   app.post<Params>('/v1/collections/:name/points/delete', async (request) =>
     json.writeReply(
       await backend.call(from.removeMany(request.params.name, request.body), timeoutOf(request, timeoutMs)),

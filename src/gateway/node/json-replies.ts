@@ -3,9 +3,11 @@ import { asVectronError, errorCatalogue } from '../../base/errors';
 import { tokenText } from '../../protocol/commit-token';
 import type { Hit, StoredPoint } from '../../protocol/data-messages';
 import {
+  type AnswerOf,
   type CollectionState,
   type SearchAnswer,
   type ShardRead,
+  type ShardSearchStats,
   type ShardState,
   type WriteAnswer,
   WriteFailedError,
@@ -56,9 +58,24 @@ export function searchReply(answer: SearchAnswer, shape: SearchShape): object {
     shards_total: answer.shardsTotal,
     shards_answered: answer.shards.length,
     served: answer.served.map(shardRead),
-    ...(shape.explain ? { shards: answer.shards } : {}),
+    ...(shape.explain ? { shards: answer.shards.map(searchStats) } : {}),
   };
 }
+
+const searchStats = ({ filtered, elapsedMs, ...stats }: ShardSearchStats): object => ({
+  ...stats,
+  ...(filtered ?? {}),
+  elapsed_ms: elapsedMs,
+});
+
+export const countReply = ({ count, served }: AnswerOf<'count'>): object => ({ count, served: served.map(shardRead) });
+
+/** Without `next`: there are no more. */
+export const scrollReply = ({ points, next, served }: AnswerOf<'scroll'>): object => ({
+  points: points.map((one) => point(one)),
+  ...(next === null ? {} : { next }),
+  served: served.map(shardRead),
+});
 
 const hitReply = ({ id, score, payload, vector }: Hit, shape: SearchShape): object => ({
   id,

@@ -1,7 +1,16 @@
 import { tokenText } from '../../protocol/commit-token';
 import type { StoredPoint } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
-import type { CollectionState, ReplicaState, SearchAnswer, ShardRead, ShardState, WriteAnswer } from '../calls';
+import type {
+  AnswerOf,
+  CollectionState,
+  ReplicaState,
+  SearchAnswer,
+  ShardRead,
+  ShardSearchStats,
+  ShardState,
+  WriteAnswer,
+} from '../calls';
 
 /** Answers as messages of the public .proto. */
 export function collectionStatus({ collection, shards }: CollectionState): proto.CollectionStatus {
@@ -39,10 +48,27 @@ export function searchReply(answer: SearchAnswer, explain: boolean): proto.Searc
     partial: answer.partial,
     shardsTotal: answer.shardsTotal,
     shardsAnswered: answer.shards.length,
-    shards: explain ? answer.shards.map((stats) => ({ ...stats })) : [],
+    shards: explain ? answer.shards.map(searchStats) : [],
     served: answer.served.map(shardRead),
   };
 }
+
+const searchStats = ({ filtered, ...stats }: ShardSearchStats): proto.ShardSearchStats => ({
+  ...stats,
+  matches: filtered?.matches,
+  visited: filtered?.visited,
+});
+
+export const countReply = ({ count, served }: AnswerOf<'count'>): proto.CountReply => ({
+  count,
+  served: served.map(shardRead),
+});
+
+export const scrollReply = ({ points, next, served }: AnswerOf<'scroll'>): proto.ScrollReply => ({
+  points: points.map((one) => point(one)),
+  next: next ?? '',
+  served: served.map(shardRead),
+});
 
 export function writeReply(answer: WriteAnswer): proto.UpsertReply & proto.DeleteReply {
   const { count, commit, versions, previous, previousOmitted, replayed } = answer;

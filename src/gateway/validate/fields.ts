@@ -10,6 +10,8 @@ import {
   nameLengthMax,
   payloadBytesMax,
   pointIdBytesMax,
+  scrollPageMax,
+  scrollSlicesMax,
   searchKMax,
   shardCountMax,
 } from '../../base/limits';
@@ -55,6 +57,23 @@ export const shardCount = (value: unknown, byDefault: number): number =>
   wholeNumber(orDefault(value, byDefault), 'shard_count', 1, shardCountMax);
 export const topK = (value: unknown): number => wholeNumber(value ?? 10, 'top_k', 1, searchKMax);
 export const ef = (value: unknown): number => wholeNumber(value ?? 0, 'ef', 0, efMax);
+/** Null: none given. */
+export function minScore(value: unknown): number | null {
+  if (value === undefined || value === null) return null;
+  if (typeof value === 'number' && Number.isFinite(value)) return value;
+  throw invalid('min_score', 'must be a number');
+}
+
+export const scrollLimit = (value: unknown): number => wholeNumber(value ?? 100, 'limit', 1, scrollPageMax);
+/** Empty: none given. */
+export const afterId = (value: unknown): string =>
+  value === undefined || value === null || value === '' ? '' : pointId(value, 'after');
+
+export function slice(value: unknown, countAsked: unknown): { readonly index: number; readonly count: number } {
+  const count = wholeNumber(orDefault(countAsked, 1), 'slice_count', 1, scrollSlicesMax);
+  return { index: wholeNumber(value ?? 0, 'slice', 0, count - 1), count };
+}
+
 /** 0: none given. */
 export const timeoutMs = (value: unknown): number => wholeNumber(value ?? 0, 'timeout_ms', 0, deadlineMsMax);
 

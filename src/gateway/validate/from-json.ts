@@ -3,6 +3,7 @@ import type { ReadLevel } from '../../protocol/data-messages';
 import type { CallOf, ReadDial } from '../calls';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
+import { filterOf } from './filter';
 import { type CollectionDefaults, idList } from './from-proto';
 import { fieldsOf } from './json';
 
@@ -76,6 +77,8 @@ const searchFields = [
   'allow_partial',
   'explain',
   'query',
+  'filter',
+  'min_score',
 ];
 
 export interface JsonSearch {
@@ -98,6 +101,8 @@ export function search(collection: unknown, body: unknown): JsonSearch {
     includeVector: check.flag(fields['include_vectors'], 'include_vectors', false),
     includePayload: check.flag(fields['include_metadata'], 'include_metadata', true),
     allowPartial: check.flag(fields['allow_partial'], 'allow_partial', false),
+    filter: filterOf(fields['filter']),
+    minScore: check.minScore(fields['min_score']),
   };
   return {
     call,
@@ -149,5 +154,28 @@ export function removeMany(collection: unknown, body: unknown): CallOf<'delete'>
     collection: check.collectionName(collection, 'collection'),
     ids,
     options: optionsOf(fields, versionsOf(fields['if_versions'], ids.length)),
+  };
+}
+
+export function count(collection: unknown, body: unknown): CallOf<'count'> {
+  const fields = fieldsOf(body, '', ['filter', ...readFields]);
+  return {
+    kind: 'count',
+    collection: check.collectionName(collection, 'collection'),
+    filter: filterOf(fields['filter']),
+    ...dialOf(fields, 'linearizable'),
+  };
+}
+
+export function scroll(collection: unknown, body: unknown): CallOf<'scroll'> {
+  const fields = fieldsOf(body, '', ['filter', 'limit', 'after', 'slice', 'slice_count', ...readFields]);
+  return {
+    kind: 'scroll',
+    collection: check.collectionName(collection, 'collection'),
+    filter: filterOf(fields['filter']),
+    limit: check.scrollLimit(fields['limit']),
+    afterId: check.afterId(fields['after']),
+    slice: check.slice(fields['slice'], fields['slice_count']),
+    ...dialOf(fields, 'linearizable'),
   };
 }

@@ -5,6 +5,8 @@ import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import type { CallOf } from '../calls';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
+import { filterOf } from './filter';
+import { filterAsJson } from './filter-proto';
 
 /** Defaults of a new collection that the deployment chooses. */
 export interface CollectionDefaults {
@@ -88,6 +90,8 @@ export function search(request: proto.SearchRequest): CallOf<'search'> {
     includeVector: request.includeVectors ?? false,
     includePayload: request.includeMetadata ?? true,
     allowPartial: request.allowPartial,
+    filter: filterOf(filterAsJson(request.filter)),
+    minScore: check.minScore(request.minScore),
   };
 }
 
@@ -105,6 +109,27 @@ export function getMany(request: proto.GetManyRequest): CallOf<'get'> {
     kind: 'get',
     collection: check.collectionName(request.collection, 'collection'),
     ids: idList(request.ids),
+    ...dialOf(request, 'linearizable'),
+  };
+}
+
+export function count(request: proto.CountRequest): CallOf<'count'> {
+  return {
+    kind: 'count',
+    collection: check.collectionName(request.collection, 'collection'),
+    filter: filterOf(filterAsJson(request.filter)),
+    ...dialOf(request, 'linearizable'),
+  };
+}
+
+export function scroll(request: proto.ScrollRequest): CallOf<'scroll'> {
+  return {
+    kind: 'scroll',
+    collection: check.collectionName(request.collection, 'collection'),
+    filter: filterOf(filterAsJson(request.filter)),
+    limit: check.scrollLimit(request.limit),
+    afterId: check.afterId(request.after),
+    slice: check.slice(request.slice, request.sliceCount),
     ...dialOf(request, 'linearizable'),
   };
 }

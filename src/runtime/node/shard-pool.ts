@@ -23,7 +23,7 @@ export interface ShardPoolOptions {
   readonly groupsPerThread?: number;
   /** Handed to the setup on every thread. Structured-cloned; shared memory and ports stay shared. */
   readonly workerData: unknown;
-  /** A thread whose event loop has not turned for this long is terminated. Default: an election timeout. */
+  /** A thread whose event loop has not turned for this long is terminated. Default: defaultSilentMsMax. */
   readonly silentMsMax?: number;
   readonly backoff?: BackoffOptions;
   readonly hub: ThreadHub;
@@ -55,6 +55,11 @@ interface PoolThread {
   terminatedMs: number | null;
 }
 
+/**
+ * Others have elected a leader by then, so nothing is gained by ending the thread earlier; and on a machine without enough
+ * processors a thread that only waits for its turn was taken for one that hangs (docs/decisions/0014).
+ */
+const defaultSilentMsMax = 4_000;
 const steadyMs = 2_000;
 const stuckMs = 5_000;
 const refillDelays: BackoffOptions = { firstMs: 100, delayMsMax: 5_000, jitter: 0.2 };
@@ -317,7 +322,7 @@ export class ShardPool {
 
   private watchOver(): void {
     this.reader.observe();
-    const silentMsMax = this.options.silentMsMax ?? 1_500;
+    const silentMsMax = this.options.silentMsMax ?? defaultSilentMsMax;
     for (const group of this.groups) {
       if (group.state === 'running' && this.reader.isSilent(group.index, silentMsMax)) this.terminate(group);
     }

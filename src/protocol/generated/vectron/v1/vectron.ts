@@ -199,6 +199,134 @@ export interface SearchRequest {
   tokens: string[];
   /** Of the level bounded: what was acknowledged longer ago must be seen. */
   maxStalenessMs: number;
+  /** Only points that match; then every match is compared, and there are top_k results if there are so many matches. */
+  filter:
+    | Filter
+    | undefined;
+  /** Leave out results of a lower score. */
+  minScore?: number | undefined;
+}
+
+/** All of must, none of must_not, and at least min_should of should. At most 12 levels deep, 512 clauses, 4096 values. */
+export interface Filter {
+  must: Condition[];
+  should: Condition[];
+  mustNot: Condition[];
+  /** Absent: 1 if should has any. */
+  minShould?: number | undefined;
+}
+
+/** Exactly one test. A key's dots go into objects; an array stands for each of its elements. */
+export interface Condition {
+  /** For all tests but group, has_id and nested. */
+  key: string;
+  test:
+    | { $case: "group"; group: Filter }
+    | //
+    /** Some value is equal to it, to one of them, or to none of them. */
+    { $case: "value"; value: Value }
+    | { $case: "any"; any: Values }
+    | { $case: "except"; except: Values }
+    | //
+    /** Some text has all of these words, or begins with this. */
+    { $case: "text"; text: string }
+    | { $case: "prefix"; prefix: string }
+    | { $case: "range"; range: Range }
+    | { $case: "datetime"; datetime: DatetimeRange }
+    | //
+    /** How many values there are. */
+    { $case: "valuesCount"; valuesCount: Range }
+    | //
+    /** True: there is no value. */
+    { $case: "isEmpty"; isEmpty: boolean }
+    | //
+    /** True: there is a null. */
+    { $case: "isNull"; isNull: boolean }
+    | { $case: "hasId"; hasId: Ids }
+    | { $case: "nested"; nested: Nested }
+    | undefined;
+}
+
+export interface Value {
+  kind:
+    | { $case: "text"; text: string }
+    | { $case: "number"; number: number }
+    | { $case: "flag"; flag: boolean }
+    | undefined;
+}
+
+export interface Values {
+  values: Value[];
+}
+
+export interface Range {
+  gt?: number | undefined;
+  gte?: number | undefined;
+  lt?: number | undefined;
+  lte?: number | undefined;
+}
+
+/** As RFC 3339 writes them: 2024-05-31 or 2024-05-31T12:00:00Z. */
+export interface DatetimeRange {
+  gt?: string | undefined;
+  gte?: string | undefined;
+  lt?: string | undefined;
+  lte?: string | undefined;
+}
+
+export interface Ids {
+  ids: string[];
+}
+
+/** Some one element of the array at key matches by itself. */
+export interface Nested {
+  key: string;
+  filter: Filter | undefined;
+}
+
+export interface CountRequest {
+  collection: string;
+  /** Absent: every point. */
+  filter:
+    | Filter
+    | undefined;
+  /** As in GetRequest. */
+  consistency: string;
+  tokens: string[];
+  maxStalenessMs: number;
+}
+
+export interface CountReply {
+  count: number;
+  served: ShardRead[];
+}
+
+export interface ScrollRequest {
+  collection: string;
+  /** Absent: every point. */
+  filter:
+    | Filter
+    | undefined;
+  /** 1 to 1000; absent: 100. */
+  limit?:
+    | number
+    | undefined;
+  /** next of the page before; empty: from the beginning. */
+  after: string;
+  /** Of slice_count slices that are disjoint and together are everything. 0: one. */
+  slice: number;
+  sliceCount: number;
+  consistency: string;
+  tokens: string[];
+  maxStalenessMs: number;
+}
+
+export interface ScrollReply {
+  /** May be fewer than limit although there are more. */
+  points: Point[];
+  /** Empty: there are no more. */
+  next: string;
+  served: ShardRead[];
 }
 
 export interface SearchReply {
@@ -228,6 +356,13 @@ export interface ShardSearchStats {
   /** Vector distances computed. */
   distances: number;
   points: number;
+  /** Of a search with a filter: points that matched, and that were looked at to find them. */
+  matches?: number | undefined;
+  visited?:
+    | number
+    | undefined;
+  /** Between question and answer, as the gateway saw it. */
+  elapsedMs: number;
 }
 
 export interface GetRequest {
@@ -1591,6 +1726,8 @@ function createBaseSearchRequest(): SearchRequest {
     query: "",
     tokens: [],
     maxStalenessMs: 0,
+    filter: undefined,
+    minScore: undefined,
   };
 }
 
@@ -1640,6 +1777,12 @@ export const SearchRequest: MessageFns<SearchRequest> = {
     }
     if (message.maxStalenessMs !== 0) {
       writer.uint32(120).uint32(message.maxStalenessMs);
+    }
+    if (message.filter !== undefined) {
+      Filter.encode(message.filter, writer.uint32(130).fork()).join();
+    }
+    if (message.minScore !== undefined) {
+      writer.uint32(137).double(message.minScore);
     }
     return writer;
   },
@@ -1775,6 +1918,1028 @@ export const SearchRequest: MessageFns<SearchRequest> = {
             }
 
             message.maxStalenessMs = reader.uint32();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.filter = Filter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 17: {
+            if (tag !== 137) {
+              break;
+            }
+
+            message.minScore = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFilter(): Filter {
+  return { must: [], should: [], mustNot: [], minShould: undefined };
+}
+
+export const Filter: MessageFns<Filter> = {
+  encode(message: Filter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.must) {
+      Condition.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.should) {
+      Condition.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.mustNot) {
+      Condition.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.minShould !== undefined) {
+      writer.uint32(32).uint32(message.minShould);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Filter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFilter();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.must.push(Condition.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.should.push(Condition.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.mustNot.push(Condition.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.minShould = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCondition(): Condition {
+  return { key: "", test: undefined };
+}
+
+export const Condition: MessageFns<Condition> = {
+  encode(message: Condition, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    switch (message.test?.$case) {
+      case "group":
+        Filter.encode(message.test.group, writer.uint32(18).fork()).join();
+        break;
+      case "value":
+        Value.encode(message.test.value, writer.uint32(26).fork()).join();
+        break;
+      case "any":
+        Values.encode(message.test.any, writer.uint32(34).fork()).join();
+        break;
+      case "except":
+        Values.encode(message.test.except, writer.uint32(42).fork()).join();
+        break;
+      case "text":
+        writer.uint32(50).string(message.test.text);
+        break;
+      case "prefix":
+        writer.uint32(58).string(message.test.prefix);
+        break;
+      case "range":
+        Range.encode(message.test.range, writer.uint32(66).fork()).join();
+        break;
+      case "datetime":
+        DatetimeRange.encode(message.test.datetime, writer.uint32(74).fork()).join();
+        break;
+      case "valuesCount":
+        Range.encode(message.test.valuesCount, writer.uint32(82).fork()).join();
+        break;
+      case "isEmpty":
+        writer.uint32(88).bool(message.test.isEmpty);
+        break;
+      case "isNull":
+        writer.uint32(96).bool(message.test.isNull);
+        break;
+      case "hasId":
+        Ids.encode(message.test.hasId, writer.uint32(106).fork()).join();
+        break;
+      case "nested":
+        Nested.encode(message.test.nested, writer.uint32(114).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Condition {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCondition();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.test = { $case: "group", group: Filter.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.test = { $case: "value", value: Value.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.test = { $case: "any", any: Values.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.test = { $case: "except", except: Values.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.test = { $case: "text", text: reader.string() };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.test = { $case: "prefix", prefix: reader.string() };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.test = { $case: "range", range: Range.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.test = { $case: "datetime", datetime: DatetimeRange.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.test = { $case: "valuesCount", valuesCount: Range.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.test = { $case: "isEmpty", isEmpty: reader.bool() };
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.test = { $case: "isNull", isNull: reader.bool() };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.test = { $case: "hasId", hasId: Ids.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.test = { $case: "nested", nested: Nested.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValue(): Value {
+  return { kind: undefined };
+}
+
+export const Value: MessageFns<Value> = {
+  encode(message: Value, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.kind?.$case) {
+      case "text":
+        writer.uint32(10).string(message.kind.text);
+        break;
+      case "number":
+        writer.uint32(17).double(message.kind.number);
+        break;
+      case "flag":
+        writer.uint32(24).bool(message.kind.flag);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Value {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValue();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = { $case: "text", text: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.kind = { $case: "number", number: reader.double() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = { $case: "flag", flag: reader.bool() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValues(): Values {
+  return { values: [] };
+}
+
+export const Values: MessageFns<Values> = {
+  encode(message: Values, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.values) {
+      Value.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Values {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValues();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.values.push(Value.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRange(): Range {
+  return { gt: undefined, gte: undefined, lt: undefined, lte: undefined };
+}
+
+export const Range: MessageFns<Range> = {
+  encode(message: Range, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.gt !== undefined) {
+      writer.uint32(9).double(message.gt);
+    }
+    if (message.gte !== undefined) {
+      writer.uint32(17).double(message.gte);
+    }
+    if (message.lt !== undefined) {
+      writer.uint32(25).double(message.lt);
+    }
+    if (message.lte !== undefined) {
+      writer.uint32(33).double(message.lte);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Range {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.gt = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.gte = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.lt = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.lte = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDatetimeRange(): DatetimeRange {
+  return { gt: undefined, gte: undefined, lt: undefined, lte: undefined };
+}
+
+export const DatetimeRange: MessageFns<DatetimeRange> = {
+  encode(message: DatetimeRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.gt !== undefined) {
+      writer.uint32(10).string(message.gt);
+    }
+    if (message.gte !== undefined) {
+      writer.uint32(18).string(message.gte);
+    }
+    if (message.lt !== undefined) {
+      writer.uint32(26).string(message.lt);
+    }
+    if (message.lte !== undefined) {
+      writer.uint32(34).string(message.lte);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DatetimeRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDatetimeRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.gt = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.gte = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.lt = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lte = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIds(): Ids {
+  return { ids: [] };
+}
+
+export const Ids: MessageFns<Ids> = {
+  encode(message: Ids, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.ids) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Ids {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIds();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ids.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNested(): Nested {
+  return { key: "", filter: undefined };
+}
+
+export const Nested: MessageFns<Nested> = {
+  encode(message: Nested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.filter !== undefined) {
+      Filter.encode(message.filter, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Nested {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNested();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.filter = Filter.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCountRequest(): CountRequest {
+  return { collection: "", filter: undefined, consistency: "", tokens: [], maxStalenessMs: 0 };
+}
+
+export const CountRequest: MessageFns<CountRequest> = {
+  encode(message: CountRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    if (message.filter !== undefined) {
+      Filter.encode(message.filter, writer.uint32(18).fork()).join();
+    }
+    if (message.consistency !== "") {
+      writer.uint32(26).string(message.consistency);
+    }
+    for (const v of message.tokens) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.maxStalenessMs !== 0) {
+      writer.uint32(40).uint32(message.maxStalenessMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.filter = Filter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.tokens.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxStalenessMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCountReply(): CountReply {
+  return { count: 0, served: [] };
+}
+
+export const CountReply: MessageFns<CountReply> = {
+  encode(message: CountReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0) {
+      writer.uint32(8).uint64(message.count);
+    }
+    for (const v of message.served) {
+      ShardRead.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.count = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.served.push(ShardRead.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseScrollRequest(): ScrollRequest {
+  return {
+    collection: "",
+    filter: undefined,
+    limit: undefined,
+    after: "",
+    slice: 0,
+    sliceCount: 0,
+    consistency: "",
+    tokens: [],
+    maxStalenessMs: 0,
+  };
+}
+
+export const ScrollRequest: MessageFns<ScrollRequest> = {
+  encode(message: ScrollRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    if (message.filter !== undefined) {
+      Filter.encode(message.filter, writer.uint32(18).fork()).join();
+    }
+    if (message.limit !== undefined) {
+      writer.uint32(24).uint32(message.limit);
+    }
+    if (message.after !== "") {
+      writer.uint32(34).string(message.after);
+    }
+    if (message.slice !== 0) {
+      writer.uint32(40).uint32(message.slice);
+    }
+    if (message.sliceCount !== 0) {
+      writer.uint32(48).uint32(message.sliceCount);
+    }
+    if (message.consistency !== "") {
+      writer.uint32(58).string(message.consistency);
+    }
+    for (const v of message.tokens) {
+      writer.uint32(66).string(v!);
+    }
+    if (message.maxStalenessMs !== 0) {
+      writer.uint32(72).uint32(message.maxStalenessMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScrollRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScrollRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.filter = Filter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.slice = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.sliceCount = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.consistency = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.tokens.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.maxStalenessMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseScrollReply(): ScrollReply {
+  return { points: [], next: "", served: [] };
+}
+
+export const ScrollReply: MessageFns<ScrollReply> = {
+  encode(message: ScrollReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.points) {
+      Point.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.next !== "") {
+      writer.uint32(18).string(message.next);
+    }
+    for (const v of message.served) {
+      ShardRead.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScrollReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScrollReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.points.push(Point.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.next = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.served.push(ShardRead.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -1971,7 +3136,7 @@ export const SearchHit: MessageFns<SearchHit> = {
 };
 
 function createBaseShardSearchStats(): ShardSearchStats {
-  return { shard: 0, strategy: "", distances: 0, points: 0 };
+  return { shard: 0, strategy: "", distances: 0, points: 0, matches: undefined, visited: undefined, elapsedMs: 0 };
 }
 
 export const ShardSearchStats: MessageFns<ShardSearchStats> = {
@@ -1987,6 +3152,15 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
     }
     if (message.points !== 0) {
       writer.uint32(32).uint64(message.points);
+    }
+    if (message.matches !== undefined) {
+      writer.uint32(40).uint64(message.matches);
+    }
+    if (message.visited !== undefined) {
+      writer.uint32(48).uint64(message.visited);
+    }
+    if (message.elapsedMs !== 0) {
+      writer.uint32(57).double(message.elapsedMs);
     }
     return writer;
   },
@@ -2034,6 +3208,30 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
             }
 
             message.points = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.matches = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.visited = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.elapsedMs = reader.double();
             continue;
           }
         }
@@ -3121,6 +4319,24 @@ export const VectronDefinition = {
       requestType: GetManyRequest as typeof GetManyRequest,
       requestStream: false,
       responseType: GetManyReply as typeof GetManyReply,
+      responseStream: false,
+      options: {},
+    },
+    /** How many points match a filter, exactly. */
+    count: {
+      name: "Count",
+      requestType: CountRequest as typeof CountRequest,
+      requestStream: false,
+      responseType: CountReply as typeof CountReply,
+      responseStream: false,
+      options: {},
+    },
+    /** Page by page, every point that matches a filter. */
+    scroll: {
+      name: "Scroll",
+      requestType: ScrollRequest as typeof ScrollRequest,
+      requestStream: false,
+      responseType: ScrollReply as typeof ScrollReply,
       responseStream: false,
       options: {},
     },

@@ -1,0 +1,151 @@
+import { describe, expect, test } from '@jest/globals';
+import { floatsOf, utf8 } from '../../src/base/bytes';
+import { replicaId } from '../../src/base/ids';
+import { Prng } from '../../src/base/prng';
+import type { Point } from '../../src/protocol/commands';
+import type { Selection } from '../../src/protocol/data-messages';
+import type { Filter } from '../../src/protocol/filters';
+import type { Selected, Selecting } from '../../src/shard/selecting';
+import type { ShardMachine } from '../../src/shard/shard-machine';
+import { MemoryStore } from '../../src/storage/memory-store';
+import { matches, parsedPayload } from '../../src/vector/filter-match';
+import { similarity } from '../../src/vector/metrics';
+import { randomFilter, randomPayload } from '../vector/random-filter';
+import { commandOf, entryOf, machineOf, remove, testKeyHash, upsert, vectorOf } from './shard-helpers';
+
+const idsMax = 1_500;
+
+/** A shard and, beside it, what it should hold: a map. */
+class Pair {
+  readonly live = new Map<string, Point>();
+  readonly state = new MemoryStore();
+  machine: ShardMachine = machineOf(this.state);
+  private index = 0;
+
+  constructor(readonly random: Prng) {}
+
+  restart(): void {
+    this.machine = machineOf(this.state);
+  }
+
+  write(count: number): void {
+    const { random } = this;
+    const ids = [...new Set(Array.from({ length: count }, () => `p${random.between(0, idsMax)}`))];
+    const doomed = random.chance(0.3);
+    const points = ids.map((id) => ({ id, vector: vectorOf(random), payload: this.payload() }));
+    this.machine.apply([entryOf(++this.index, commandOf(doomed ? remove(...ids) : upsert(...points)))]);
+    for (const point of points) {
+      if (doomed) this.live.delete(point.id);
+      else this.live.set(point.id, point);
+    }
+  }
+
+  private payload(): Uint8Array {
+    return this.random.chance(0.1) ? new Uint8Array(0) : utf8(JSON.stringify(randomPayload(this.random)));
+  }
+
+  /** Advances to the end, with writes between the slices. */
+  finish(work: Selecting, writes: number): Selected {
+    for (let slices = 0; !work.advance(); slices++) {
+      expect(slices).toBeLessThan(1_000);
+      this.write(this.random.between(1, writes));
+    }
+    const selected = work.result();
+    work.close();
+    return selected;
+  }
+
+  select(filter: Filter | null, selection: Selection, writes = 60): Selected {
+    return this.finish(this.machine.select(filter, selection, 'euclidean'), writes);
+  }
+
+  matching(filter: Filter | null): Point[] {
+    const all = [...this.live.values()];
+    return all.filter(({ id, payload }) => filter === null || matches(filter, id, parsedPayload(payload)));
+  }
+}
+
+const nearest = (vector: Uint8Array, k: number): Selection => ({
+  ...{ kind: 'nearest', vector, k },
+  ...{ includeVector: false, includePayload: true },
+});
+const page = (fields: Partial<Extract<Selection, { kind: 'page' }>> = {}): Selection => ({
+  ...{ kind: 'page', afterId: '', countMax: 100, slice: 0, slices: 1 },
+  ...fields,
+});
+
+describe('selecting while the shard is written to', () => {
+  test.each([1, 2])('gives min(k, matches), the nearest, and counts all (seed %i)', (seed) => {
+    const pair = new Pair(new Prng(seed));
+    const { random } = pair;
+    for (let i = 0; i < 30; i++) pair.write(100);
+    for (let round = 0; round < 12; round++) {
+      if (round % 5 === 4) pair.restart();
+      const filter = random.chance(0.05) ? null : randomFilter(random);
+      const query = vectorOf(random);
+      const k = random.pick([1, 10, 200, 5_000]);
+      const { hits, count, stored } = pair.select(filter, nearest(query, k));
+      const wanted = pair.matching(filter).map(({ id, vector, payload }) => {
+        const score = Math.fround(similarity('euclidean', floatsOf(query), floatsOf(vector)));
+        return { id, score, payload, vector: new Uint8Array(0) };
+      });
+      wanted.sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1));
+      expect([count, stored]).toEqual([wanted.length, pair.live.size]);
+      expect(hits).toEqual(wanted.slice(0, k));
+      expect(pair.select(filter, { kind: 'count' }).count).toBe(pair.matching(filter).length);
+    }
+  });
+
+  test.each([1, 2])('pages give each point that stays exactly once, in slices that are disjoint (seed %i)', (seed) => {
+    const pair = new Pair(new Prng(seed));
+    const { random } = pair;
+    for (let i = 0; i < 30; i++) pair.write(100);
+    for (let round = 0; round < 3; round++) {
+      const filter = random.chance(0.3) ? null : randomFilter(random);
+      const before = new Map(pair.matching(filter).map((point) => [point.id, point]));
+      const slices = random.between(1, 5);
+      const seen = new Map<string, number>();
+      for (let slice = 0; slice < slices; slice++) {
+        for (let afterId = '', done = false; !done; ) {
+          const countMax = random.between(1, 400);
+          const got = pair.select(filter, page({ afterId, countMax, slice, slices }), 20);
+          expect(got.points.length).toBeLessThanOrEqual(countMax);
+          for (const { id } of got.points) seen.set(id, (seen.get(id) ?? 0) + 1);
+          afterId = got.points[got.points.length - 1]?.id ?? afterId;
+          done = got.done;
+          pair.write(5);
+        }
+      }
+      expect([...seen.values()].every((times) => times === 1)).toBe(true);
+      const stayed = pair.matching(filter).filter((point) => before.get(point.id) === point);
+      expect(stayed.filter(({ id }) => !seen.has(id))).toEqual([]);
+    }
+  });
+
+  test('points come in the order of their hashes', () => {
+    const pair = new Pair(new Prng(5));
+    for (let i = 0; i < 5; i++) pair.write(100);
+    const { points, done } = pair.select(null, page({ countMax: 1_000 }), 1);
+    const hashes = points.map(({ id }) => testKeyHash(id));
+    expect(hashes).toEqual([...hashes].sort((a, b) => (a < b ? -1 : 1)));
+    expect([points.length, done]).toEqual([pair.live.size, true]);
+  });
+
+  test('work on a state that a snapshot replaces fails and says that it may be repeated', () => {
+    const pair = new Pair(new Prng(6));
+    for (let i = 0; i < 10; i++) pair.write(100);
+    const source = pair.machine.openSnapshot();
+    const other = machineOf(new MemoryStore(), undefined, { replica: replicaId(12) });
+    const work = other.select(null, page(), 'euclidean');
+    const sink = other.openRestore({
+      ...{ index: source.index, term: source.term, configuration: other.configuration },
+    });
+    for (let n = 0; ; n++) {
+      const chunk = source.chunk(n);
+      if (chunk === null) break;
+      sink.accept(chunk);
+    }
+    sink.finish();
+    expect(() => work.advance()).toThrow(expect.objectContaining({ code: 'UNAVAILABLE', retry: 'safe' }));
+  });
+});
