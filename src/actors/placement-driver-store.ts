@@ -76,7 +76,7 @@ export class PlacementStore implements StateMachine {
     if (last === undefined) return;
     this.outcomes = new Map();
     for (const { index, term, type, data } of entries) {
-      assert(index > this.appliedIndex, `entry ${index} is applied already`);
+      assert(index > this.appliedIndex, () => `entry ${index} is applied already`);
       this.appliedIndex = index;
       this.appliedTerm = term;
       if (type === 'command') this.outcomes.set(index, this.machineNow.apply(data));

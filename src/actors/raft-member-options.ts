@@ -20,6 +20,8 @@ export interface RaftMemberTuning {
   readonly logWindowBytes: number;
   /** Bytes of entries applied in one handler. */
   readonly applyBytesMax: number;
+  /** Bytes of a snapshot on their way to one receiver. */
+  readonly snapshotWindowBytes: number;
   /** Proposals gathered before they are sent and written although more work waits. */
   readonly batchBytesMax: number;
 }
@@ -34,6 +36,7 @@ export const raftMemberTuning: RaftMemberTuning = {
   uncommittedBytesMax,
   logWindowBytes: logWindowBytesMax,
   applyBytesMax: 1024 * 1024,
+  snapshotWindowBytes: 4 * 1024 * 1024,
   batchBytesMax: 256 * 1024,
 };
 

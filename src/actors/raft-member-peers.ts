@@ -4,10 +4,10 @@ import type { MessageOf } from '../protocol/messages';
 import type { RaftMessage } from '../protocol/raft-messages';
 import type { ActorContext } from '../runtime/actor';
 import type { PeerHeader, RaftMemberOptions } from './raft-member-options';
-import type { SnapshotAckBody } from './snapshot-receiver';
+import type { SnapshotProgressBody } from './snapshot-receiver';
 import type { SnapshotChunkBody } from './snapshot-sender';
 
-export type PeerMessage = MessageOf<'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotAck' | 'peer.checksum'>;
+export type PeerMessage = MessageOf<'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotProgress' | 'peer.checksum'>;
 export type ChecksumBody = Omit<MessageOf<'peer.checksum'>, 'kind' | keyof PeerHeader>;
 
 const termLeapMax = 2 ** 32;
@@ -42,8 +42,8 @@ export class MemberPeers {
     this.send(to, { kind: 'peer.snapshotChunk', ...this.header(to), ...body }, lanes.data, context);
   }
 
-  sendAck(to: ReplicaId, body: SnapshotAckBody, context: ActorContext): void {
-    this.send(to, { kind: 'peer.snapshotAck', ...this.header(to), ...body }, lanes.consensus, context);
+  sendProgress(to: ReplicaId, body: SnapshotProgressBody, context: ActorContext): void {
+    this.send(to, { kind: 'peer.snapshotProgress', ...this.header(to), ...body }, lanes.consensus, context);
   }
 
   sendChecksum(to: ReplicaId, body: ChecksumBody, context: ActorContext): void {

@@ -60,7 +60,8 @@ export class RaftMember {
     this.receiver = new SnapshotReceiver({
       machine,
       needed: (meta) => this.needs(meta),
-      acknowledge: (to, body, context) => this.peers.sendAck(to, body, context),
+      syncBytes: tuning.snapshotWindowBytes / 2,
+      progress: (to, body, context) => this.peers.sendProgress(to, body, context),
       installed: (meta, durable, context) => this.installed(meta, durable, context),
     });
   }
@@ -68,6 +69,10 @@ export class RaftMember {
   /** Messages that were dropped because they were not this member's to hear. */
   get foreignCount(): number {
     return this.peers.foreignCount;
+  }
+  /** Snapshots taken up again where an earlier life of this member, or of its log writer, had left them. */
+  get snapshotsResumed(): number {
+    return this.receiver.resumedCount;
   }
   get state(): MemberState {
     return this.current;
@@ -122,7 +127,7 @@ export class RaftMember {
     switch (message.kind) {
       case 'peer.raft':
       case 'peer.snapshotChunk':
-      case 'peer.snapshotAck':
+      case 'peer.snapshotProgress':
       case 'peer.checksum':
         if (this.peers.isOurs(message, this.term)) this.peer(message, context);
         break;
@@ -390,7 +395,7 @@ export class RaftMember {
     this.seen = null;
     this.toApply.clear();
     this.window.clear();
-    this.receiver.abort();
+    this.receiver.suspend();
     this.sender?.closeAll();
     this.sender = null;
     this.proposals.failAll(context);
@@ -406,7 +411,7 @@ export class RaftMember {
     if (message.kind === 'peer.raft') core.step(message.message);
     else if (message.kind === 'peer.snapshotChunk') this.receiver.chunk(message, context);
     else if (message.kind === 'peer.checksum') this.options.events.claimed?.(message, context);
-    else this.sender?.acknowledged(message.from, message, context);
+    else this.sender?.progressed(message.from, message, context);
   }
 
   /** Tells another member what this one's state is at a checksum command. */
@@ -417,10 +422,11 @@ export class RaftMember {
   // Snapshots
 
   private newSender(streamFirst: number): SnapshotSender {
-    const { machine } = this.options;
+    const { machine, tuning } = this.options;
     return new SnapshotSender(
       {
         machine,
+        windowBytes: tuning.snapshotWindowBytes,
         configuration: () => this.options.configuration(),
         send: (to, body, context) => this.peers.sendChunk(to, body, context),
         finished: (to, ok) => this.core?.snapshotFinished(to, ok),

@@ -14,8 +14,12 @@ export interface StateMachine {
   apply(entries: readonly Entry[]): void;
   /** A consistent source of the state at appliedIndex; null chunk at the end. */
   openSnapshot(): SnapshotSource;
-  /** Replaces the state by a snapshot, visible only with finish(). */
-  openRestore(meta: SnapshotMeta): SnapshotSink;
+  /** Replaces the state by a snapshot, visible only with finish(). `stream` names the attempt, for its resumption. */
+  openRestore(meta: SnapshotMeta, stream: number): SnapshotSink;
+  /** The restore of this stream and snapshot that was left off, and how many chunks of it are there; null: none is. */
+  resumeRestore?(meta: SnapshotMeta, stream: number): { readonly sink: SnapshotSink; readonly chunks: number } | null;
+  /** Gives up a restore that was left off. */
+  dropRestore?(): void;
 }
 
 export interface SnapshotSource {
@@ -28,6 +32,8 @@ export interface SnapshotSource {
 
 export interface SnapshotSink {
   accept(chunk: Uint8Array): void;
+  /** Makes what was accepted durable, for a resumption. */
+  sync?(): void;
   /** Atomically makes the new state and its applied index the replica's own. */
   finish(): void;
   abort(): void;

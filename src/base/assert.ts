@@ -3,9 +3,12 @@ export class AssertionError extends Error {
   override readonly name = 'AssertionError';
 }
 
-/** Assertions stay on in production: a wrong answer costs more than a restarted actor. */
-export function assert(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new AssertionError(message);
+/**
+ * Assertions stay on in production: a wrong answer costs more than a restarted actor. A message that is put together is
+ * given as a function: its text would cost a hundred times the check.
+ */
+export function assert(condition: unknown, message: string | (() => string)): asserts condition {
+  if (!condition) throw new AssertionError(typeof message === 'string' ? message : message());
 }
 
 /** Closes a switch over a union: adding a member without handling it does not compile. */
@@ -14,7 +17,9 @@ export function unreachable(value: never): never {
 }
 
 /** The value, or an assertion: for lookups that must succeed. */
-export function present<T>(value: T | undefined | null, what: string): T {
-  if (value === undefined || value === null) throw new AssertionError(`missing: ${what}`);
+export function present<T>(value: T | undefined | null, what: string | (() => string)): T {
+  if (value === undefined || value === null) {
+    throw new AssertionError(`missing: ${typeof what === 'string' ? what : what()}`);
+  }
   return value;
 }

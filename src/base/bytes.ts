@@ -103,7 +103,7 @@ export class ByteWriter {
 
   /** A whole number in [0, 2^53) in one to eight bytes, seven bits a byte, lowest first. */
   varint(value: number): void {
-    assert(Number.isSafeInteger(value) && value >= 0, `varint: ${value} is not a safe non-negative integer`);
+    assert(Number.isSafeInteger(value) && value >= 0, () => `varint: ${value} is not a safe non-negative integer`);
     let rest = value;
     while (rest >= 0x80) {
       this.u8((rest % 0x80) | 0x80);

@@ -29,6 +29,8 @@ interface Waiter {
  *  1. One watch request waits for its answer at a time; without one in time the next node is asked.
  *  2. refresh() answers when the placement driver has told all that it knew at some moment after the call, or says that
  *     it does not answer. Callers that come while a request is under way share the next one.
+ *  3. It follows one history: of a driver of another cluster, or one that started from nothing again, it takes no word
+ *     (DESIGN D8). Such a driver gives ids away a second time, and its routes would lead to other shards' replicas.
  */
 export class PlacementLink {
   private readonly nodes: readonly Address[];
@@ -37,6 +39,8 @@ export class PlacementLink {
   private watchPending = false;
   private timer: Timer | null = null;
   private lastRefusal = '';
+  /** Of the driver that is followed; 0: none has said so yet. */
+  private incarnation = 0;
   private sharing = new Set<Waiter>();
   private queued = new Set<Waiter>();
 
@@ -93,12 +97,22 @@ export class PlacementLink {
       return;
     }
     if (event.change.cluster !== this.cluster) return;
+    if (this.isStranger(event.change.incarnation)) {
+      this.lastRefusal = ': one that started from nothing was refused';
+      if (answered) this.retry('');
+      return;
+    }
     this.calls.reportLeader(placementGroup, from, event.term);
     const applied = this.table.apply(event.change);
     this.learnLeaders(event);
     if (applied === 'applied') this.onChanged();
     if (answered) this.settle();
     if (applied === 'gap' && !this.watchPending) this.watch();
+  }
+
+  private isStranger(incarnation: number): boolean {
+    if (this.incarnation === 0) this.incarnation = incarnation;
+    return incarnation !== this.incarnation;
   }
 
   private watch(): void {

@@ -12,7 +12,7 @@ type Scoped = (row: ChangingRow) => boolean;
  */
 export function changesSince(store: RowStore, from: Revision, worker: WorkerId): PlacementChange {
   const { cluster, revision: current, compacted } = store.counters;
-  assert(from <= current, `changesSince: ${from} is ahead of ${current}`);
+  assert(from <= current, () => `changesSince: ${from} is ahead of ${current}`);
   const full = from === 0 || from < compacted;
   const rows = (full ? allRows(store) : store.since(from)).filter(scopeOf(worker, full));
   const shards = ofKind(rows, 'shard').map((row) => row.record);
@@ -47,7 +47,7 @@ function addCollections(
 ): void {
   for (const id of wanted) {
     const row = store.tables.collection.get(id);
-    assert(row !== undefined, `a shard of collection ${id}, which does not exist`);
+    assert(row !== undefined, () => `a shard of collection ${id}, which does not exist`);
     found.set(id, row.record);
   }
 }

@@ -40,7 +40,7 @@ export const branded = <B>(codec: Codec<number> | Codec<string> | Codec<bigint>)
 export const oneOf = <const T extends readonly string[]>(...values: T): Codec<T[number]> => ({
   write: (w, v) => {
     const at = values.indexOf(v);
-    assert(at >= 0, `oneOf: ${v} is none of ${values.join(', ')}`);
+    assert(at >= 0, () => `oneOf: ${v} is none of ${values.join(', ')}`);
     w.u8(at);
   },
   read: (r) => {
@@ -52,7 +52,7 @@ export const oneOf = <const T extends readonly string[]>(...values: T): Codec<T[
 
 export const list = <T>(item: Codec<T>, countMax = 1_000_000): Codec<readonly T[]> => ({
   write: (w, items) => {
-    assert(items.length <= countMax, `list of ${items.length}, limit ${countMax}`);
+    assert(items.length <= countMax, () => `list of ${items.length}, limit ${countMax}`);
     w.varint(items.length);
     for (const value of items) item.write(w, value);
   },
@@ -103,7 +103,7 @@ export const union = <const V extends Variants>(variants: V): Codec<UnionOf<V>> 
   const byTag = new Map<number, { kind: string; codec: AnyCodec }>();
   for (const [tagText, [kind, codec]] of Object.entries(variants)) {
     const tag = Number(tagText);
-    assert(!byKind.has(kind) && tag >= 0 && tag < 256, `union: ${kind} twice, or its tag is out of range`);
+    assert(!byKind.has(kind) && tag >= 0 && tag < 256, () => `union: ${kind} twice, or its tag is out of range`);
     byKind.set(kind, { tag, codec: codec as AnyCodec });
     byTag.set(tag, { kind, codec: codec as AnyCodec });
   }
@@ -111,7 +111,7 @@ export const union = <const V extends Variants>(variants: V): Codec<UnionOf<V>> 
     write: (w, value) => {
       const { kind } = value as { kind: string };
       const variant = byKind.get(kind);
-      assert(variant !== undefined, `union: unknown kind ${kind}`);
+      assert(variant !== undefined, () => `union: unknown kind ${kind}`);
       w.u8(variant.tag);
       variant.codec.write(w, value);
     },

@@ -1,4 +1,4 @@
-import { bool, bytes, struct, u64, varint } from './codec';
+import { bool, bytes, oneOf, struct, u64, varint } from './codec';
 import { clusterIdCodec, epochCodec, logIndexCodec, replicaIdCodec, shardIdCodec } from './ids';
 import { raftMessageCodec, snapshotMetaCodec } from './raft-messages';
 
@@ -11,7 +11,7 @@ const peerHeader = {
   to: replicaIdCodec,
 };
 
-/** Between raft members of one group. Tags 1 to 19. Shard 0 is the placement driver's own group. */
+/** Between raft members of one group. Tags 1 to 19; 3 was an answer to chunks. Shard 0 is the placement driver's own group. */
 export const peerVariants = {
   1: ['peer.raft', struct({ ...peerHeader, message: raftMessageCodec })],
   /** `chunk` counts from 0; `last` is 1 with the final one. `checksum` is over `data`. `stream` names one attempt. */
@@ -27,11 +27,20 @@ export const peerVariants = {
       data: bytes,
     }),
   ],
-  /** Asks for the chunk after `chunk`; `failed` 1 ends the stream. */
-  3: [
-    'peer.snapshotAck',
-    struct({ ...peerHeader, stream: varint, chunk: varint, failed: varint, index: logIndexCodec }),
-  ],
   /** The sender's checksum of its state at `index`, a checksum command. `answer` false: it asks for the receiver's. */
   10: ['peer.checksum', struct({ ...peerHeader, index: logIndexCodec, checksum: u64, answer: bool })],
+  /**
+   * How many chunks of a stream the receiver has, in order, and how many of them are on its disk. `gap`: more was sent, go
+   * back to `received`. `installed`: the state is the receiver's own, durably. `refused`: it will not take this stream.
+   */
+  11: [
+    'peer.snapshotProgress',
+    struct({
+      ...peerHeader,
+      stream: varint,
+      received: varint,
+      durable: varint,
+      state: oneOf('streaming', 'gap', 'installed', 'refused'),
+    }),
+  ],
 } as const;

@@ -26,7 +26,7 @@ export class RaftLog {
     this.entries = [...entries];
     this.durable = logIndex(base + entries.length);
     for (const [i, entry] of entries.entries()) {
-      assert(entry.index === base + 1 + i, `log has a gap at ${base + 1 + i}`);
+      assert(entry.index === base + 1 + i, () => `log has a gap at ${base + 1 + i}`);
       this.totalBytes += sizeOf(entry);
     }
   }
@@ -55,7 +55,7 @@ export class RaftLog {
 
   /** Entries from `from` (at least base + 1) to `to`, as many as one message may hold; at least one if there is one. */
   slice(from: LogIndex, to: LogIndex, bytesMax: number): Entry[] {
-    assert(from > this.base, `entries from ${from} on are gone`);
+    assert(from > this.base, () => `entries from ${from} on are gone`);
     const found: Entry[] = [];
     let bytes = 0;
     const end = Math.min(to, this.lastIndex, from + appendEntriesMax - 1);
@@ -76,8 +76,8 @@ export class RaftLog {
   }
 
   append(entry: Entry): void {
-    assert(entry.index === this.lastIndex + 1, `append ${entry.index} after ${this.lastIndex}`);
-    assert(entry.term >= this.lastTerm, `term falls from ${this.lastTerm} to ${entry.term}`);
+    assert(entry.index === this.lastIndex + 1, () => `append ${entry.index} after ${this.lastIndex}`);
+    assert(entry.term >= this.lastTerm, () => `term falls from ${this.lastTerm} to ${entry.term}`);
     this.entries.push(entry);
     this.totalBytes += sizeOf(entry);
   }
@@ -91,14 +91,14 @@ export class RaftLog {
 
   /** Entries up to `index` are in the store, and no write under way replaces them. */
   madeDurable(index: LogIndex): void {
-    assert(index <= this.lastIndex, `entry ${index} cannot be durable, the log ends at ${this.lastIndex}`);
+    assert(index <= this.lastIndex, () => `entry ${index} cannot be durable, the log ends at ${this.lastIndex}`);
     if (index > this.durable) this.durable = index;
   }
 
   /** Gives up the head, `index` included. */
   dropThrough(index: LogIndex): void {
     const term = this.termAt(index);
-    assert(term !== null, `cannot drop through ${index}`);
+    assert(term !== null, () => `cannot drop through ${index}`);
     for (const entry of this.entries.splice(0, index - this.base)) this.totalBytes -= sizeOf(entry);
     this.base = index;
     this.term = term;

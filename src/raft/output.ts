@@ -125,7 +125,7 @@ export class Output {
   }
 
   appended(write: number): void {
-    assert(write <= this.lastWrite, `write ${write} is done, the last one begun is ${this.lastWrite}`);
+    assert(write <= this.lastWrite, () => `write ${write} is done, the last one begun is ${this.lastWrite}`);
     for (let first = this.writes[0]; first !== undefined && first.number <= write; first = this.writes[0]) {
       this.writes.shift();
       this.state.log.madeDurable(first.lastIndex);

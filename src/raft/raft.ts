@@ -64,9 +64,9 @@ export class Raft implements RaftCore {
     this.commitIndex = logIndex(Math.max(hardState?.commit ?? 0, appliedIndex, baseIndex));
     this.appliedIndex = appliedIndex;
     const { lastIndex, lastTerm } = this.log;
-    assert(this.commitIndex <= lastIndex, `commit ${this.commitIndex} beyond the log's end ${lastIndex}`);
-    assert(appliedIndex >= baseIndex, `applied ${appliedIndex} before the log's base ${baseIndex}`);
-    assert(this.term >= lastTerm, `term ${this.term} is below the log's ${lastTerm}`);
+    assert(this.commitIndex <= lastIndex, () => `commit ${this.commitIndex} beyond the log's end ${lastIndex}`);
+    assert(appliedIndex >= baseIndex, () => `applied ${appliedIndex} before the log's base ${baseIndex}`);
+    assert(this.term >= lastTerm, () => `term ${this.term} is below the log's ${lastTerm}`);
     this.output = new Output(this, appliedIndex);
     this.role = this.restingRole();
     this.drawPatience();
@@ -159,20 +159,26 @@ export class Raft implements RaftCore {
   }
 
   applied(index: LogIndex): void {
-    assert(index >= this.appliedIndex && index <= this.commitIndex, `applied ${index}, commit ${this.commitIndex}`);
+    assert(
+      index >= this.appliedIndex && index <= this.commitIndex,
+      () => `applied ${index}, commit ${this.commitIndex}`,
+    );
     this.appliedIndex = index;
   }
 
   truncate(index: LogIndex): void {
     if (index <= this.log.baseIndex) return;
-    assert(index <= this.appliedIndex, `truncate ${index} beyond applied ${this.appliedIndex}`);
+    assert(index <= this.appliedIndex, () => `truncate ${index} beyond applied ${this.appliedIndex}`);
     this.log.dropThrough(index);
   }
 
   restore(meta: SnapshotMeta): void {
-    assert(meta.index > this.commitIndex, `snapshot ${meta.index} is not ahead of commit ${this.commitIndex}`);
-    assert(this.termAt(meta.index) !== meta.term, `snapshot ${meta.index} would drop a log that goes on from there`);
-    assert(this.role !== 'leader', `the leader of term ${this.term} is sent a snapshot of ${meta.index}`);
+    assert(meta.index > this.commitIndex, () => `snapshot ${meta.index} is not ahead of commit ${this.commitIndex}`);
+    assert(
+      this.termAt(meta.index) !== meta.term,
+      () => `snapshot ${meta.index} would drop a log that goes on from there`,
+    );
+    assert(this.role !== 'leader', () => `the leader of term ${this.term} is sent a snapshot of ${meta.index}`);
     this.log.reset(meta.index, meta.term);
     this.output.restored(meta.index);
     this.commitIndex = meta.index;
@@ -195,7 +201,7 @@ export class Raft implements RaftCore {
 
   /** In `newTerm`, or in the same one; with a leader, if one is known. */
   becomeFollower(newTerm: Term, leader: ReplicaId = nobody): void {
-    assert(newTerm >= this.term, `term falls from ${this.term} to ${newTerm}`);
+    assert(newTerm >= this.term, () => `term falls from ${this.term} to ${newTerm}`);
     if (newTerm > this.term) {
       this.term = newTerm;
       this.vote = nobody;
@@ -318,7 +324,7 @@ export class Raft implements RaftCore {
   }
 
   private cutFrom(index: LogIndex): void {
-    assert(index > this.commitIndex, `entry ${index} conflicts, committed to ${this.commitIndex}`);
+    assert(index > this.commitIndex, () => `entry ${index} conflicts, committed to ${this.commitIndex}`);
     this.log.cutFrom(index);
     this.output.cutFrom(index);
     if (this.configurations.cutFrom(index)) this.membersChanged();
@@ -326,14 +332,14 @@ export class Raft implements RaftCore {
 
   commitTo(index: LogIndex): void {
     if (index <= this.commitIndex) return;
-    assert(index <= this.log.lastIndex, `commit ${index} beyond the log's end ${this.log.lastIndex}`);
+    assert(index <= this.log.lastIndex, () => `commit ${index} beyond the log's end ${this.log.lastIndex}`);
     this.commitIndex = index;
     this.configurations.committed(index);
   }
 
   /** Of an entry that must be in the log. */
   termOf(index: LogIndex): Term {
-    return present(this.log.termAt(index), `entry ${index}`);
+    return present(this.log.termAt(index), () => `entry ${index}`);
   }
 
   // Messages

@@ -78,7 +78,7 @@ export function followHeartbeat(raft: Raft, message: MessageOf<'heartbeatRequest
 }
 
 export function impossibleSecondLeader(raft: Raft, message: RaftMessage): void {
-  assert(false, `${message.from} and ${raft.self} both lead term ${raft.term}`);
+  assert(false, () => `${message.from} and ${raft.self} both lead term ${raft.term}`);
 }
 
 // Leader

@@ -89,7 +89,7 @@ export class ActorHost {
 
   /** Hosts the actor from now on; its started() runs in the next turn, before anything else of it. */
   spawn(name: string, actor: Actor): Address {
-    assert(!this.cells.has(name), `actor ${name} exists already`);
+    assert(!this.cells.has(name), () => `actor ${name} exists already`);
     const cell = new Cell(at(this.options.node, name), actor, this.options.random.fork(), this.cellHost);
     cell.onDown = (target, reason) => {
       cell.watched.delete(target.actor);
@@ -292,7 +292,10 @@ export class ActorHost {
   }
 
   private watch(cell: Cell, target: Address): void {
-    assert(target.node === this.options.node, `${cell.address.actor} watches ${addressText(target)} of another node`);
+    assert(
+      target.node === this.options.node,
+      () => `${cell.address.actor} watches ${addressText(target)} of another node`,
+    );
     if (cell.watched.has(target.actor)) return;
     if (!this.cells.has(target.actor) && !this.isElsewhere(target.actor)) {
       cell.onDown(target, 'does not exist');

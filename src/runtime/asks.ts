@@ -38,7 +38,7 @@ export class Asks<Reply> {
 
   /** Throws RESOURCE_EXHAUSTED when too many wait already. */
   open(request: number, deadline: MonotonicMs, onOutcome: OnOutcome<Reply>): void {
-    assert(!this.waiting.has(request), `ask ${request} is open already`);
+    assert(!this.waiting.has(request), () => `ask ${request} is open already`);
     if (this.waiting.size >= this.countMax) {
       throw new VectronError('RESOURCE_EXHAUSTED', `${this.countMax} requests wait for a reply already`);
     }

@@ -108,7 +108,7 @@ export class CellContext implements ActorContext {
 
   setTimer(key: string, delayMs: number, signal: Signal): void {
     this.expectOpen();
-    assert(delayMs >= 0 && Number.isFinite(delayMs), `timer ${key}: delay ${delayMs} ms`);
+    assert(delayMs >= 0 && Number.isFinite(delayMs), () => `timer ${key}: delay ${delayMs} ms`);
     this.cancelTimer(key);
     this.cell.timers.set(key, this.host.addTimer({ cell: this.cell, key, signal }, delayMs));
   }
@@ -137,6 +137,6 @@ export class CellContext implements ActorContext {
   }
 
   private expectOpen(): void {
-    assert(this.open, `${this.self.actor}: context used outside of a handler`);
+    assert(this.open, () => `${this.self.actor}: context used outside of a handler`);
   }
 }

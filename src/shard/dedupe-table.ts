@@ -1,13 +1,15 @@
 import { pointKeysMax } from '../base/limits';
-import { decode, encode, f64, list, oneOf, struct, type TypeOf, u64, varint } from '../protocol/codec';
+import { decode, encode, f64, list, oneOf, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
 import { logIndexCodec } from '../protocol/ids';
+import type { KeyHash } from '../protocol/key-hash';
+import { parseSessionKey } from '../protocol/session-key';
 
 /**
  * What became of one write at one point: `written`; `absent`, a delete that found nothing; `violated`, its condition did
  * not hold (`version` is what the point had); `spared`, another point of the part was violated. Durable.
  */
-const entryCodec = struct({
-  /** Hash of the idempotency key: with the fingerprint, 96 bits tell one write of a point from another. */
+const plainFields = {
+  /** Hash of the idempotency key, or of its session: with the fingerprint, 96 bits tell one write of a point from another. */
   keyHash: u64,
   fingerprint: varint,
   /** The last log time at which a repetition is answered. */
@@ -16,35 +18,82 @@ const entryCodec = struct({
   index: logIndexCodec,
   result: oneOf('written', 'absent', 'violated', 'spared'),
   version: varint,
-});
-export type DedupeEntry = TypeOf<typeof entryCodec>;
-const entriesCodec = list(entryCodec, pointKeysMax);
+};
+const plainTableCodec = list(struct(plainFields), pointKeysMax);
+
+/** The write's number in its session, and the session's lowest that may come again; 0 for a key without a session. */
+const sessionEntryCodec = struct({ ...plainFields, number: varint, settled: varint });
+/** In place of a count, which is never 0. A table without sessions keeps the older format: equal bytes in every release. */
+const sessionFormat = 0;
+const sessionTableCodec = struct({ format: u8, entries: list(sessionEntryCodec, pointKeysMax) });
+
+export type DedupeEntry = TypeOf<typeof sessionEntryCodec>;
+/** How entries name a write. */
+export type DedupeKey = Pick<DedupeEntry, 'keyHash' | 'number' | 'settled'>;
+
+export function dedupeKeyOf(key: string, hash: KeyHash): DedupeKey {
+  const drawn = parseSessionKey(key);
+  if (drawn === null) return { keyHash: hash(key), number: 0, settled: 0 };
+  return { keyHash: hash(drawn.session), number: drawn.number, settled: drawn.settled };
+}
 
 const noBytes = new Uint8Array(0);
 
 /**
  * The outcomes of recent writes of one point, kept in its record, so that they go wherever the point goes (DESIGN D13).
- * Immutable. An entry lives until log time has passed its window: a live one is never dropped, a dead one never found.
+ * Immutable.
+ *
+ *  1. An entry lives until log time has passed its window: a live one is never dropped, a dead one never found.
+ *  2. But for those that a newer write of their session calls settled. The newer one outlives their windows, so that a late
+ *     copy of a settled write is known as such until it is too late anyway.
  */
 export class DedupeTable {
   private constructor(private readonly entries: readonly DedupeEntry[]) {}
 
   static read(bytes: Uint8Array, timeMs: number): DedupeTable {
-    const all = bytes.length === 0 ? [] : decode(entriesCodec, bytes);
-    return new DedupeTable(all.filter((entry) => entry.expiresMs >= timeMs));
+    return new DedupeTable(entriesOf(bytes).filter((entry) => entry.expiresMs >= timeMs));
   }
 
-  get isFull(): boolean {
-    return this.entries.length >= pointKeysMax;
+  find({ keyHash, number }: DedupeKey): DedupeEntry | undefined {
+    return this.entries.find((entry) => entry.keyHash === keyHash && entry.number === number);
   }
 
-  find(keyHash: bigint): DedupeEntry | undefined {
-    return this.entries.find((entry) => entry.keyHash === keyHash);
+  /** Whether the key's session has said that it will not send this write again. */
+  isSettled({ keyHash, number }: DedupeKey): boolean {
+    return number > 0 && this.entries.some((entry) => entry.keyHash === keyHash && entry.settled > number);
+  }
+
+  isFullFor(key: DedupeKey): boolean {
+    return this.entries.length >= pointKeysMax && this.unsettled(key).length >= pointKeysMax;
   }
 
   /** As stored, with one entry more if there is one to add. */
   encoded(added: DedupeEntry | null): Uint8Array {
-    const entries = added === null ? this.entries : [...this.entries, added];
-    return entries.length === 0 ? noBytes : encode(entriesCodec, entries);
+    const entries = added === null ? this.entries : this.with(added);
+    if (entries.length === 0) return noBytes;
+    if (entries.every(({ number }) => number === 0)) return encode(plainTableCodec, entries);
+    return encode(sessionTableCodec, { format: sessionFormat, entries });
   }
+
+  private with(added: DedupeEntry): readonly DedupeEntry[] {
+    const kept = this.unsettled(added);
+    let { expiresMs } = added;
+    if (kept.length < this.entries.length) {
+      for (const entry of this.entries) {
+        if (entry.keyHash === added.keyHash) expiresMs = Math.max(expiresMs, entry.expiresMs);
+      }
+    }
+    return [...kept, { ...added, expiresMs }];
+  }
+
+  private unsettled({ keyHash, settled }: DedupeKey): readonly DedupeEntry[] {
+    if (settled === 0) return this.entries;
+    return this.entries.filter((entry) => entry.keyHash !== keyHash || entry.number >= settled);
+  }
+}
+
+function entriesOf(bytes: Uint8Array): readonly DedupeEntry[] {
+  if (bytes.length === 0) return [];
+  if (bytes[0] === sessionFormat) return decode(sessionTableCodec, bytes).entries;
+  return decode(plainTableCodec, bytes).map((entry) => ({ ...entry, number: 0, settled: 0 }));
 }

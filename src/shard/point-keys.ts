@@ -28,14 +28,17 @@ export function spacePart(space: Space, part: number, count: number): KeyRange {
   return pointRange(space, { start: keyHash64(edge(part)), end: keyHash64(edge(part + 1) - 1n) });
 }
 
-/** Every space of a replica but that of generation `kept`. */
-export function otherSpaces(replica: ReplicaId, kept: number): readonly KeyRange[] {
+/** Every space of a replica but those of the generations `kept`. */
+export function otherSpaces(replica: ReplicaId, ...kept: readonly number[]): readonly KeyRange[] {
   const all = allSpaces(replica);
-  const own = pointRange(spaceOf(replica, kept));
-  return [
-    { start: all.start, end: own.start },
-    { start: own.end, end: all.end },
-  ];
+  const others: KeyRange[] = [];
+  let { start } = all;
+  for (const generation of [...kept].sort((a, b) => a - b)) {
+    const own = pointRange(spaceOf(replica, generation));
+    others.push({ start, end: own.start });
+    start = own.end;
+  }
+  return [...others, { start, end: all.end }];
 }
 
 export const allSpaces = (replica: ReplicaId): KeyRange => ({

@@ -173,7 +173,7 @@ class ApplyWork {
   private perform(index: LogIndex, command: Extract<Parsed, { kind: 'v2' }>): Outcome {
     this.timeMs = nextLogTime(this.timeMs, command.timeMs);
     const { operation, options } = command;
-    const slots = idsOf(operation).map((id) => present(this.slots.get(id), `apply: point ${id} was not loaded`));
+    const slots = idsOf(operation).map((id) => present(this.slots.get(id), () => `apply: point ${id} was not loaded`));
     return new WritePart(operation, options, slots, this.shape.keyHash).perform(index, this.timeMs);
   }
 

@@ -14,6 +14,7 @@ import { IndexFeed } from './index-feed';
 import { allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
 import { clearQuarantine } from './quarantine';
 import { digestText } from './record-digest';
+import { clearProgress, type RestoreProgress, readProgress } from './restore-progress';
 import { Scrub } from './scrub';
 import { Selecting } from './selecting';
 import { applyEntries, type Change, type Outcome, type ShardShape } from './shard-apply';
@@ -72,14 +73,17 @@ export class ShardMachine {
   private readonly garbage: { readonly space: Space; part: number }[] = [];
   private restoring: ShardSnapshotSink | null = null;
 
-  /** Throws CORRUPT if the stored descriptor is. Deletes what an interrupted snapshot left behind. */
+  /** Throws CORRUPT if the stored descriptor is. Deletes what nobody owns; a snapshot that was cut off may go on. */
   constructor(private readonly options: ShardMachineOptions) {
     const value = options.state.get(replicaStateKey(options.replica, 'descriptor'));
     this.descriptor = value === undefined ? firstDescriptor(options) : decodeDescriptor(value);
-    this.generationNext = this.descriptor.generation + 1;
-    for (const { start, end } of otherSpaces(options.replica, this.descriptor.generation)) {
-      options.state.deleteRange(start, end);
-    }
+    const { generation } = this.descriptor;
+    const left = readProgress(options.state, options.replica);
+    const rest = left !== null && left.meta.index > this.appliedIndex && left.generation > generation ? left : null;
+    const kept = rest === null ? [generation] : [generation, rest.generation];
+    this.generationNext = Math.max(...kept) + 1;
+    for (const { start, end } of otherSpaces(options.replica, ...kept)) options.state.deleteRange(start, end);
+    if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
     this.scrub = new Scrub(options.state);
     this.feed = new IndexFeed(options.state, options.index, this.space, this.appliedIndex);
   }
@@ -218,19 +222,45 @@ export class ShardMachine {
   }
 
   /** A restore that was under way is aborted. */
-  openRestore(meta: SnapshotMeta): ShardSnapshotSink {
+  openRestore(meta: SnapshotMeta, stream: number): ShardSnapshotSink {
     assert(meta.index > this.appliedIndex, 'openRestore: the snapshot is older than the state');
+    this.dropRestore();
+    this.restoring = this.newSink(meta, stream, this.generationNext++, null);
+    return this.restoring;
+  }
+
+  resumeRestore(
+    meta: SnapshotMeta,
+    stream: number,
+  ): { readonly sink: ShardSnapshotSink; readonly chunks: number } | null {
+    const sink = this.restoring;
+    const isIt = sink?.isOf(meta, stream) === true && meta.index > this.appliedIndex;
+    return isIt ? { sink, chunks: sink.chunks } : null;
+  }
+
+  dropRestore(): void {
     this.restoring?.abort();
-    this.restoring = new ShardSnapshotSink({
-      store: this.options.state,
-      replica: this.options.replica,
-      keyHash: this.options.keyHash,
+    this.restoring = null;
+  }
+
+  private newSink(
+    meta: SnapshotMeta,
+    stream: number,
+    generation: number,
+    resumed: RestoreProgress | null,
+  ): ShardSnapshotSink {
+    const { state: store, replica, keyHash } = this.options;
+    return new ShardSnapshotSink({
+      store,
+      replica,
+      keyHash,
       meta,
-      generation: this.generationNext++,
+      stream,
+      generation,
+      resumed,
       installed: (descriptor) => this.replaced(descriptor),
       aborted: (space) => this.garbage.push({ space, part: 0 }),
     });
-    return this.restoring;
   }
 
   private get space(): Space {
@@ -270,7 +300,7 @@ export class ShardMachine {
  */
 export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
   const batch = new WriteBatch().delete(replicaStateKey(replica, 'descriptor'));
-  state.write(clearQuarantine(batch, replica), { sync: false });
+  state.write(clearProgress(clearQuarantine(batch, replica), replica), { sync: false });
   const { start, end } = allSpaces(replica);
   state.deleteRange(start, end);
   state.sync();

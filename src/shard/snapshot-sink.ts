@@ -10,6 +10,7 @@ import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import { type Descriptor, descriptorFormat, encodeDescriptor } from './descriptor';
 import { decodeRecord } from './point-record';
 import { digestWith, emptyDigest, recordHash } from './record-digest';
+import { clearProgress, progressFormat, putProgress, type RestoreProgress } from './restore-progress';
 import { type SnapshotHeader, snapshotFormat, snapshotHeaderCodec } from './snapshot-source';
 
 export interface SinkOptions {
@@ -17,6 +18,10 @@ export interface SinkOptions {
   readonly replica: ReplicaId;
   readonly keyHash: KeyHash;
   readonly meta: SnapshotMeta;
+  /** Names the attempt that chunks come from. */
+  readonly stream: number;
+  /** Of an earlier start, to go on from; null: from the beginning. */
+  readonly resumed: RestoreProgress | null;
   /** A generation no space of this replica has had. */
   readonly generation: number;
   /** The state was replaced, durably. */
@@ -28,6 +33,7 @@ export interface SinkOptions {
 /**
  * Takes a snapshot into a fresh space. Nothing of it is visible before finish(), which writes one descriptor, synced,
  * as the log is about to forget what the old state needed. Every record's checksum, their number and their digest must hold.
+ * How far it came is in the batch of each chunk, so that a restart goes on from the last one that survived.
  */
 export class ShardSnapshotSink {
   private readonly space: Space;
@@ -37,9 +43,25 @@ export class ShardSnapshotSink {
   private records = 0;
   private digest = emptyDigest;
   private done = false;
+  /** Chunks accepted, in order. */
+  chunks = 0;
 
   constructor(private readonly options: SinkOptions) {
     this.space = spaceOf(options.replica, options.generation);
+    const { resumed } = options;
+    if (resumed === null) return;
+    this.header = resumed.header;
+    this.rest = resumed.rest.slice();
+    this.points = resumed.points;
+    this.records = resumed.records;
+    this.digest = resumed.digest;
+    this.chunks = resumed.chunks;
+  }
+
+  /** Whether chunks of this attempt at this snapshot belong here. */
+  isOf(meta: SnapshotMeta, stream: number): boolean {
+    const { meta: own, stream: ownStream } = this.options;
+    return !this.done && own.index === meta.index && own.term === meta.term && ownStream === stream;
   }
 
   /** Throws CORRUPT; then only abort() may follow. */
@@ -53,8 +75,20 @@ export class ShardSnapshotSink {
     const batch = new WriteBatch();
     let used = 0;
     while (this.takeNext(reader, batch)) used = bytes.length - reader.remaining;
-    this.options.store.write(batch, { sync: false });
     this.rest = bytes.slice(used);
+    this.chunks++;
+    putProgress(batch, this.options.replica, this.progress());
+    this.options.store.write(batch, { sync: false });
+  }
+
+  sync(): void {
+    this.options.store.sync();
+  }
+
+  private progress(): RestoreProgress {
+    const { meta, stream, generation } = this.options;
+    const { chunks, header, rest, points, records, digest } = this;
+    return { format: progressFormat, stream, meta, generation, chunks, header, rest, points, records, digest };
   }
 
   finish(): void {
@@ -75,9 +109,8 @@ export class ShardSnapshotSink {
       digest,
       members,
     };
-    store.write(new WriteBatch().put(replicaStateKey(replica, 'descriptor'), encodeDescriptor(descriptor)), {
-      sync: true,
-    });
+    const batch = new WriteBatch().put(replicaStateKey(replica, 'descriptor'), encodeDescriptor(descriptor));
+    store.write(clearProgress(batch, replica), { sync: true });
     this.done = true;
     this.options.installed(descriptor);
   }
@@ -86,6 +119,8 @@ export class ShardSnapshotSink {
   abort(): void {
     if (this.done) return;
     this.done = true;
+    const { store, replica } = this.options;
+    store.write(clearProgress(new WriteBatch(), replica), { sync: false });
     this.options.aborted(this.space);
   }
 

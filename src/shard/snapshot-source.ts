@@ -83,7 +83,7 @@ export class ShardSnapshotSource {
     const { id, before } = change;
     if (this.failure !== null || before === null || before.touched > this.index) return;
     if (this.scanned || this.preImages.has(id) || compareBytes(key, this.cursor) < 0) return;
-    const value = present(this.store.get(key), `the record of point ${id} before its change`);
+    const value = present(this.store.get(key), () => `the record of point ${id} before its change`);
     this.preImages.set(id, value);
     this.preImageBytes += value.length;
     if (this.preImageBytes > this.limits.preImageBytes)
@@ -99,7 +99,7 @@ export class ShardSnapshotSource {
   chunk(n: number): Uint8Array | null {
     if (this.failure !== null) throw new VectronError('RESOURCE_EXHAUSTED', `snapshot: ${this.failure}`);
     if (n === this.number) return this.current;
-    assert(n === this.number + 1, `snapshot: chunk ${n} after ${this.number}`);
+    assert(n === this.number + 1, () => `snapshot: chunk ${n} after ${this.number}`);
     this.current = this.produce();
     this.number = n;
     return this.current;

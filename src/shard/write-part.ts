@@ -12,7 +12,7 @@ import {
 } from '../protocol/commands';
 import type { Conflict, StoredPoint } from '../protocol/data-messages';
 import type { KeyHash } from '../protocol/key-hash';
-import { type DedupeEntry, DedupeTable } from './dedupe-table';
+import { type DedupeEntry, type DedupeKey, DedupeTable, dedupeKeyOf } from './dedupe-table';
 import { deletion, type PointRecord } from './point-record';
 
 /** What became of a command. `versions` are in the order of its points. */
@@ -69,6 +69,8 @@ interface Item {
 /** Of points that one part rewrites only to remember that it failed. */
 const settledBytesMax = 1024 * 1024;
 const noCondition: Condition = { kind: 'none' };
+const noConditionCrc = crc32c(encode(conditionCodec, noCondition));
+const noKey: DedupeKey = { keyHash: 0n, number: 0, settled: 0 };
 
 /**
  * One shard's part of a write, decided at apply (DESIGN D13):
@@ -78,12 +80,13 @@ const noCondition: Condition = { kind: 'none' };
  *     that knows the key had failed. Points know it in part only when a caller's parts were cut differently before.
  *  3. A failure is kept like a success: whoever was told of it will never see the write happen. Of a part whose points are
  *     so large that rewriting them all for this would take too much, at the first points only, which decide for the rest.
- *  4. A part that is refused for its key (too late, too early, too many, used for other content) changes nothing.
+ *  4. A part that is refused for its key (too late, settled, too early, too many, used for other content) changes nothing.
  *
  * Without a key nothing is remembered.
  */
 export class WritePart {
-  private readonly keyHash: bigint;
+  /** Null: nothing is remembered. */
+  private readonly key: DedupeKey | null;
   private readonly previous: StoredPoint[] = [];
   private previousBytes = 0;
   private previousOmitted = 0;
@@ -95,7 +98,7 @@ export class WritePart {
     private readonly slots: readonly PointSlot[],
     keyHash: KeyHash,
   ) {
-    this.keyHash = options.key === '' ? 0n : keyHash(options.key);
+    this.key = options.key === '' ? null : dedupeKeyOf(options.key, keyHash);
   }
 
   perform(index: LogIndex, timeMs: number): Outcome {
@@ -124,18 +127,24 @@ export class WritePart {
 
   private itemOf(slot: PointSlot, at: number, timeMs: number): Item {
     const table = DedupeTable.read(slot.record?.dedupe ?? slot.before?.dedupe ?? noBytes, timeMs);
-    if (this.options.key === '') return { at, slot, table, fingerprint: 0, entry: undefined };
-    return { at, slot, table, fingerprint: this.fingerprintOf(at), entry: table.find(this.keyHash) };
+    if (this.key === null) return { at, slot, table, fingerprint: 0, entry: undefined };
+    return { at, slot, table, fingerprint: this.fingerprintOf(at), entry: table.find(this.key) };
   }
 
   private misused(items: readonly Item[]): Refused | null {
     const field = 'idempotency_key';
+    const { key } = this;
+    if (key === null) return null;
     for (const { slot, entry, fingerprint, table } of items) {
       if (entry !== undefined && entry.fingerprint !== fingerprint) {
         const message = `the idempotency key was used for another write of point ${slot.id}`;
         return { ok: false, code: 'INVALID_ARGUMENT', message, field };
       }
-      if (entry === undefined && this.options.key !== '' && table.isFull) {
+      if (entry === undefined && table.isSettled(key)) {
+        const message = `a later write of the same session says that this one of point ${slot.id} is settled`;
+        return { ok: false, code: 'IDEMPOTENCY_EXPIRED', message, field };
+      }
+      if (entry === undefined && table.isFullFor(key)) {
         const message = `point ${slot.id} has ${pointKeysMax} writes that may still be repeated`;
         return { ok: false, code: 'RESOURCE_EXHAUSTED', message };
       }
@@ -174,7 +183,7 @@ export class WritePart {
   /** The point stays what it is, and remembers why. One that never was becomes a deletion that does. */
   private settle(item: Item, result: DedupeEntry['result'], index: LogIndex, timeMs: number): void {
     const dedupe = this.remember(item, result, index);
-    if (this.options.key === '' || this.settledBytes > settledBytesMax) return;
+    if (this.key === null || this.settledBytes > settledBytesMax) return;
     const { slot } = item;
     const record = slot.record ?? slot.stored() ?? deletion(index, timeMs);
     this.settledBytes += record.payload.length + record.vector.length;
@@ -182,11 +191,13 @@ export class WritePart {
   }
 
   private remember(item: Item, result: DedupeEntry['result'], index: LogIndex): Uint8Array {
-    const { key, issuedMs, windowMs } = this.options;
+    const { issuedMs, windowMs } = this.options;
     const { table, slot, fingerprint } = item;
     const version = versionOf(slot);
-    item.entry = { keyHash: this.keyHash, fingerprint, expiresMs: issuedMs + windowMs, index, result, version };
-    return table.encoded(key === '' ? null : item.entry);
+    const { keyHash, number, settled } = this.key ?? noKey;
+    const expiresMs = issuedMs + windowMs;
+    item.entry = { keyHash, fingerprint, expiresMs, index, result, version, number, settled };
+    return this.key === null ? table.encoded(null) : table.encoded(item.entry);
   }
 
   private keepPrevious(slot: PointSlot): void {
@@ -219,7 +230,8 @@ export class WritePart {
   /** CRC-32C over what is asked of a point. */
   private fingerprintOf(at: number): number {
     const { operation } = this;
-    const condition = crc32c(encode(conditionCodec, this.options.conditions[at] ?? noCondition));
+    const asked = this.options.conditions[at];
+    const condition = asked === undefined ? noConditionCrc : crc32c(encode(conditionCodec, asked));
     if (operation.kind === 'delete') return crc32c(utf8('delete'), condition);
     const { vector, payload } = operation.points[at] as Point;
     return crc32c(vector, crc32c(payload, condition));

@@ -9,7 +9,8 @@ import type { HashRange } from '../protocol/key-hash';
  *
  *   both   00 ...                         the engine's own: the barrier that a sync writes
  *   state  01 space:u64 hash:u64 id       a point (DESIGN D4)
- *          02 replica:u64 field:u8        a replica's descriptor, applied index, and why it is in quarantine
+ *          02 replica:u64 field:u8        a replica's descriptor, applied index, why it is in quarantine, how far a
+ *                                        snapshot was taken
  *          03 space:u64 kind:u8 id        a record of the placement driver
  *   log    10 replica:u64 index:u64       an entry of a replica's Raft log
  *          11 replica:u64                 a hard state
@@ -31,8 +32,11 @@ const spaceReplicaMax = 2 ** 44 - 1;
  * counts its generations up, so spaces need no allocator and are never reused either.
  */
 export function spaceOf(replica: ReplicaId, generation: number): Space {
-  assert(replica >= 0 && replica <= spaceReplicaMax, `spaceOf: replica ${replica} needs more than 44 bits`);
-  assert(generation >= 0 && generation <= generationMax, `spaceOf: generation ${generation} needs more than 20 bits`);
+  assert(replica >= 0 && replica <= spaceReplicaMax, () => `spaceOf: replica ${replica} needs more than 44 bits`);
+  assert(
+    generation >= 0 && generation <= generationMax,
+    () => `spaceOf: generation ${generation} needs more than 20 bits`,
+  );
   return ((BigInt(replica) << 20n) | BigInt(generation)) as Space;
 }
 
@@ -69,7 +73,7 @@ export function pointRange(space: Space, range?: HashRange): KeyRange {
 }
 
 /** The fields of a replica in the state store. */
-export const replicaFields = { descriptor: 1, applied: 2, quarantine: 3 } as const;
+export const replicaFields = { descriptor: 1, applied: 2, quarantine: 3, restore: 4 } as const;
 export type ReplicaField = keyof typeof replicaFields;
 
 export function replicaStateKey(replica: ReplicaId, field: ReplicaField): Uint8Array {
@@ -92,7 +96,7 @@ const recordHeaderBytes = 10;
 
 /** A record of the placement driver; `kind` is the placement layer's and in [0, 255]. */
 export function recordKey(space: Space, kind: number, id: Uint8Array): Uint8Array {
-  assert(Number.isInteger(kind) && kind >= 0 && kind <= 255, `recordKey: kind ${kind} is not a byte`);
+  assert(Number.isInteger(kind) && kind >= 0 && kind <= 255, () => `recordKey: kind ${kind} is not a byte`);
   const key = headOf(tables.record, recordHeaderBytes + id.length);
   writeBig(key, 1, space);
   key[9] = kind;
@@ -166,7 +170,7 @@ function writeBig(key: Uint8Array, at: number, value: bigint): void {
 }
 
 function writeNumber(key: Uint8Array, at: number, value: number): void {
-  assert(Number.isSafeInteger(value) && value >= 0, `key: ${value} is not a safe non-negative integer`);
+  assert(Number.isSafeInteger(value) && value >= 0, () => `key: ${value} is not a safe non-negative integer`);
   const view = viewOf(key);
   view.setUint32(at, Math.floor(value / 2 ** 32));
   view.setUint32(at + 4, value % 2 ** 32);

@@ -90,23 +90,29 @@ export class LogStore {
     if (hardState !== null) putHardState(batch, replica, hardState);
     const [first] = entries;
     if (first === undefined) return;
-    assert(first.index > log.record.baseIndex, `append: entry ${first.index} is at or below the base of ${replica}`);
-    assert(first.index <= log.lastIndex + 1, `append: entry ${first.index} leaves a gap after ${log.lastIndex}`);
+    assert(
+      first.index > log.record.baseIndex,
+      () => `append: entry ${first.index} is at or below the base of ${replica}`,
+    );
+    assert(first.index <= log.lastIndex + 1, () => `append: entry ${first.index} leaves a gap after ${log.lastIndex}`);
     let next: number = first.index;
     for (const entry of entries) {
-      assert(entry.index === next, `append: entry ${entry.index} where ${next} belongs`);
+      assert(entry.index === next, () => `append: entry ${entry.index} where ${next} belongs`);
       putEntry(batch, replica, entry);
       next++;
     }
     this.stageTailDeletion(batch, replica, next, log.lastIndex);
     log.lastIndex = logIndex(next - 1);
-    assert(hardState === null || hardState.commit <= log.lastIndex, `append: commit beyond the log of ${replica}`);
+    assert(
+      hardState === null || hardState.commit <= log.lastIndex,
+      () => `append: commit beyond the log of ${replica}`,
+    );
   }
 
   /** Stages an empty log that begins after (index, term): a snapshot took the place of what was there. */
   reset(batch: WriteBatch, replica: ReplicaId, index: LogIndex, baseTerm: Term, hardState: HardState): void {
     const log = this.logOf(replica);
-    assert(index >= log.record.baseIndex, `reset: ${index} is below the base of replica ${replica}`);
+    assert(index >= log.record.baseIndex, () => `reset: ${index} is below the base of replica ${replica}`);
     putHardState(batch, replica, hardState);
     // Entries above the new base would belong to the log again: they go in the same batch.
     this.stageTailDeletion(batch, replica, index + 1, log.lastIndex);
@@ -156,7 +162,7 @@ export class LogStore {
 
   private logOf(replica: ReplicaId): OpenLog {
     const log = this.logs.get(replica);
-    assert(log !== undefined, `the log of replica ${replica} is not open`);
+    assert(log !== undefined, () => `the log of replica ${replica} is not open`);
     return log;
   }
 

@@ -235,6 +235,6 @@ const isSettled = ({ actor }: Machine): boolean =>
 
 /** A log so short that a replica that was away needs a snapshot, of many chunks. */
 export const smallWindow = (logWindowBytes: number): Partial<ReplicaOptions> => ({
-  raft: { ...raft, logWindowBytes },
+  raft: { ...raft, logWindowBytes, snapshotWindowBytes: 1_000 },
   snapshotLimits: { chunkBytes: 500, preImageBytes: 1_000_000 },
 });

@@ -1,47 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { type NodeName, replicaId, shardId } from '../../src/base/ids';
+import { replicaId, shardId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import { plainWrite } from '../../src/protocol/commands';
 import type { MessageOf } from '../../src/protocol/messages';
 import { keyOf } from '../../src/shard/point-keys';
-import { digestText } from '../../src/shard/record-digest';
 import { spaceOf } from '../../src/storage/keys';
-import { pointOf, remove, testKeyHash, upsert, vectorOf } from '../shard/shard-helpers';
-import { anyAge, ReplicaGroup, smallWindow } from './replica-group';
-
-const searchOf = (random: Prng, overrides: Partial<MessageOf<'data.search'>> = {}) => ({
-  kind: 'data.search' as const,
-  vector: vectorOf(random),
-  k: 3,
-  ef: 0,
-  exact: false,
-  level: 'leader' as const,
-  includeVector: false,
-  includePayload: true,
-  ...anyAge,
-  ...overrides,
-});
-
-/** Every id acknowledged, and the client's whole memory. */
-function writeMany(group: ReplicaGroup, random: Prng, count: number, prefix: string): Set<string> {
-  const acknowledged = new Set<string>();
-  for (let n = 0; n < count; n++) {
-    const id = `${prefix}${n}`;
-    const { failure } = group.write(group.awaitLeader(), upsert(pointOf(id, random, 40)));
-    if (failure === null) acknowledged.add(id);
-  }
-  return acknowledged;
-}
-
-function expectEverywhere(group: ReplicaGroup, ids: ReadonlySet<string>): void {
-  group.awaitAgreement();
-  for (const { actor } of group.running) {
-    const { machine } = actor;
-    const found = machine?.get([...ids]).map((point) => point.id) ?? [];
-    expect(new Set(found)).toEqual(ids);
-    expect(digestText(machine?.recount().digest ?? 0n)).toBe(machine?.digest());
-  }
-}
+import { pointOf, remove, testKeyHash, upsert } from '../shard/shard-helpers';
+import { anyAge, ReplicaGroup } from './replica-group';
+import { expectEverywhere, searchOf, writeMany } from './replica-writes';
 
 describe('a shard of three replicas', () => {
   it('has its first leader without waiting for an election to be due', () => {
@@ -151,51 +117,6 @@ describe('a shard of three replicas', () => {
     expect(group.machine(away).actor.member?.raft?.baseIndex).toBe(0);
   });
 
-  it.each([6, 7, 8, 9])('brings a replica that was away level by snapshot while writes go on, seed %i', (seed) => {
-    const random = new Prng(seed);
-    const group = new ReplicaGroup(seed, smallWindow(4_000));
-    const acknowledged = writeMany(group, random, 10, 'before');
-    const away = group.follower();
-    group.crash(away);
-    for (const id of writeMany(group, random, 80, 'p')) acknowledged.add(id);
-    group.runUntil(() => true, 3_000);
-    group.boot(away);
-    for (const id of writeMany(group, random, 30, 'q')) acknowledged.add(id);
-    expectEverywhere(group, acknowledged);
-    expect(group.machine(away).actor.member?.raft?.baseIndex).toBeGreaterThan(60);
-    const found = group.ask(away, 'data.found', (header) => ({
-      ...searchOf(random, { level: 'eventual' }),
-      ...header,
-    }));
-    expect([found.failure, found.stats.points]).toEqual([null, acknowledged.size]);
-  });
-
-  it('installs a snapshot although messages are lost and the receiver crashes in the middle', () => {
-    const random = new Prng(10);
-    const group = new ReplicaGroup(10, smallWindow(4_000));
-    const away = group.follower();
-    group.crash(away);
-    const acknowledged = writeMany(group, random, 80, 'p');
-    let chunks = 0;
-    let interrupted = 0;
-    group.nodes.lose = (to, _from, message) => {
-      if (message.kind === 'peer.snapshotChunk' && to.node === away) chunks++;
-      return message.kind.startsWith('peer.') && random.chance(0.15);
-    };
-    group.boot(away);
-    for (let crashes = 0; crashes < 3; crashes++) {
-      const seen = chunks;
-      group.runUntil(() => chunks > seen + 3 || isLevel(group, away, 80), 120_000);
-      if (!isLevel(group, away, 80)) interrupted++;
-      group.crash(away);
-      group.boot(away);
-    }
-    group.nodes.lose = () => false;
-    expectEverywhere(group, acknowledged);
-    expect(chunks).toBeGreaterThan(10);
-    expect(interrupted).toBe(3);
-  });
-
   it('restarts an actor on its old stores and graph, and a log writer under its replica', () => {
     const random = new Prng(11);
     const group = new ReplicaGroup(11);
@@ -234,9 +155,6 @@ describe('a shard of three replicas', () => {
     group.runUntil(() => group.machine(node).files.size > 0);
   });
 });
-
-const isLevel = (group: ReplicaGroup, node: NodeName, index: number): boolean =>
-  (group.machine(node).actor.machine?.appliedIndex ?? 0) >= index;
 
 describe('requests that cannot be served', () => {
   it('name the leader to whoever asks a follower', () => {

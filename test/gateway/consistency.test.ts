@@ -3,6 +3,7 @@ import { logIndex, shardId } from '../../src/base/ids';
 import type { CallOf, WriteFailedError } from '../../src/gateway/calls';
 import { plainWrite } from '../../src/protocol/commands';
 import { type CommitToken, parseToken, tokenText } from '../../src/protocol/commit-token';
+import { parseSessionKey } from '../../src/protocol/session-key';
 import { errorOf, get, ids, search, upsert } from './calls';
 import { FakeCluster, type FakeShard } from './fake-cluster';
 
@@ -33,6 +34,20 @@ describe('a write', () => {
     expect(one?.message.options.windowMs).toBeGreaterThan(5_000);
     cluster.answer(upsert(...ids));
     expect(new Set(cluster.sentOf('data.write').map(({ message }) => message.options.key)).size).toBe(2);
+  });
+
+  test('settles the numbers of its session only when their calls have ended', () => {
+    let ended = 0;
+    for (const id of ['id-1', 'id-2']) cluster.submit(upsert(id), 5_000, () => ended++);
+    cluster.runUntil(5_000, () => ended === 2);
+    cluster.answer(upsert('id-3'));
+    const keys = new Set(cluster.sentOf('data.write').map(({ message }) => message.options.key));
+    const drawn = [...keys].map(parseSessionKey);
+    expect(drawn.map((key) => [key?.number, key?.settled])).toEqual([
+      [1, 1],
+      [2, 1],
+      [3, 3],
+    ]);
   });
 
   test('gives each part the conditions of its own points, and keeps a caller’s key', () => {

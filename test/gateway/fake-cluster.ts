@@ -72,6 +72,8 @@ export class FakeCluster {
   refuses: (message: Message, to: Address) => Failure | null = () => null;
   placementLeader = 0;
   revision = 1;
+  /** Of the placement driver's history; 0: not drawn yet. */
+  incarnation = 0;
   peers: readonly { readonly node: string; readonly address: string }[] = [];
   readonly actor: GatewayActor;
   readonly host: ActorHost;
@@ -313,7 +315,7 @@ export class FakeCluster {
   watchEvent(request: number, leaders: readonly LeaderHint[] = []): MessageOf<'pd.watchEvent'> {
     const change: PlacementChange = {
       cluster,
-      incarnation: 0,
+      incarnation: this.incarnation,
       fromRevision: revision(0),
       revision: revision(this.revision),
       full: true,

@@ -153,6 +153,20 @@ describe('the watch', () => {
     cluster.answer(status('things'));
   });
 
+  test('a driver that started from nothing is not followed, until the one that is known is back', () => {
+    cluster.answer({ kind: 'listCollections' });
+    cluster.incarnation = 5;
+    cluster.addCollection('things', 1);
+    cluster.answer(status('things'));
+    cluster.incarnation = 6;
+    cluster.addCollection('others', 1);
+    const outcome = cluster.outcome(status('others'), 3_000);
+    expect(codeOf(outcome)).toBe('UNAVAILABLE');
+    expect(outcome.ok ? '' : outcome.error.message).toContain('from nothing');
+    cluster.incarnation = 5;
+    expect(codeOf(cluster.outcome(status('others'), 5_000))).toBe('ok');
+  });
+
   test('many callers of an unknown collection share the questions to the placement driver', () => {
     cluster.answer({ kind: 'listCollections' });
     cluster.sent.length = 0;

@@ -3,6 +3,7 @@ import { logIndex } from '../../src/base/ids';
 import { idempotencyWindowMsMax, pointKeysMax } from '../../src/base/limits';
 import { Prng } from '../../src/base/prng';
 import type { Condition, ShardOperation, WriteOptions } from '../../src/protocol/commands';
+import { parseSessionKey, sessionKeyText } from '../../src/protocol/session-key';
 import { digestText } from '../../src/shard/record-digest';
 import type { Outcome } from '../../src/shard/shard-apply';
 import type { ShardMachine } from '../../src/shard/shard-machine';
@@ -149,6 +150,70 @@ describe('a point with as many keys as it may have', () => {
   });
 });
 
+const drawnKey = (number: number, settled: number, session = 'gateway/1'): string =>
+  sessionKeyText({ session, number, settled });
+
+describe('a key of a session', () => {
+  it('says its number and what is settled; anything else is a key like any other', () => {
+    expect(drawnKey(46_655, 36)).toBe('~gateway/1/zzz/10');
+    expect(parseSessionKey('~gateway/1/zzz/10')).toEqual({ session: 'gateway/1', number: 46_655, settled: 36 });
+    for (const key of ['~', '~a/1', '~a/1/2', '~a/0/0', '~a/2/0', '~/1/1', 'a/1/1', '~a/1/1 ', '~a/1/A']) {
+      expect(parseSessionKey(key)).toBeNull();
+    }
+  });
+
+  it('lets a point be written more often than it could keep keys, in a record that does not grow', () => {
+    const store = new MemoryStore();
+    const machine = machineOf(store);
+    const lengths = new Set<number>();
+    for (let n = 1; n <= pointKeysMax + 200; n++) {
+      expect(run(machine, upsert(a), keyed(drawnKey(n, Math.max(1, n - 3))))).toMatchObject({ ok: true });
+      if (n > 200) lengths.add(recordBytes(store));
+    }
+    expect(Math.max(...lengths)).toBeLessThan(Math.min(...lengths) + 16);
+  });
+
+  it('keeps what is not settled, and refuses a late copy of what is', () => {
+    const machine = machineOf(new MemoryStore());
+    run(machine, upsert(a), keyed(drawnKey(1, 1)));
+    run(machine, upsert(a), keyed(drawnKey(2, 1)));
+    run(machine, upsert(other), keyed(drawnKey(3, 2)));
+    expect(run(machine, upsert(a), keyed(drawnKey(2, 1)))).toMatchObject({ replayed: true, versions: [2] });
+    const late = run(machine, upsert(a, b), keyed(drawnKey(1, 1)));
+    expect(late).toMatchObject({ ok: false, code: 'IDEMPOTENCY_EXPIRED' });
+    expect(run(machine, upsert(a), keyed(drawnKey(1, 1, 'gateway/2')))).toMatchObject({ ok: true, replayed: false });
+    expect(machine.get(['a', 'b']).map(({ id, version }) => [id, version])).toEqual([['a', 6]]);
+  });
+
+  it('refuses a late copy for as long as that one’s own window, however short the newer one’s is', () => {
+    const machine = machineOf(new MemoryStore());
+    run(machine, upsert(a), keyed(drawnKey(1, 1)));
+    run(machine, upsert(other), keyed(drawnKey(2, 2), now, { windowMs: 1 }));
+    for (const timeMs of [now + 2, now + windowMs, now + windowMs + 1]) {
+      const late = run(machine, upsert(a), keyed(drawnKey(1, 1)), timeMs);
+      expect(late).toMatchObject({ ok: false, code: 'IDEMPOTENCY_EXPIRED' });
+    }
+    expect(machine.get(['a'])[0]?.vector).toEqual(other.vector);
+  });
+
+  it('and keys without one do not touch each other', () => {
+    const machine = machineOf(new MemoryStore());
+    run(machine, upsert(a), keyed('k'));
+    run(machine, upsert(a), keyed(drawnKey(1, 1)));
+    run(machine, upsert(a), keyed(drawnKey(9, 9)));
+    expect(run(machine, upsert(a), keyed('k'))).toMatchObject({ replayed: true, versions: [1] });
+    expect(run(machine, upsert(a), keyed('gateway/1'))).toMatchObject({ ok: true, replayed: false });
+  });
+});
+
+/** Of the only point. */
+const recordBytes = (store: MemoryStore): number =>
+  Math.max(
+    ...store
+      .range({ start: new Uint8Array(1), end: new Uint8Array(40).fill(255), countMax: 10 })
+      .map(({ value }) => value.length),
+  );
+
 describe('conditions', () => {
   it('of two racing writers of one version, exactly one wins', () => {
     const machine = machineOf(new MemoryStore());
@@ -200,11 +265,12 @@ function compare(seed: number): void {
   const machine = machineOf(new MemoryStore());
   const model = new ModelShard();
   const issued: { operation: ShardOperation; options: Partial<WriteOptions> }[] = [];
+  const session = new Session(draw);
   let timeMs = now;
   for (let n = 0; n < 250; n++) {
     timeMs += draw.between(0, draw.chance(0.03) ? 12_000 : 300);
     const repeats = issued.length > 0 && draw.chance(0.4);
-    const call = repeats ? draw.pick(issued.slice(-20)) : callOf(draw, timeMs, n);
+    const call = repeats ? draw.pick(issued.slice(-20)) : callOf(draw, timeMs, n, session);
     if (!repeats) issued.push(call);
     const outcome = run(machine, call.operation, call.options, timeMs);
     expect(model.describe(outcome)).toEqual(model.apply(n + 1, timeMs, call.operation, call.options));
@@ -214,7 +280,21 @@ function compare(seed: number): void {
   expect(digestText(machine.recount().digest)).toBe(machine.digest());
 }
 
-function callOf(draw: Prng, timeMs: number, n: number) {
+/** Draws keys as a gateway does; which of its writes are done with is up to chance. */
+class Session {
+  private readonly open = new Set<number>();
+  private last = 0;
+
+  constructor(private readonly draw: Prng) {}
+
+  key(): string {
+    this.open.add(++this.last);
+    for (const number of this.open) if (number < this.last && this.draw.chance(0.3)) this.open.delete(number);
+    return drawnKey(this.last, Math.min(...this.open));
+  }
+}
+
+function callOf(draw: Prng, timeMs: number, n: number, session: Session) {
   const ids = ['a', 'b', 'c', 'd'].filter(() => draw.chance(0.5));
   if (ids.length === 0) ids.push('a');
   const operation = draw.chance(0.7) ? upsert(...ids.map((id) => pointOf(id, draw))) : remove(...ids);
@@ -227,8 +307,9 @@ function callOf(draw: Prng, timeMs: number, n: number) {
       { kind: 'version', version: draw.between(0, n + 1) },
     ]);
   const conditions = draw.chance(0.5) ? ids.map(condition) : [];
-  const options = draw.chance(0.15) ? { conditions } : keyed(`k${n}`, timeMs - draw.between(0, 500), { conditions });
-  return { operation, options };
+  if (draw.chance(0.15)) return { operation, options: { conditions } };
+  if (draw.chance(0.5)) return { operation, options: keyed(session.key(), timeMs, { conditions }) };
+  return { operation, options: keyed(`k${n}`, timeMs - draw.between(0, 500), { conditions }) };
 }
 
 describe('any history of writes and repetitions', () => {
@@ -241,7 +322,7 @@ describe('any history of writes and repetitions', () => {
     const source = sender.openSnapshot();
     run(sender, upsert(a), keyed('unseen', now, { conditions: [{ kind: 'absent' }] }));
     const receiver = machineOf(new MemoryStore(), indexOf(new FlatEngine()));
-    const sink = receiver.openRestore({ index: source.index, term: source.term, configuration });
+    const sink = receiver.openRestore({ index: source.index, term: source.term, configuration }, 1);
     for (let n = 0, chunk = source.chunk(0); chunk !== null; chunk = source.chunk(++n)) sink.accept(chunk);
     sink.finish();
     settleIndex(receiver);

@@ -1,4 +1,5 @@
 import type { Condition, ShardOperation, WriteOptions } from '../../src/protocol/commands';
+import { parseSessionKey } from '../../src/protocol/session-key';
 import type { Outcome } from '../../src/shard/shard-apply';
 
 interface Remembered {
@@ -12,6 +13,8 @@ interface Remembered {
 export class ModelShard {
   private readonly versions = new Map<string, number>();
   private readonly memory = new Map<string, Remembered>();
+  /** By session and id: lower numbers are settled there. */
+  private readonly floors = new Map<string, number>();
   readonly ids = ['a', 'b', 'c', 'd'];
 
   live(): [string, number][] {
@@ -32,6 +35,9 @@ export class ModelShard {
     const expiresMs = issuedMs + windowMs;
     if (key !== '' && timeMs > expiresMs) return 'IDEMPOTENCY_EXPIRED at -';
     const ids = operation.kind === 'upsert' ? operation.points.map(({ id }) => id) : operation.ids;
+    const drawn = parseSessionKey(key);
+    const floorOf = (id: string): number => this.floors.get(`${drawn?.session}/${id}`) ?? 0;
+    if (drawn !== null && ids.some((id) => floorOf(id) > drawn.number)) return 'IDEMPOTENCY_EXPIRED at -';
     const kept = new Map(ids.map((id, i) => [i, key === '' ? undefined : this.memory.get(`${key}/${id}`)]));
     const fresh = ids.map((_, i) => i).filter((i) => kept.get(i) === undefined);
     const bad = new Set(fresh.filter((i) => !this.holds(conditions[i], ids[i] as string)));
@@ -44,6 +50,7 @@ export class ModelShard {
       const one = { index, failed: fails, violated: bad.has(i), affected };
       kept.set(i, one);
       if (key !== '') this.memory.set(`${key}/${id}`, one);
+      if (drawn !== null) this.floors.set(`${drawn.session}/${id}`, Math.max(floorOf(id), drawn.settled));
     }
     const all = ids.map((_, i) => kept.get(i) as Remembered);
     const violated = all.findIndex((one) => one.violated);

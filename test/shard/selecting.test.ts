@@ -137,9 +137,12 @@ describe('selecting while the shard is written to', () => {
     const source = pair.machine.openSnapshot();
     const other = machineOf(new MemoryStore(), undefined, { replica: replicaId(12) });
     const work = other.select(null, page(), 'euclidean');
-    const sink = other.openRestore({
-      ...{ index: source.index, term: source.term, configuration: other.configuration },
-    });
+    const sink = other.openRestore(
+      {
+        ...{ index: source.index, term: source.term, configuration: other.configuration },
+      },
+      1,
+    );
     for (let n = 0; ; n++) {
       const chunk = source.chunk(n);
       if (chunk === null) break;

@@ -68,7 +68,7 @@ describe('a snapshot', () => {
     expect(sender.digest()).not.toBe(digest);
 
     const receiver = machineOf(new MemoryStore(), indexOf(new FlatEngine()), { replica: replicaId(12) });
-    const sink = receiver.openRestore(metaOf(source));
+    const sink = receiver.openRestore(metaOf(source), 1);
     for (const chunk of chunks) sink.accept(chunk);
     expect(receiver.appliedIndex).toBe(0);
     sink.finish();
@@ -87,7 +87,7 @@ describe('a snapshot', () => {
     receiver.apply(log.slice(0, 3));
     sender.apply([entryOf(sender.appliedIndex + 1, commandOf(remove('p7')))]);
     const source = sender.openSnapshot();
-    const sink = receiver.openRestore(metaOf(source));
+    const sink = receiver.openRestore(metaOf(source), 1);
     for (const chunk of chunksOf(source)) sink.accept(chunk);
     sink.finish();
     expect(receiver.indexReady).toBe(false);
@@ -105,11 +105,68 @@ describe('a snapshot', () => {
     const receiver = machineOf(state);
     receiver.apply([entryOf(1, commandOf(upsert(pointOf('old', random))))]);
     const source = sender.openSnapshot();
-    const sink = receiver.openRestore(metaOf(source));
+    const sink = receiver.openRestore(metaOf(source), 1);
     for (const chunk of chunksOf(source).slice(0, 3)) sink.accept(chunk);
     state.sync();
     const restarted = machineOf(state);
-    expect([restarted.appliedIndex, restarted.points, state.size]).toEqual([1, 1, 2]);
+    expect([restarted.appliedIndex, restarted.points]).toEqual([1, 1]);
+    restarted.dropRestore();
+    while (!restarted.collectGarbage());
+    expect(state.size).toBe(2);
+  });
+
+  const survived: number[] = [];
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])('goes on from what a power cut left of it, seed %i', (seed) => {
+    const random = new Prng(seed);
+    const sender = filled(random, new MemoryStore(), random.between(60, 900), 120);
+    const source = sender.openSnapshot();
+    const chunks = chunksOf(source);
+    const state = new MemoryStore();
+    let receiver = machineOf(state);
+    let sink = receiver.openRestore(metaOf(source), 7);
+    let crashes = 0;
+    let repeated = 0;
+    for (let n = 0; n < chunks.length; ) {
+      sink.accept(chunks[n] as Uint8Array);
+      n++;
+      if (random.chance(0.1)) sink.sync();
+      if (!random.chance(0.15)) continue;
+      state.crash(random);
+      receiver = machineOf(state);
+      const rest = receiver.resumeRestore(metaOf(source), 7);
+      crashes++;
+      repeated += n - (rest?.chunks ?? 0);
+      n = rest?.chunks ?? 0;
+      sink = rest?.sink ?? receiver.openRestore(metaOf(source), 7);
+    }
+    sink.finish();
+    expect(repeated).toBeLessThan((crashes || 1) * chunks.length);
+    survived.push(crashes);
+    expect([receiver.digest(), digestText(receiver.recount().digest)]).toEqual([sender.digest(), sender.digest()]);
+    while (!receiver.collectGarbage());
+    expect(state.size).toBe(receiver.recount().records + 1);
+  });
+
+  it('had something to go on from in those', () => {
+    expect(survived.filter((crashes) => crashes > 0).length).toBeGreaterThan(4);
+  });
+
+  it('is taken up again only under its own name and for its own index', () => {
+    const random = new Prng(26);
+    const sender = filled(random, new MemoryStore(), 500, 60);
+    const source = sender.openSnapshot();
+    const meta = metaOf(source);
+    const state = new MemoryStore();
+    machineOf(state)
+      .openRestore(meta, 7)
+      .accept(source.chunk(0) as Uint8Array);
+    const restarted = machineOf(state);
+    expect(restarted.resumeRestore(meta, 8)).toBeNull();
+    expect(restarted.resumeRestore({ ...meta, index: logIndex(meta.index + 1) }, 7)).toBeNull();
+    expect(restarted.resumeRestore({ ...meta, term: term(meta.term + 1) }, 7)).toBeNull();
+    expect(restarted.resumeRestore(meta, 7)?.chunks).toBe(1);
+    restarted.openRestore(meta, 9);
+    expect(restarted.resumeRestore(meta, 7)).toBeNull();
   });
 
   it('is durable once finished: a power cut right after cannot take it back', () => {
@@ -120,7 +177,7 @@ describe('a snapshot', () => {
       const receiver = machineOf(state);
       receiver.apply([entryOf(1, commandOf(upsert(pointOf('old', random))))]);
       const source = sender.openSnapshot();
-      const sink = receiver.openRestore(metaOf(source));
+      const sink = receiver.openRestore(metaOf(source), 1);
       for (const chunk of chunksOf(source)) sink.accept(chunk);
       sink.finish();
       state.crash(new Prng(seed));
@@ -137,7 +194,7 @@ describe('a snapshot', () => {
     const chunks = chunksOf(source);
     const receive = (parts: readonly Uint8Array[]): unknown => {
       const receiver = machineOf(new MemoryStore());
-      const sink = receiver.openRestore(metaOf(source));
+      const sink = receiver.openRestore(metaOf(source), 1);
       try {
         for (const part of parts) sink.accept(part);
         sink.finish();
@@ -184,7 +241,7 @@ describe('a snapshot', () => {
     sender.apply([entryOf(1, new Uint8Array(0), 'noop', 3)]);
     const source = sender.openSnapshot();
     const receiver = machineOf(new MemoryStore());
-    const sink = receiver.openRestore(metaOf(source));
+    const sink = receiver.openRestore(metaOf(source), 1);
     for (const chunk of chunksOf(source)) sink.accept(chunk);
     sink.finish();
     expect([receiver.appliedIndex, receiver.appliedTerm, receiver.points]).toEqual([logIndex(1), term(3), 0]);

@@ -35,6 +35,10 @@ export class SimCluster {
   >();
   readonly gateway: GatewayProcess;
   readonly damage: Damage;
+  /** Called once, with the machines of the next snapshot chunk that is not its stream's first. */
+  onSnapshot: ((from: NodeName, to: NodeName) => void) | null = null;
+  private readonly resumed = new WeakSet<RaftMember>();
+  snapshotsResumed = 0;
   /** Writes down what clients call, when somebody wants it judged. */
   history: CallHistory | null = null;
 
@@ -42,7 +46,7 @@ export class SimCluster {
     this.world = new SimWorld(
       options,
       {
-        onSent: (_to, _from, message) => this.sent(message),
+        onSent: (to, from, message) => this.sent(to.node, from.node, message),
         onEvent: (node, thread) => this.afterEvent(node, thread),
         onThrown: (node, _thread, actor, error) => this.ended(node, actor, error),
       },
@@ -186,7 +190,11 @@ export class SimCluster {
   }
 
   /** Called from within handlers, whose host would take what is thrown for the handler's own. */
-  private sent(message: Message): void {
+  private sent(to: NodeName, from: NodeName, message: Message): void {
+    if (message.kind === 'peer.snapshotChunk' && message.chunk > 0) {
+      this.onSnapshot?.(from, to);
+      this.onSnapshot = null;
+    }
     if (message.kind !== 'peer.raft') return;
     try {
       this.damage.sent(message.message.from);
@@ -225,8 +233,16 @@ export class SimCluster {
 
   private observe(shard: number, member: RaftMember | null): void {
     if (member?.raft == null) return;
+    if (member.snapshotsResumed > 0 && !this.resumed.has(member)) {
+      this.resumed.add(member);
+      this.snapshotsResumed++;
+    }
     const digest = this.damage.mayDiffer(shard) ? null : () => member.machine.digest();
     this.checkerOf(shard).observe(member.raft, digest);
+  }
+
+  machineNamed(name: NodeName): PlacementMachine | WorkerMachine | null {
+    return this.byName.get(name) ?? null;
   }
 
   /** Null: a process that no longer runs, or the gateway's. */

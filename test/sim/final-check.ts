@@ -56,7 +56,8 @@ function checkLeftovers({ name, disk, replicas }: WorkerMachine): void {
     must(readRecord({ key, value }).removed, () => `${name} keeps the log of replica ${replica}, which is gone`);
     const entries = disk.log.range({ ...entriesFrom(replica, logIndex(0)), countMax });
     const points = disk.state.range({ ...allSpaces(replica), countMax });
-    const single = [disk.log.get(hardStateKey(replica)), disk.state.get(replicaStateKey(replica, 'descriptor'))];
+    const fields = (['descriptor', 'quarantine', 'restore'] as const).map((field) => replicaStateKey(replica, field));
+    const single = [disk.log.get(hardStateKey(replica)), ...fields.map((field) => disk.state.get(field))];
     const left = entries.length + points.length + single.filter((found) => found !== undefined).length;
     must(left === 0, () => `${name} keeps ${left} keys of replica ${replica}, which is gone`);
   }

@@ -73,7 +73,8 @@ abstract class SimMachine {
   }
 
   protected get tuning(): RaftMemberTuning {
-    return { ...raftMemberTuning, logWindowBytes: this.context.log.windowBytes };
+    const { windowBytes, chunkBytes } = this.context.log;
+    return { ...raftMemberTuning, logWindowBytes: windowBytes, snapshotWindowBytes: 3 * chunkBytes };
   }
 
   get up(): boolean {

@@ -1,12 +1,16 @@
 import { ReplicaActor } from '../../src/actors/replica';
 import { EqualityCheck } from '../../src/actors/replica-equality';
+import { SnapshotReceiver } from '../../src/actors/snapshot-receiver';
 import { logIndex, type ReplicaId } from '../../src/base/ids';
 import type { Entry } from '../../src/protocol/raft-messages';
+import { putProgress, type RestoreProgress } from '../../src/shard/restore-progress';
 import { ShardMachine } from '../../src/shard/shard-machine';
+import { ShardSnapshotSink, type SinkOptions } from '../../src/shard/snapshot-sink';
 import { entriesFrom, hardStateKey } from '../../src/storage/keys';
 import { type LogRecord, readEntry, readHardState } from '../../src/storage/log-records';
 import { LogStore } from '../../src/storage/log-store';
 import type { KeyValueStore } from '../../src/storage/ports';
+import { WriteBatch } from '../../src/storage/ports';
 import { type Mutation, patch } from './mutation';
 
 /** Bugs in what replicas do about damage. */
@@ -74,6 +78,33 @@ export const equalMutations: readonly Mutation[] = [
           return { hardState: hardState && { ...hardState, commit }, entries };
         },
       ),
+    ],
+  },
+  {
+    name: 'resume-with-a-foreign-chunk',
+    what: 'a chunk of another snapshot is taken for the next one of the stream that came before, and the receiver does not count',
+    patches: [
+      patch(SnapshotReceiver.prototype, 'isOf', () => true),
+      patch(ShardSnapshotSink.prototype, 'isOf', () => true),
+      patch<{ header: unknown }, []>(ShardSnapshotSink.prototype, 'verified', (sink) => sink.header),
+    ],
+  },
+  {
+    name: 'progress-ahead-of-records',
+    what: 'how far a snapshot was taken is written before the records of its latest chunk, and the receiver does not count',
+    patches: [
+      patch<{ progress(): RestoreProgress; options: SinkOptions }, [Uint8Array]>(
+        ShardSnapshotSink.prototype,
+        'accept',
+        (sink, original, args) => {
+          const batch = new WriteBatch();
+          const progress = sink.progress();
+          putProgress(batch, sink.options.replica, { ...progress, chunks: progress.chunks + 1 });
+          sink.options.store.write(batch, { sync: true });
+          return original(...args);
+        },
+      ),
+      patch<{ header: unknown }, []>(ShardSnapshotSink.prototype, 'verified', (sink) => sink.header),
     ],
   },
 ];

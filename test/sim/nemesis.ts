@@ -1,3 +1,4 @@
+import type { NodeName } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import type { SimCluster } from './cluster';
 import { FaultSchedule } from './fault-schedule';
@@ -5,6 +6,7 @@ import type { PlacementMachine, WorkerMachine } from './machine';
 import type { NemesisOptions, SimOptions } from './options';
 import { Partitions } from './partitions';
 import { PlacementOrders } from './placement-orders';
+import { SnapshotFaults } from './snapshot-faults';
 import type { FaultKind, Tally } from './tally';
 import { TimeFaults } from './time-faults';
 
@@ -42,6 +44,11 @@ export class Nemesis {
     schedule.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
     schedule.repeat(options.damageEveryMs, 'damage', () => this.damage());
     schedule.repeat(options.crashEveryMs * 8, 'cluster crash', () => this.crashAll());
+    const port = {
+      crash: (machine: WorkerMachine | PlacementMachine) => this.crash(machine),
+      cut: (from: NodeName, to: NodeName) => this.cutFor(from, to),
+    };
+    new SnapshotFaults(cluster, random, port).start(schedule, options);
     new TimeFaults(cluster, random).start(schedule, this.all.time);
   }
 
@@ -100,6 +107,11 @@ export class Nemesis {
 
   private partition(): void {
     this.partitions.begin();
+    this.schedule.after(this.options.partitionMeanMs, 'heal', () => this.partitions.heal());
+  }
+
+  private cutFor(from: NodeName, to: NodeName): void {
+    this.partitions.cutBetween(from, to);
     this.schedule.after(this.options.partitionMeanMs, 'heal', () => this.partitions.heal());
   }
 

@@ -75,6 +75,8 @@ export interface NemesisOptions {
   readonly wipeEveryMs: number;
   /** Mean time between two damages to what is on disk, as many as leave two whole replicas of every shard; 0: none. */
   readonly damageEveryMs: number;
+  /** Mean time before the next snapshot on its way loses its link, its receiver or its sender; 0: none does. */
+  readonly snapshotFaultEveryMs: number;
   /** Chance that a machine that starts ends again before it has found its place. */
   readonly crashInRecoveryChance: number;
 }
@@ -132,11 +134,19 @@ export function drawOptions(seed: number): SimOptions {
   const moveEveryMs = offOr(random, 0.4, () => scale(random, 1_000, 15_000));
   const handOverEveryMs = offOr(random, 0.4, () => scale(random, 500, 10_000));
   const wipeEveryMs = offOr(random, 0.5, () => scale(random, 5_000, 20_000));
+  const snapshotFaultEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
   const truncateChance = offOr(random, 0.6, () => scale(random, 0.0005, 0.02));
   const crashInRecoveryChance = offOr(random, 0.5, () => scale(random, 0.1, 0.7));
   const rarely = (): number => offOr(random, 0.5, () => scale(random, 3_000, 20_000));
   const clocks = random.pick(['exact', 'exact', 'normal', 'normal', 'hostile'] as const);
-  const more = { damageEveryMs, moveEveryMs, handOverEveryMs, wipeEveryMs, crashInRecoveryChance };
+  const more = {
+    damageEveryMs,
+    snapshotFaultEveryMs,
+    moveEveryMs,
+    handOverEveryMs,
+    wipeEveryMs,
+    crashInRecoveryChance,
+  };
   return {
     ...options,
     machines,

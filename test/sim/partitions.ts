@@ -42,6 +42,10 @@ export class Partitions {
     this.cut(kind, victim, names);
   }
 
+  cutBetween(a: NodeName, b: NodeName): void {
+    this.cutAll(a, [b]);
+  }
+
   heal(): void {
     this.era++;
     this.network.heal();

@@ -27,6 +27,7 @@ export interface SimReport {
   readonly reads: number;
   readonly leaderChanges: number;
   readonly snapshotsInstalled: number;
+  readonly snapshotsResumed: number;
   readonly quarantines: number;
   /** Members of shards that are not the ones they were created with. */
   readonly membersSettled: number;
@@ -204,6 +205,7 @@ function report(
     reads: workload.counts.reads,
     leaderChanges,
     snapshotsInstalled: cluster.snapshotsInstalled,
+    snapshotsResumed: cluster.snapshotsResumed,
     quarantines: cluster.damage.quarantineCount,
     membersSettled: settledCount(cluster),
     injected: { ...cluster.world.tally.all(), damage: cluster.damage.count },

@@ -16,6 +16,7 @@ const report: SimReport = {
   reads: 1,
   leaderChanges: 1,
   snapshotsInstalled: 0,
+  snapshotsResumed: 0,
   quarantines: 0,
   membersSettled: 0,
   injected,

@@ -16,6 +16,7 @@ export interface RunFigures {
   readonly reads: number;
   readonly leaderChanges: number;
   readonly snapshotsInstalled: number;
+  readonly snapshotsResumed: number;
   readonly quarantines: number;
   readonly membersSettled: number;
   readonly simulatedMs: number;
@@ -37,6 +38,7 @@ export function figuresOf(reports: readonly SimReport[], elapsedMs: number): Run
     reads: sum((r) => r.reads),
     leaderChanges: sum((r) => r.leaderChanges),
     snapshotsInstalled: sum((r) => r.snapshotsInstalled),
+    snapshotsResumed: sum((r) => r.snapshotsResumed),
     quarantines: sum((r) => r.quarantines),
     membersSettled: sum((r) => r.membersSettled),
     simulatedMs: sum((r) => r.simulatedMs),
@@ -83,6 +85,7 @@ export function summary(figures: RunFigures): string {
     `${figures.reads} reads checked`,
     `${figures.leaderChanges} leader changes`,
     `${figures.snapshotsInstalled} snapshots installed`,
+    `${figures.snapshotsResumed} taken up again`,
     `${figures.quarantines} replicas in quarantine`,
     `${figures.membersSettled} members replaced at last`,
     speedLine(figures),

@@ -8,7 +8,7 @@ import type { StoredPoint } from '../../protocol/data-messages';
 import type { CollectionRecord } from '../../protocol/records';
 import { type AnswerOf, type CallOf, type Done, type WriteAnswer, WriteFailedError } from '../calls';
 import type { Reply } from '../group-calls';
-import { type Core, findCollection } from './core';
+import { type Core, type DrawnKey, findCollection } from './core';
 import { dialOf, Served } from './dial';
 import { type KeyedResult, runKeyed } from './keyed';
 import { WriteEffects } from './write-effects';
@@ -66,7 +66,8 @@ function write(
   done: Done<WriteAnswer>,
   { ids, list, bytesOf, operation, options: asked }: Write,
 ): void {
-  const options = withKey(core, asked, until);
+  const drawn = asked.key === '' ? core.writeKeys.next() : null;
+  const options = drawn === null ? asked : withKey(core, asked, drawn, until);
   const { conditions } = options;
   const effects = new WriteEffects(collection.id, ids.length);
   runKeyed(core, {
@@ -86,6 +87,7 @@ function write(
     accept: (reply, positions) => effects.add(reply, positions),
     explain: (error, reply, positions) => conflictError(error, reply, positions, list),
     done: ({ error, failed }: KeyedResult) => {
+      if (drawn !== null) core.writeKeys.finished(drawn);
       if (error === null) done({ ok: true, answer: effects.answer });
       else done({ ok: false, error: new WriteFailedError(error, ids.length - failed.length, failed) });
     },
@@ -93,10 +95,9 @@ function write(
 }
 
 /** A key that nobody else knows is needed only while we ourselves repeat, and a little longer for clocks that differ. */
-function withKey({ scope, writeKeys }: Core, options: WriteOptions, until: MonotonicMs): WriteOptions {
-  if (options.key !== '') return options;
+function withKey({ scope }: Core, options: WriteOptions, { key }: DrawnKey, until: MonotonicMs): WriteOptions {
   const windowMs = Math.min(Math.ceil(until - scope.now) + clockSlackMs, idempotencyWindowMsMax);
-  return { ...options, key: writeKeys.next(), issuedMs: scope.wall, windowMs };
+  return { ...options, key, issuedMs: scope.wall, windowMs };
 }
 
 /** A failed condition, at its place in the caller's list. */
@@ -140,7 +141,7 @@ export function get(core: Core, call: CallOf<'get'>, until: MonotonicMs, done: D
 }
 
 function collect(reply: Reply, found: Map<string, StoredPoint>, served: Served): void {
-  assert(reply.kind === 'data.got', `a read was answered by ${reply.kind}`);
+  assert(reply.kind === 'data.got', () => `a read was answered by ${reply.kind}`);
   served.add(reply);
   for (const point of reply.points) found.set(point.id, point);
 }

@@ -23,7 +23,7 @@ export class WriteEffects {
   }
 
   add(reply: Reply, positions: readonly number[]): void {
-    assert(reply.kind === 'data.written', `a write was answered by ${reply.kind}`);
+    assert(reply.kind === 'data.written', () => `a write was answered by ${reply.kind}`);
     const { shard, index, affected, versions, previous, previousOmitted, replayed } = reply;
     this.count += affected;
     this.replayed &&= replayed;

@@ -73,7 +73,7 @@ export class DedicatedThread {
 
   /** Resolves when the thread is up for the first time; UNAVAILABLE says why it is not. It keeps being restarted. */
   start(deadlineMs = 30_000): Promise<void> {
-    assert(this.worker === null && !this.closed, `thread ${this.options.name} was started already`);
+    assert(this.worker === null && !this.closed, () => `thread ${this.options.name} was started already`);
     this.options.hub.events.on('gone', this.onGone);
     if (this.options.silentMsMax !== null) {
       this.monitor = setInterval(() => this.watchOver(), heartbeatIntervalMs);
@@ -94,7 +94,7 @@ export class DedicatedThread {
 
   /** Asks the thread as it is now. */
   call: ThreadClient['call'] = (call) => {
-    assert(this.client !== null, `thread ${this.options.name} is down`);
+    assert(this.client !== null, () => `thread ${this.options.name} is down`);
     return this.client.call(call);
   };
 

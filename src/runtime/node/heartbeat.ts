@@ -13,7 +13,7 @@ export class Heart {
 
   constructor(words: SharedArrayBuffer, index: number) {
     const counters = new Int32Array(words);
-    assert(index < counters.length, `heartbeat ${index} of ${counters.length}`);
+    assert(index < counters.length, () => `heartbeat ${index} of ${counters.length}`);
     Atomics.add(counters, index, 1);
     this.timer = setInterval(() => Atomics.add(counters, index, 1), heartbeatIntervalMs);
   }

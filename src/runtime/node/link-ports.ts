@@ -97,7 +97,7 @@ export class LinkFabric {
     const known = this.indexes.get(node);
     if (known !== undefined) return known;
     const index = this.indexes.size;
-    assert(index < nodeCountMax, `a fabric joins at most ${nodeCountMax} nodes`);
+    assert(index < nodeCountMax, () => `a fabric joins at most ${nodeCountMax} nodes`);
     this.indexes.set(node, index);
     return index;
   }

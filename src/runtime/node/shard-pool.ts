@@ -103,7 +103,7 @@ export class ShardPool {
 
   /** Starts an actor on some live thread, as soon as there is one. The name must not be hosted. */
   startActor(name: string, descriptor: Uint8Array): void {
-    assert(!this.hosted.has(name), `actor ${name} is hosted already`);
+    assert(!this.hosted.has(name), () => `actor ${name} is hosted already`);
     assert(!this.closed, 'the pool is closed');
     this.place({ name, descriptor });
   }

@@ -16,7 +16,7 @@ export class Switchboard {
   private readonly members = new Map<ThreadNumber, SwitchMember>();
 
   join(thread: ThreadNumber, member: SwitchMember): void {
-    assert(!this.members.has(thread), `thread ${thread} has joined already`);
+    assert(!this.members.has(thread), () => `thread ${thread} has joined already`);
     for (const [otherThread, other] of this.members) {
       const { port1, port2 } = new MessageChannel();
       other.addPeer(thread, port1);

@@ -75,7 +75,7 @@ export class ThreadHub {
   }
 
   addPeer(thread: ThreadNumber, port: MessagePort): void {
-    assert(!this.ports.has(thread) && thread !== this.thread, `thread ${thread} is a peer already`);
+    assert(!this.ports.has(thread) && thread !== this.thread, () => `thread ${thread} is a peer already`);
     const peer = new DataPort(thread, port, {
       onBatch: (from, batch) => this.receiveBatch(from, batch),
       onAdded: (from, names) => this.peerAdded(from, names),

@@ -1,0 +1,72 @@
+import { afterAll, expect, jest, test } from '@jest/globals';
+import { Prng } from '../../src/base/prng';
+import { connect, type Filter, type VectronClient } from '../../src/client/node';
+import { filterOf } from '../../src/gateway/validate/filter';
+import { startDevCluster } from '../../src/server/dev-cluster';
+import type { DevCluster } from '../../src/server/dev-cluster-types';
+import { matches } from '../../src/vector/filter-match';
+import { dropFolders, freshFolder, say } from './support';
+
+jest.setTimeout(120_000);
+
+const folder = freshFolder();
+const random = new Prng(11);
+const dimension = 8;
+const vectorOf = (): Float32Array => Float32Array.from({ length: dimension }, () => random.gaussian());
+const points = Array.from({ length: 3_000 }, (_, n) => ({
+  id: `p${n}`,
+  vector: vectorOf(),
+  payload: { n, tags: [random.pick(['a', 'b', 'c'])], at: `2024-01-${10 + (n % 20)}` },
+}));
+const filters: readonly Filter[] = [
+  {},
+  { must: [{ key: 'n', range: { lt: 3 } }] },
+  { must: [{ key: 'tags', match: { value: 'b' } }], must_not: [{ key: 'n', range: { gte: 1_500 } }] },
+  { should: [{ has_id: ['p7', 'none'] }, { key: 'at', datetime: { gte: '2024-01-29' } }] },
+  { must: [{ key: 'n', match: { value: -1 } }] },
+];
+let cluster: DevCluster;
+let client: VectronClient;
+
+async function start(): Promise<void> {
+  cluster = await startDevCluster({ dataDirectory: folder });
+  client = connect({ url: cluster.grpcAddress, apiKey: cluster.apiKey });
+}
+
+async function stop(): Promise<void> {
+  client?.close();
+  await cluster?.stop();
+}
+
+afterAll(() => stop().finally(dropFolders));
+
+const distance = (a: Float32Array, b: Float32Array): number => a.reduce((sum, x, i) => sum + (x - (b[i] ?? 0)) ** 2, 0);
+
+async function check(filter: Filter): Promise<void> {
+  const parsed = filterOf(filter);
+  const wanted = points.filter(({ id, payload }) => parsed !== null && matches(parsed, id, payload));
+  const query = vectorOf();
+  const nearest = [...wanted].sort((a, b) => distance(a.vector, query) - distance(b.vector, query)).slice(0, 10);
+  const startedMs = performance.now();
+  const { results, shards } = await client.search('docs', { vector: query, topK: 10, filter, explain: true });
+  const tookMs = (performance.now() - startedMs).toFixed(1);
+  say(
+    `${wanted.length} of ${points.length} match: ${tookMs} ms, ${shards.map((one) => one.visited).join(' + ')} visited`,
+  );
+  expect(results.map(({ id }) => id)).toEqual(nearest.map(({ id }) => id));
+  expect(await client.count('docs', filter)).toBe(wanted.length);
+  const seen: string[] = [];
+  for await (const { id } of client.scrollAll('docs', { filter, limit: 400 })) seen.push(id);
+  expect(seen.sort()).toEqual(wanted.map(({ id }) => id).sort());
+}
+
+test('filters, counts and scrolls through a whole cluster are those of a list, also after a restart', async () => {
+  await start();
+  const shape = { dimension, distance: 'euclidean', shardCount: 3, replicationFactor: 3 } as const;
+  await client.createCollection({ name: 'docs', ...shape }, { timeoutMs: 30_000 });
+  expect(await client.upsertBatch('docs', points)).toBe(points.length);
+  for (const filter of filters) await check(filter);
+  await stop();
+  await start();
+  for (const filter of filters) await check(filter);
+});

@@ -1,0 +1,108 @@
+import { bytesOfFloats } from '../../src/base/bytes';
+import { VectronError } from '../../src/base/errors';
+import { Prng } from '../../src/base/prng';
+import { encode } from '../../src/protocol/codec';
+import { type Condition, type ShardOperation, shardCommandCodec } from '../../src/protocol/commands';
+import type { Entry } from '../../src/protocol/raft-messages';
+import { anyOperation, commandOf as placementCommandOf, register } from '../placement/generate';
+import { commandOf, dimension, entryOf, epoch, pointOf, remove, upsert, writeOf } from '../shard/shard-helpers';
+import { type RecordedLog, statesAt, writeRecorded } from './recorded-log';
+
+/**
+ * Records logs of this version: `node <compiled>/test/recorded/record.js NAME GENERATOR`. A log that exists is never
+ * overwritten: what an old version wrote cannot be written again.
+ */
+type Generator = (random: Prng, n: number) => readonly [Entry['type'], Uint8Array];
+
+const entryCount = 400;
+const stateEvery = 40;
+const firstTimeMs = 1_700_000_000_000;
+const none = new Uint8Array(0);
+
+const timeOf = (random: Prng, n: number): number => firstTimeMs + n * 900 + random.between(-2_000, 2_000);
+
+function anyWrite(random: Prng): ShardOperation {
+  const ids = Array.from({ length: random.between(1, 4) }, () => `point-${random.between(1, 60)}`);
+  if (random.chance(0.3)) return remove(...ids);
+  return upsert(...ids.map((id) => pointOf(id, random, random.between(0, 40))));
+}
+
+/** What apply must refuse in the same way for ever. */
+function anyBadCommand(random: Prng, n: number): Uint8Array {
+  const timeMs = timeOf(random, n);
+  const wrong = { id: 'short', vector: bytesOfFloats(new Float32Array(dimension + 1)), payload: none };
+  const bad = [
+    Uint8Array.of(250, 1, 2, 3),
+    commandOf(anyWrite(random), { timeMs, epoch: { version: 9, confVersion: 1 } }),
+    commandOf(upsert(wrong), { timeMs }),
+  ];
+  return random.pick(bad);
+}
+
+const anyCondition = (random: Prng): Condition =>
+  random.pick([
+    { kind: 'none' },
+    { kind: 'absent' },
+    { kind: 'present' },
+    { kind: 'version', version: random.between(1, 400) },
+  ] as const);
+
+function conditionalWrite(random: Prng, n: number): Uint8Array {
+  const operation = anyWrite(random);
+  const count = operation.kind === 'upsert' ? operation.points.length : operation.ids.length;
+  const timeMs = timeOf(random, n);
+  const key = random.chance(0.6) ? `key-${random.between(1, 80)}` : '';
+  const conditions = random.chance(0.5) ? Array.from({ length: count }, () => anyCondition(random)) : [];
+  const times = { issuedMs: timeMs - random.between(0, 9_000), windowMs: random.pick([1_000, 60_000]) };
+  return writeOf(operation, { key, conditions, ...times, returnPrevious: random.chance(0.2) }, timeMs);
+}
+
+const generators: Readonly<Record<string, { machine: RecordedLog['machine']; about: string; next: Generator }>> = {
+  'shard-plain': {
+    machine: 'shard',
+    about: 'commands v1: upserts and deletes, stale, malformed and misfit ones among them',
+    next: (random, n) => {
+      if (random.chance(0.05)) return ['noop', none];
+      const isBad = random.chance(0.1);
+      return ['command', isBad ? anyBadCommand(random, n) : commandOf(anyWrite(random), { timeMs: timeOf(random, n) })];
+    },
+  },
+  'shard-conditional': {
+    machine: 'shard',
+    about: 'commands v2: keys, windows and conditions; v1 and checksums between them',
+    next: (random, n) => {
+      if (random.chance(0.05)) return ['command', encode(shardCommandCodec, { kind: 'checksum', epoch })];
+      if (random.chance(0.1)) return ['command', commandOf(anyWrite(random), { timeMs: timeOf(random, n) })];
+      return ['command', conditionalWrite(random, n)];
+    },
+  },
+  placement: {
+    machine: 'placement',
+    about: 'commands v1 of the placement driver: workers, collections, removals',
+    next: (random, n) => {
+      if (n === 0) return ['command', placementCommandOf({ kind: 'found', incarnation: 77 })];
+      if (n < 6) return ['command', placementCommandOf(register(`machine-${n}`))];
+      return random.chance(0.03) ? ['noop', none] : ['command', placementCommandOf(anyOperation(random))];
+    },
+  },
+};
+
+function record(name: string, generator: string): void {
+  const chosen = generators[generator];
+  if (chosen === undefined) {
+    throw new VectronError('INVALID_ARGUMENT', `generators are ${Object.keys(generators).join(', ')}`);
+  }
+  const random = new Prng(20_261_121);
+  const made = Array.from({ length: entryCount }, (_, n) => chosen.next(random, n));
+  const entries = made.map(([type, data], at) => entryOf(at + 1, data, type));
+  const indices = Array.from({ length: entryCount / stateEvery }, (_, at) => (at + 1) * stateEvery);
+  const states = statesAt(chosen.machine, entries, indices);
+  const stored = made.map(([type, data]) => ({ type, data: Buffer.from(data).toString('base64') }));
+  writeRecorded(name, { machine: chosen.machine, about: chosen.about, entries: stored, states });
+}
+
+const [name, generator] = process.argv.slice(2);
+if (name === undefined || generator === undefined) {
+  process.stderr.write(`usage: record NAME ${Object.keys(generators).join('|')}\n`);
+  process.exitCode = 2;
+} else record(name, generator);
