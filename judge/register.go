@@ -13,6 +13,7 @@ import (
 //	del                o {n?, ver?}   n: how many there were, 0 or 1
 //	get                o {h, ver?}    h null: there is none
 //	cas  v {h, ifVer}  o {ok, ver?}   ifVer: the version it must have; 0: must not exist; -1: must exist
+//	cad  v {ifVer}     o {ok, ver?}   the same for a delete; ver is the version of the delete
 type register struct{}
 
 type registerInput struct {
@@ -63,6 +64,15 @@ func (m register) input(line *record) (interface{}, bool, error) {
 			input.ifVersion = *v.IfVer
 		}
 		return input, false, nil
+	case "cad":
+		if err := parse(line.Value, &v, errNoValue); err != nil {
+			return nil, false, err
+		}
+		// To delete what must not exist says nothing.
+		if v.H != nil || v.IfVer == nil || *v.IfVer < mustExist || *v.IfVer == 0 {
+			return nil, false, errNoValue
+		}
+		return registerInput{function: line.Function, ifVersion: *v.IfVer}, false, nil
 	}
 	return nil, false, unknownFunction(m, line)
 }
@@ -80,7 +90,7 @@ func (register) output(line *record) (interface{}, error) {
 			return nil, err
 		}
 	}
-	if line.Function == "cas" && o.Ok == nil || o.Ver < 0 || o.N != nil && *o.N != 0 && *o.N != 1 {
+	if isConditional(line.Function) && o.Ok == nil || o.Ver < 0 || o.N != nil && *o.N != 0 && *o.N != 1 {
 		return nil, errNoOutput
 	}
 	return registerOutput{value: o.H, version: o.Ver, existed: o.N, applied: o.Ok != nil && *o.Ok}, nil
@@ -89,7 +99,7 @@ func (register) output(line *record) (interface{}, error) {
 // of is deterministic unless a compare-and-set of unknown outcome met a version that nobody had seen.
 func (m register) of(ops []operation) porcupine.Model {
 	for _, op := range ops {
-		if op.input.(registerInput).function != "cas" {
+		if !isConditional(op.input.(registerInput).function) {
 			continue
 		}
 		branching := porcupine.NondeterministicModel{
@@ -108,10 +118,10 @@ func (m register) of(ops []operation) porcupine.Model {
 
 func (register) branches(state, input, output interface{}) []interface{} {
 	before, in := state.(registerState), input.(registerInput)
-	if in.function == "cas" && output == nil {
+	if isConditional(in.function) && output == nil {
 		var branches []interface{}
 		if before.mayMatch(in.ifVersion) {
-			branches = append(branches, before.written(in.value, 0))
+			branches = append(branches, before.after(in, 0))
 		}
 		if !before.mustMatch(in.ifVersion) {
 			branches = append(branches, before)
@@ -133,11 +143,7 @@ func stepRegister(state registerState, input registerInput, output interface{}) 
 		if known && out.existed != nil && (*out.existed == 1) != state.exists {
 			return false, state
 		}
-		next := state.written("", out.version)
-		next.exists, next.version = false, 0
-		next.floor = highest(next.floor, out.version)
-		return state.mayGet(out.version), next
-	case "cas":
+	case "cas", "cad":
 		if !out.applied {
 			return !state.mustMatch(input.ifVersion), state
 		}
@@ -146,7 +152,11 @@ func stepRegister(state registerState, input registerInput, output interface{}) 
 		}
 		state.floor = highest(state.floor, input.ifVersion)
 	}
-	return state.mayGet(out.version), state.written(input.value, out.version)
+	return state.mayGet(out.version), state.after(input, out.version)
+}
+
+func isConditional(function string) bool {
+	return function == "cas" || function == "cad"
 }
 
 func readRegister(state registerState, out registerOutput) (bool, registerState) {
@@ -169,6 +179,16 @@ func readRegister(state registerState, out registerOutput) (bool, registerState)
 // mayGet says whether a write may get this version; 0: it is not told.
 func (s registerState) mayGet(version int64) bool {
 	return version == 0 || version > highest(s.floor, s.version)
+}
+
+// after is the state once the write has taken effect; a version of 0 is not told.
+func (s registerState) after(input registerInput, version int64) registerState {
+	next := s.written(input.value, version)
+	if input.function == "del" || input.function == "cad" {
+		next.exists, next.version = false, 0
+		next.floor = highest(next.floor, version)
+	}
+	return next
 }
 
 func (s registerState) written(value string, version int64) registerState {
@@ -218,7 +238,7 @@ func (register) groups(ops []operation) [][]int {
 			if foundNothing(op) || op.ret < barrier || barrier == forever {
 				others = append(others, []int{i})
 			}
-		case "cas":
+		case "cas", "cad":
 			whole = false
 		}
 	}

@@ -52,6 +52,14 @@ export interface DevCluster extends ReplicaReader {
   killLeaderThread(collection: string, shardIndex: number): Promise<KilledReplica>;
   killLeaderMachine(collection: string, shardIndex: number): Promise<KilledReplica>;
 
+  /**
+   * Has the replica replaced by a new one, where there is room for it; resolves with the new one's id once
+   * that is decided. It is done when replicasOf() does not list the old one any more. A move under way is joined.
+   */
+  moveReplica(view: Pick<ReplicaView, 'shard' | 'replica'>): Promise<ReplicaId>;
+  /** Asks the shard's leader to hand over to the replica. Nothing may come of it, if that one lags or is not heard. */
+  transferLeadership(view: Pick<ReplicaView, 'shard' | 'replica'>): Promise<void>;
+
   /** Cuts every link of the node, in both directions, until heal(). */
   isolate(node: NodeName): void;
   /** Ends all faults of links. */

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { raftMemberTuning } from '../actors/raft-member-options';
 import { VectronError } from '../base/errors';
-import { clusterId, type NodeName, nodeName, type ReplicaId } from '../base/ids';
+import { clusterId, type NodeName, nodeName, type ReplicaId, replicaId, workerId } from '../base/ids';
 import { LinkFabric } from '../runtime/node/link-ports';
 import { loadAddon } from '../vector/node/native-engine';
 import { readApiKeys } from './api-key';
@@ -191,6 +191,19 @@ class LocalCluster implements DevCluster {
 
   scanReplica(replica: ReplicaId): AsyncIterable<ScannedPoint> {
     return this.reads.scan(replica);
+  }
+
+  async moveReplica({ shard, replica }: Pick<ReplicaView, 'shard' | 'replica'>): Promise<ReplicaId> {
+    const { cluster } = this.nodeOptions(gatewayName);
+    const about = { cluster, shard, replica, target: workerId(0) };
+    const reply = await this.reads.order(placementNames, (request) => ({ kind: 'pd.moveReplica', request, ...about }));
+    return reply.kind === 'pd.replicaMoving' ? reply.replica : replicaId(0);
+  }
+
+  async transferLeadership({ shard, replica }: Pick<ReplicaView, 'shard' | 'replica'>): Promise<void> {
+    const { cluster } = this.nodeOptions(gatewayName);
+    const about = { cluster, shard, replica };
+    await this.reads.order(placementNames, (request) => ({ kind: 'pd.transferLeader', request, ...about }));
   }
 
   isolate(node: NodeName): void {

@@ -9,12 +9,15 @@ import type { MachineRuntime } from '../runtime/node/machine';
 import type { ReplicaView, ScannedPoint } from './dev-cluster-types';
 
 type DataReply = MessageOf<'data.statusReply' | 'data.scanned'>;
-type Reply = DataReply | MessageOf<'supervisor.statusReply' | 'pd.statusReply'>;
+type OrderReply = MessageOf<'pd.replicaMoving' | 'pd.leaderTransferring'>;
+type Reply = DataReply | OrderReply | MessageOf<'supervisor.statusReply' | 'pd.statusReply'>;
 const replyKinds: ReadonlySet<string> = new Set<Reply['kind']>([
   'data.statusReply',
   'data.scanned',
   'supervisor.statusReply',
   'pd.statusReply',
+  'pd.replicaMoving',
+  'pd.leaderTransferring',
 ]);
 const isReply = (message: Message): message is Reply => replyKinds.has(message.kind);
 
@@ -139,6 +142,19 @@ export class DirectReads {
   async placement(node: NodeName): Promise<MessageOf<'pd.statusReply'> | null> {
     const reply = await this.askNode(at(node, placementActor), (request) => ({ kind: 'pd.status', request }));
     return reply?.kind === 'pd.statusReply' ? reply : null;
+  }
+
+  /** Has the placement driver's leader, one of `nodes`, do it; rejects with what it refuses with. */
+  async order(nodes: readonly NodeName[], build: (request: number) => Message): Promise<OrderReply> {
+    let last = new VectronError('UNAVAILABLE', 'no node of the placement driver leads');
+    for (const node of nodes) {
+      const reply = await this.askNode(at(node, placementActor), build);
+      if (reply?.kind !== 'pd.replicaMoving' && reply?.kind !== 'pd.leaderTransferring') continue;
+      if (reply.failure === null) return reply;
+      if (reply.failure.code !== 'NOT_LEADER')
+        last = new VectronError(reply.failure.code as ErrorCode, reply.failure.message);
+    }
+    throw last;
   }
 
   private async askNode(to: Address, build: (request: number) => Message): Promise<Reply | null> {

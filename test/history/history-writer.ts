@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 export type Invocation = { readonly p: number; readonly k: string } & (
   | { readonly f: 'put'; readonly v: { readonly h: string } }
   | { readonly f: 'cas'; readonly v: { readonly h: string; readonly ifVer: number } }
+  | { readonly f: 'cad'; readonly v: { readonly ifVer: number } }
   | { readonly f: 'del' | 'get' | 'scan' }
   | { readonly f: 'insert'; readonly v: string }
   | { readonly f: 'incr'; readonly v: number }

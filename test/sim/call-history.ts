@@ -10,6 +10,10 @@ import {
 import type { Ending, HistoryWriter, Invocation } from '../history/history-writer';
 import { serialOf } from './sim-client';
 
+/** What the judge's register takes for a version (judge/register.go). */
+const mustNotExist = 0;
+const mustExist = -1;
+
 type Done<K extends CallKind> = (outcome: Outcome<AnswerOf<K>>) => void;
 
 /**
@@ -62,13 +66,17 @@ const idempotencyKeyOf = (call: object): string =>
 function invocationsOf(call: GatewayCall, p: number): Invocation[] {
   switch (call.kind) {
     case 'upsert':
-      return isConditional(call)
-        ? []
-        : call.points.map((point) => ({ p, f: 'put', k: point.id, v: { h: String(serialOf(point)) } }));
+      return call.points.map((point, at) => {
+        const [ifVer, h] = [expectedOf(call, at), String(serialOf(point))];
+        return ifVer === null ? { p, f: 'put', k: point.id, v: { h } } : { p, f: 'cas', k: point.id, v: { h, ifVer } };
+      });
     case 'delete':
-      return isConditional(call) ? [] : call.ids.map((k) => ({ p, f: 'del', k }));
+      return call.ids.map((k, at) => {
+        const ifVer = expectedOf(call, at);
+        return ifVer === null ? { p, f: 'del', k } : { p, f: 'cad', k, v: { ifVer } };
+      });
     case 'get':
-      return call.level === 'linearizable' && call.ids.length === 1 && !call.ids.some(isRaced)
+      return call.level === 'linearizable' && call.ids.length === 1
         ? call.ids.map((k) => ({ p, f: 'get' as const, k }))
         : [];
     default:
@@ -76,21 +84,33 @@ function invocationsOf(call: GatewayCall, p: number): Invocation[] {
   }
 }
 
-/** Keys that are written under conditions, which a plain register does not know; the oracle judges them. */
-const isRaced = (key: string): boolean => key.startsWith('count-') || key.startsWith('slot-');
-const isConditional = ({ options }: CallOf<'upsert'> | CallOf<'delete'>): boolean =>
-  options.conditions.some(({ kind }) => kind !== 'none');
+/** The version that a point must have, as the judge's register takes it; null: any, or none. */
+function expectedOf({ options }: CallOf<'upsert'> | CallOf<'delete'>, position: number): number | null {
+  const condition = options.conditions[position] ?? { kind: 'none' };
+  if (condition.kind === 'none') return null;
+  if (condition.kind === 'version') return condition.version;
+  return condition.kind === 'absent' ? mustNotExist : mustExist;
+}
 
 function endingOf(call: GatewayCall, position: number, outcome: Outcome<AnswerOf<CallKind>>): Ending {
-  if (!outcome.ok) return failureOf(position, outcome.error);
+  const isTried = (call.kind === 'upsert' || call.kind === 'delete') && expectedOf(call, position) !== null;
+  if (!outcome.ok) return isTried ? triedInVain(position, outcome.error) : failureOf(position, outcome.error);
   if (call.kind !== 'get') {
     const { count, replayed, versions } = outcome.answer as AnswerOf<'delete'>;
     const isTold = call.kind === 'delete' && call.ids.length === 1 && !replayed;
     const ver = versions[position];
+    if (isTried) return { st: 'ok', o: { ok: true, ...(ver === undefined ? {} : { ver }) } };
     return { st: 'ok', o: { ...(isTold ? { n: count } : {}), ...(ver === undefined ? {} : { ver }) } };
   }
   const [point] = (outcome.answer as AnswerOf<'get'>).points;
   return { st: 'ok', o: point === undefined ? { h: null } : { h: String(serialOf(point)), ver: point.version } };
+}
+
+/** A condition that did not hold is an answer like any other, of a write of one key: somebody else's must explain it. */
+function triedInVain(position: number, error: VectronError): Ending {
+  const isAlone = !(error instanceof WriteFailedError) || error.failed.length === 1;
+  const isVerdict = error.code === 'FAILED_PRECONDITION' && isAlone;
+  return isVerdict ? { st: 'ok', o: { ok: false } } : failureOf(position, error);
 }
 
 /** Of several parts that failed, the code tells of the first only. */

@@ -202,6 +202,10 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
 
   /** What it registers its store as; another one after each wipe. */
   get storeName(): string {
+    return this.storeIdentity();
+  }
+
+  private storeIdentity(): string {
     return `store-${this.storeNumber}-of-${this.name}`;
   }
 

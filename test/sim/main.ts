@@ -2,10 +2,10 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import { loadKeyHash } from '../../src/protocol/node/xxh3';
-import { buildJudge } from '../history/judge';
+import { buildJudge, type Judgement } from '../history/judge';
 import { markNames } from './all-marks';
 import corpus from './corpus.json';
-import { runJudged } from './judged';
+import { judgeSeed, runJudged } from './judged';
 import { markRows, missedMarks } from './marks';
 import { mutationNamed, mutations } from './mutations';
 import { runAll, serve } from './pool';
@@ -26,7 +26,7 @@ const { values } = parseArgs({
     'max-seeds': { type: 'string', default: '200' },
     /** With --seed: where the clients' history goes. */
     history: { type: 'string' },
-    /** Judges the clients' history of every seed; those that are not legal stay in out/histories. */
+    /** Judges the clients' history of every seed, also with --mutations; those that are not legal stay in out/histories. */
     judge: { type: 'boolean', default: false },
     /** Adds the run to docs/results/simulator.md. */
     record: { type: 'boolean', default: false },
@@ -49,7 +49,13 @@ interface SeedJob {
   readonly seed: number;
   readonly judge: string | null;
 }
-type Job = SeedJob | { readonly mutation: string; readonly first: number; readonly seedsMax: number };
+interface HuntJob {
+  readonly mutation: string;
+  readonly first: number;
+  readonly seedsMax: number;
+  readonly judge: string | null;
+}
+type Job = SeedJob | HuntJob;
 interface Hunt {
   readonly mutation: string;
   /** Null: it survived. */
@@ -69,7 +75,7 @@ async function replay(seed: number): Promise<void> {
 
 async function work(): Promise<void> {
   const keyHash = await loadKeyHash();
-  serve((job: Job) => ('seed' in job ? runTwice(job, keyHash) : hunt(job.mutation, job, keyHash)));
+  serve((job: Job) => ('seed' in job ? runTwice(job, keyHash) : hunt(job, keyHash)));
 }
 
 function runTwice({ seed, judge }: SeedJob, keyHash: KeyHash): SimReport {
@@ -79,16 +85,23 @@ function runTwice({ seed, judge }: SeedJob, keyHash: KeyHash): SimReport {
   return { ...report, violation: report.violation ?? drift };
 }
 
-/** Runs seeds with a planted bug until one is red. */
-function hunt(name: string, seeds: { readonly first: number; readonly seedsMax: number }, keyHash: KeyHash): Hunt {
+/** Runs seeds with a planted bug until one is red, in the eyes of the judge alone if there is one. */
+function hunt({ mutation: name, first: from, seedsMax, judge }: HuntJob, keyHash: KeyHash): Hunt {
   const mutation = mutationNamed(name);
-  for (let i = 0; i < seeds.seedsMax; i++) {
-    const seed = seeds.first + i;
-    const { violation } = runSeed(seed, keyHash, null, mutation);
+  for (let i = 0; i < seedsMax; i++) {
+    const seed = from + i;
+    const violation =
+      judge === null
+        ? runSeed(seed, keyHash, null, mutation).violation
+        : verdictOf(judgeSeed(seed, keyHash, judge, mutation).judgement);
     if (violation !== null) return { mutation: name, seed, seedsRun: i + 1, violation };
   }
-  return { mutation: name, seed: null, seedsRun: seeds.seedsMax, violation: '' };
+  return { mutation: name, seed: null, seedsRun: seedsMax, violation: '' };
 }
+
+/** What is illegal is found; what cannot be judged is not. */
+const verdictOf = ({ verdict, output }: Judgement): string | null =>
+  verdict === 'illegal' ? `the judge: ${output.trim()}` : null;
 
 async function runSeeds(): Promise<void> {
   const judge = values.judge ? buildJudge() : null;
@@ -133,7 +146,8 @@ async function hunts(wanted: string): Promise<void> {
   const names = wanted === 'all' ? mutations.map(({ name }) => name) : wanted.split(',');
   const seedsMax = Number(values['max-seeds']);
   let survived = 0;
-  const jobs = names.map((mutation) => ({ mutation, first, seedsMax }));
+  const judge = values.judge ? buildJudge() : null;
+  const jobs = names.map((mutation) => ({ mutation, first, seedsMax, judge }));
   await runAll<Job, Hunt>(__filename, processCount, jobs, ({ mutation, seed, seedsRun, violation }) => {
     if (seed === null) survived++;
     const found = seed === null ? `SURVIVED ${seedsRun} seeds` : `seed ${seed}: ${violation.split('\n')[0]}`;

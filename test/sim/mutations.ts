@@ -3,6 +3,7 @@ import { actorMutations } from './mutations-actors';
 import { coreMutations } from './mutations-core';
 import { equalMutations } from './mutations-equal';
 import { hostMutations } from './mutations-host';
+import { membersMutations } from './mutations-members';
 import { onceMutations } from './mutations-once';
 import { raftMutations } from './mutations-raft';
 
@@ -13,6 +14,7 @@ export const mutations: readonly Mutation[] = [
   ...actorMutations,
   ...onceMutations,
   ...equalMutations,
+  ...membersMutations,
 ];
 
 export function mutationNamed(name: string): Mutation {
