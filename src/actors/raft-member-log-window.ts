@@ -1,5 +1,6 @@
-import type { LogIndex } from '../base/ids';
+import type { LogIndex, Term } from '../base/ids';
 import type { Entry } from '../protocol/raft-messages';
+import type { RaftCore } from '../raft/types';
 
 const marksPerWindow = 4;
 const entryOverheadBytes = 64;
@@ -30,8 +31,15 @@ export class LogWindow {
     }
   }
 
+  /** The last entry to drop, and its term; null: nothing is to be dropped now. */
+  cut(core: RaftCore, keepAfter: LogIndex | null): { readonly index: LogIndex; readonly term: Term } | null {
+    const index = this.truncationIndex(core.logBytes, keepAfter);
+    const term = index === null ? null : core.termAt(index);
+    return index === null || term === null || index <= core.baseIndex ? null : { index, term };
+  }
+
   /** The last entry to drop, if any. `keepAfter`: entries above it are still needed by a snapshot's receiver. */
-  truncationIndex(logBytes: number, keepAfter: LogIndex | null): LogIndex | null {
+  private truncationIndex(logBytes: number, keepAfter: LogIndex | null): LogIndex | null {
     if (logBytes <= this.windowBytes) return null;
     const mark = this.marks[0];
     if (mark === undefined) return null;

@@ -7,6 +7,7 @@ import type { Configuration, Entry } from '../protocol/raft-messages';
 import type { RaftCore, RaftOptions } from '../raft/types';
 import type { ActorContext } from '../runtime/actor';
 import type { StateMachine } from './state-machine';
+import type { ThreadKeeper } from './thread-keeper';
 
 export interface RaftMemberTuning {
   readonly tickMs: number;
@@ -24,9 +25,11 @@ export interface RaftMemberTuning {
   readonly snapshotWindowBytes: number;
   /** Proposals gathered before they are sent and written although more work waits. */
   readonly batchBytesMax: number;
+  /** A group that was idle for so long goes to sleep; 0: never. */
+  readonly sleepAfterTicks: number;
 }
 
-/** Elections after 1 to 2 seconds, heartbeats every 150 ms. */
+/** Elections after 1 to 2 seconds, heartbeats every 150 ms, sleep after 2 seconds. */
 export const raftMemberTuning: RaftMemberTuning = {
   tickMs: 50,
   heartbeatTicks: 3,
@@ -38,6 +41,7 @@ export const raftMemberTuning: RaftMemberTuning = {
   applyBytesMax: 1024 * 1024,
   snapshotWindowBytes: 4 * 1024 * 1024,
   batchBytesMax: 256 * 1024,
+  sleepAfterTicks: 40,
 };
 
 /** Who a peer message is from and for. */
@@ -50,7 +54,7 @@ export type PeerHeader = Omit<MessageOf<'peer.raft'>, 'kind' | 'message'>;
 export type MemberEnd = 'removed' | 'failed' | 'damaged';
 
 export interface RaftMemberEvents {
-  /** Role, term or leader is another. */
+  /** Role, term or leader is another, or the member has fallen asleep or woken. */
   changed(context: ActorContext): void;
   /** After every apply and before the proposals among `entries` are settled; after a snapshot with no entries. */
   applied(entries: readonly Entry[], context: ActorContext): void;
@@ -81,4 +85,11 @@ export interface RaftMemberOptions {
   readonly createCore: (options: RaftOptions) => RaftCore;
   readonly tuning: RaftMemberTuning;
   readonly events: RaftMemberEvents;
+  /**
+   * The keeper of the thread that hosts the member: it ticks the member, and heartbeats travel with those of other groups.
+   * Without one the member has a timer of its own, sends them itself, and never sleeps.
+   */
+  readonly keeper?: ThreadKeeper;
+  /** Whether the member's owner has work that must not be slept through. */
+  readonly isBusy?: () => boolean;
 }

@@ -1,13 +1,16 @@
-import type { ReplicaId, Term } from '../base/ids';
-import { type Lane, lanes } from '../protocol/envelope';
+import type { NodeName, ReplicaId, Term } from '../base/ids';
+import { at, beatsActor, type Lane, lanes } from '../protocol/envelope';
 import type { MessageOf } from '../protocol/messages';
 import type { RaftMessage } from '../protocol/raft-messages';
 import type { ActorContext } from '../runtime/actor';
 import type { PeerHeader, RaftMemberOptions } from './raft-member-options';
+import type { SleepBody } from './raft-member-sleep';
 import type { SnapshotProgressBody } from './snapshot-receiver';
 import type { SnapshotChunkBody } from './snapshot-sender';
 
-export type PeerMessage = MessageOf<'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotProgress' | 'peer.checksum'>;
+export type PeerMessage = MessageOf<
+  'peer.raft' | 'peer.snapshotChunk' | 'peer.snapshotProgress' | 'peer.checksum' | 'peer.sleep'
+>;
 export type ChecksumBody = Omit<MessageOf<'peer.checksum'>, 'kind' | keyof PeerHeader>;
 
 const termLeapMax = 2 ** 32;
@@ -34,7 +37,35 @@ export class MemberPeers {
 
   sendRaft(message: RaftMessage, context: ActorContext): void {
     const { to } = message;
+    if (this.isForCarriage(message)) return this.carry(message, context);
     this.send(to, { kind: 'peer.raft', ...this.header(to), message }, lanes.consensus, context);
+  }
+
+  /** Where the group's other members are. */
+  nodes(): NodeName[] {
+    const { self, configuration, addressOf } = this.options;
+    const { voters, votersOutgoing, learners } = configuration();
+    const others = [...voters, ...votersOutgoing, ...learners].filter((member) => member !== self);
+    return others.flatMap((member) => addressOf(member)?.node ?? []);
+  }
+
+  sendSleep(to: ReplicaId, body: SleepBody, context: ActorContext): void {
+    this.send(to, { kind: 'peer.sleep', ...this.header(to), ...body }, lanes.consensus, context);
+  }
+
+  /** A learner may not know yet where its leader is, and learns it from whatever comes straight from there. */
+  private isForCarriage(message: RaftMessage): boolean {
+    const { keeper, configuration } = this.options;
+    return keeper !== undefined && isPlainBeat(message) && configuration().voters.includes(message.to);
+  }
+
+  /** With those of other groups for the same machine. */
+  private carry(message: RaftMessage, context: ActorContext): void {
+    const address = this.options.addressOf(message.to);
+    if (address === null) return;
+    const { epoch, shard } = this.options;
+    const beat = { shard, epoch: epoch(), message };
+    context.send(at(context.self.node, beatsActor), { kind: 'beat.carry', node: address.node, beat }, lanes.consensus);
   }
 
   /** In the data lane, where a megabyte delays no heartbeat. */
@@ -60,6 +91,10 @@ export class MemberPeers {
     if (address !== null) context.send(address, message, lane);
   }
 }
+
+/** A heartbeat that no read waits for, or its answer. */
+const isPlainBeat = (message: RaftMessage): boolean =>
+  (message.kind === 'heartbeatRequest' || message.kind === 'heartbeatResponse') && message.readContext === 0;
 
 /** The envelope tells the truth, and no single message makes the term leap out of reach. */
 const isSane = ({ from, to, message }: MessageOf<'peer.raft'>, termNow: Term): boolean =>

@@ -1,20 +1,19 @@
 import { VectronError } from '../base/errors';
-import { type LogIndex, logIndex, type ReplicaId, type Term, term } from '../base/ids';
+import type { ReplicaId } from '../base/ids';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { SnapshotMeta } from '../protocol/raft-messages';
-import type { ChangeResult, MembersWanted, ProposeResult, RaftCore, Ready, Role, TransferResult } from '../raft/types';
+import type { ProposeResult, RaftCore, Ready } from '../raft/types';
 import type { ActorContext, Signal } from '../runtime/actor';
 import { ApplyQueue } from './raft-member-apply';
+import { FirstElection } from './raft-member-first';
 import { MemberLog, termIn } from './raft-member-log';
 import { LogWindow } from './raft-member-log-window';
 import type { MemberEnd, RaftMemberOptions } from './raft-member-options';
 import { type ChecksumBody, MemberPeers, type PeerMessage } from './raft-member-peers';
+import { MemberSleep } from './raft-member-sleep';
+import { MemberSnapshots } from './raft-member-snapshots';
+import { MemberView, Standing } from './raft-member-view';
 import { PendingProposals, PendingReads, type ReadDone, type Settle } from './raft-member-waiters';
-import { SnapshotReceiver } from './snapshot-receiver';
-import { SnapshotSender } from './snapshot-sender';
-import type { StateMachine } from './state-machine';
-
-export type MemberState = 'new' | 'opening' | 'running' | MemberEnd;
 
 const tickKey = 'raft.tick';
 const flushKey = 'raft.flush';
@@ -36,34 +35,33 @@ const stalledTicks = 600;
  *  5. The log and the state fit together at every restart: a state ahead of its log (a snapshot whose installation was
  *     cut short) starts the log anew; a state behind the log's beginning has lost data, and the member stays silent.
  */
-export class RaftMember {
-  private current: MemberState = 'new';
-  private core: RaftCore | null = null;
+export class RaftMember extends MemberView {
   private readonly log: MemberLog;
   private readonly peers: MemberPeers;
   private readonly proposals = new PendingProposals();
   private reads: PendingReads | null = null;
-  private sender: SnapshotSender | null = null;
-  private readonly receiver: SnapshotReceiver;
+  private readonly snapshots: MemberSnapshots;
   private readonly window: LogWindow;
+  private readonly first: FirstElection;
   private readonly toApply = new ApplyQueue();
   private batchedBytes = 0;
   private flushWanted = false;
   private waitedTicks = 0;
-  private seen: { readonly role: Role; readonly term: Term; readonly leader: ReplicaId } | null = null;
+  private standing = new Standing();
 
-  constructor(private readonly options: RaftMemberOptions) {
-    const { self, descriptor, logWriter, machine, tuning } = options;
+  constructor(options: RaftMemberOptions) {
+    super(options);
+    const { self, shard, descriptor, logWriter, tuning } = options;
+    this.first = new FirstElection(shard);
     this.log = new MemberLog(self, descriptor, logWriter);
     this.peers = new MemberPeers(options);
     this.window = new LogWindow(tuning.logWindowBytes);
-    this.receiver = new SnapshotReceiver({
-      machine,
-      needed: (meta) => this.needs(meta),
-      syncBytes: tuning.snapshotWindowBytes / 2,
-      progress: (to, body, context) => this.peers.sendProgress(to, body, context),
-      installed: (meta, durable, context) => this.installed(meta, durable, context),
-    });
+    this.snapshots = new MemberSnapshots(
+      options,
+      this.peers,
+      () => this.core,
+      (...end) => this.installed(...end),
+    );
   }
 
   /** Messages that were dropped because they were not this member's to hear. */
@@ -72,33 +70,7 @@ export class RaftMember {
   }
   /** Snapshots taken up again where an earlier life of this member, or of its log writer, had left them. */
   get snapshotsResumed(): number {
-    return this.receiver.resumedCount;
-  }
-  get state(): MemberState {
-    return this.current;
-  }
-  /** For tests and the simulator to look into; null unless running. */
-  get raft(): RaftCore | null {
-    return this.core;
-  }
-  get machine(): StateMachine {
-    return this.options.machine;
-  }
-  get role(): Role {
-    return this.core?.role ?? 'follower';
-  }
-  get term(): Term {
-    return this.core?.term ?? term(0);
-  }
-  /** 0 when unknown. */
-  get leader(): ReplicaId {
-    return this.core?.leader ?? (0 as ReplicaId);
-  }
-  get commitIndex(): LogIndex {
-    return this.core?.commitIndex ?? logIndex(0);
-  }
-  get isLeader(): boolean {
-    return this.role === 'leader';
+    return this.snapshots.resumedCount;
   }
   get pendingCount(): number {
     return this.proposals.count;
@@ -108,18 +80,20 @@ export class RaftMember {
     return this.reads?.count ?? 0;
   }
 
-  /**
-   * Whether this member may answer at the LEADER level: a quorum heard it within an election timeout, and an entry of its
-   * own term is applied, without which it could miss what an earlier leader acknowledged.
-   */
-  get leaderIsReady(): boolean {
-    const { core } = this;
-    return core?.leaderIsConfirmed === true && this.options.machine.appliedTerm === core.term;
+  start(context: ActorContext): void {
+    const { options, peers } = this;
+    const { keeper } = options;
+    const { actor: name } = context.self;
+    armTick(options, context);
+    if (keeper !== undefined)
+      this.sleep = new MemberSleep({ options, peers, keeper, name, core: () => this.core, isBusy: () => this.isBusy });
+    this.sleep?.joined();
+    this.open(context);
   }
 
-  start(context: ActorContext): void {
-    context.setTimer(tickKey, this.options.tuning.tickMs, { signal: 'timer', key: tickKey });
-    this.open(context);
+  /** Once, when its actor ends. */
+  stopped(): void {
+    this.sleep?.ended();
   }
 
   /** True if the message was the member's to handle, whatever came of it. */
@@ -130,6 +104,15 @@ export class RaftMember {
       case 'peer.snapshotProgress':
       case 'peer.checksum':
         if (this.peers.isOurs(message, this.term)) this.peer(message, context);
+        break;
+      case 'peer.sleep':
+        if (this.peers.isOurs(message, this.term)) this.sleep?.handle(message, context);
+        break;
+      case 'group.tick':
+        this.tick(context);
+        break;
+      case 'group.doubt':
+        this.wake(context);
         break;
       case 'log.openedEntries':
         if (message.replica === this.options.self) this.log.openedAhead(message);
@@ -163,6 +146,7 @@ export class RaftMember {
   /** `settle` is called later, once, if and only if the result is ok. */
   propose(data: Uint8Array, settle: Settle, context: ActorContext): ProposeResult {
     if (this.core === null) return { ok: false, reason: 'notLeader' };
+    if (this.isLeader) this.wake(context);
     const result = this.core.propose(data);
     if (!result.ok) return result;
     this.proposals.add(result.index, result.term, settle, context);
@@ -172,25 +156,13 @@ export class RaftMember {
     return result;
   }
 
-  /** See RaftCore. */
-  changeMembers(wanted: MembersWanted, about: Uint8Array, context: ActorContext): ChangeResult {
-    const result = this.core?.changeMembers(wanted, about) ?? { ok: false, reason: 'notLeader' };
-    this.flush(context);
-    return result;
-  }
-
-  transferLeadership(to: ReplicaId, context: ActorContext): TransferResult {
-    const result = this.core?.transferLeadership(to) ?? { ok: false, reason: 'notLeader' };
-    this.flush(context);
-    return result;
-  }
-
   /** Calls `done` once it is safe to serve a linearizable read here, or to say that it is not. On any member. */
   readIndex(done: ReadDone, context: ActorContext): void {
     if (this.core === null || this.reads === null) {
       done(false, context);
       return;
     }
+    this.wake(context);
     this.reads.add(done);
     this.flushSoon(context);
   }
@@ -204,12 +176,6 @@ export class RaftMember {
   quarantine(reason: string, context: ActorContext): void {
     if (!this.hasEnded) this.end('damaged', reason, context);
   }
-
-  private get hasEnded(): boolean {
-    return this.current === 'failed' || this.current === 'removed' || this.current === 'damaged';
-  }
-
-  // The log
 
   private open(context: ActorContext): void {
     this.halt(context);
@@ -261,15 +227,15 @@ export class RaftMember {
       random: context.random.fork(),
     });
     this.reads = new PendingReads(context.random.between(0, 2 ** 20 - 1), tuning.electionTicks);
-    this.sender = this.newSender(context.random.uint32() * 2 ** 16);
+    this.snapshots.run(context.random);
     this.current = 'running';
+    this.sleep?.joined();
+    this.sleep?.started(hardState !== null, context);
     this.flush(context);
   }
 
-  // The core
-
   /** Does all that the core wants done. The only place that asks it for ready. */
-  private flush(context: ActorContext): void {
+  protected flush(context: ActorContext): void {
     this.batchedBytes = 0;
     if (this.core !== null) this.reads?.flush(this.core);
     this.drain(context);
@@ -308,7 +274,7 @@ export class RaftMember {
     this.toApply.add(ready.committed);
     for (const { context: key, index } of ready.reads) this.reads?.answered(key, index, context);
     this.reads?.applied(this.options.machine.appliedIndex, context);
-    for (const to of ready.snapshotTo) this.sender?.start(to, context);
+    for (const to of ready.snapshotTo) this.snapshots.start(to, context);
   }
 
   private applySlice(context: ActorContext): void {
@@ -318,6 +284,7 @@ export class RaftMember {
     if (last === undefined || this.core === null) return;
     machine.apply(slice);
     this.core.applied(last.index);
+    if (slice.some(({ type }) => type === 'config')) this.sleep?.joined();
     events.applied(slice, context);
     for (const entry of slice) this.proposals.applied(entry.index, entry.term, context);
     this.reads?.applied(last.index, context);
@@ -328,51 +295,36 @@ export class RaftMember {
   private truncate(context: ActorContext): void {
     const { core } = this;
     if (core === null) return;
-    const index = this.window.truncationIndex(core.logBytes, this.sender?.oldestIndex ?? null);
-    const at = index === null ? null : core.termAt(index);
-    if (index === null || at === null || index <= core.baseIndex) return;
-    this.log.truncate(index, at, context);
-    core.truncate(index);
+    const cut = this.window.cut(core, this.snapshots.oldestIndex);
+    if (cut === null) return;
+    this.log.truncate(cut.index, cut.term, context);
+    core.truncate(cut.index);
   }
 
   /** Ends what a lost leadership leaves behind, and tells the actor of changes. */
   private notice(context: ActorContext): void {
-    const { core, seen } = this;
-    if (core === null) return;
-    const { role, term: termNow, leader } = core;
-    if (seen?.role === role && seen.term === termNow && seen.leader === leader) return;
-    this.seen = { role, term: termNow, leader };
-    if (seen?.role === 'leader' && (role !== 'leader' || seen.term !== termNow)) {
-      this.sender?.closeAll();
+    const change = this.core === null ? 'none' : this.standing.look(this.core);
+    if (change === 'none') return;
+    if (change === 'lost') {
+      this.snapshots.closeAll();
       this.proposals.failAll(context);
     }
     this.options.events.changed(context);
   }
 
-  // Time
-
   private tick(context: ActorContext): void {
     if (this.hasEnded) return;
-    context.setTimer(tickKey, this.options.tuning.tickMs, { signal: 'timer', key: tickKey });
-    this.core?.tick();
-    this.hastenFirstElection();
+    armTick(this.options, context);
+    if (this.core !== null && !this.isAsleep) {
+      this.core.tick();
+      this.first.tick(this.core);
+      this.sleep?.tick(context);
+    }
     this.reads?.tick(context);
-    this.sender?.tick(context);
-    this.receiver.tick();
+    this.snapshots.tick(context);
     const owed = this.core === null || this.log.waiting;
     this.waitedTicks = owed ? this.waitedTicks + 1 : 0;
     if (this.waitedTicks >= (this.core === null ? reopenTicks : stalledTicks)) this.open(context);
-  }
-
-  /**
-   * A group that never had a leader has nobody to wait for: one of its first members, another one in each shard, asks for
-   * votes until it has them. Pre-votes change nothing while the others are still starting.
-   */
-  private hastenFirstElection(): void {
-    const { core } = this;
-    if (core === null || core.term > 0 || core.lastIndex > 0 || core.role === 'leader') return;
-    const { voters } = core.configuration;
-    if (voters[this.options.shard % voters.length] === core.self) core.campaign();
   }
 
   private downed(actor: string, context: ActorContext): boolean {
@@ -387,58 +339,39 @@ export class RaftMember {
   private end(end: MemberEnd, reason: string, context: ActorContext): void {
     this.halt(context);
     this.current = end;
+    this.sleep?.ended();
     this.options.events.ended(end, reason, context);
   }
 
   private halt(context: ActorContext): void {
     this.core = null;
-    this.seen = null;
+    this.sleep?.lost();
+    this.standing = new Standing();
     this.toApply.clear();
     this.window.clear();
-    this.receiver.suspend();
-    this.sender?.closeAll();
-    this.sender = null;
+    this.snapshots.halt();
     this.proposals.failAll(context);
     this.reads?.failAll(context);
     this.reads = null;
   }
 
-  // Peers
-
-  private peer(message: PeerMessage, context: ActorContext): void {
+  private peer(message: Exclude<PeerMessage, { readonly kind: 'peer.sleep' }>, context: ActorContext): void {
     const { core } = this;
     if (core === null) return;
+    this.sleep?.received(message, context);
     if (message.kind === 'peer.raft') core.step(message.message);
-    else if (message.kind === 'peer.snapshotChunk') this.receiver.chunk(message, context);
     else if (message.kind === 'peer.checksum') this.options.events.claimed?.(message, context);
-    else this.sender?.progressed(message.from, message, context);
+    else this.snapshots.handle(message, context);
+  }
+
+  private get isBusy(): boolean {
+    const waits = this.proposals.count + this.pendingReadCount + this.toApply.length > 0 || this.log.waiting;
+    return waits || this.snapshots.isActive || this.options.isBusy?.() === true;
   }
 
   /** Tells another member what this one's state is at a checksum command. */
   sendChecksum(to: ReplicaId, body: ChecksumBody, context: ActorContext): void {
     if (this.core !== null) this.peers.sendChecksum(to, body, context);
-  }
-
-  // Snapshots
-
-  private newSender(streamFirst: number): SnapshotSender {
-    const { machine, tuning } = this.options;
-    return new SnapshotSender(
-      {
-        machine,
-        windowBytes: tuning.snapshotWindowBytes,
-        configuration: () => this.options.configuration(),
-        send: (to, body, context) => this.peers.sendChunk(to, body, context),
-        finished: (to, ok) => this.core?.snapshotFinished(to, ok),
-      },
-      streamFirst,
-    );
-  }
-
-  /** A log that holds the snapshot's last entry already leads there, and may hold more that was acknowledged. */
-  private needs(meta: SnapshotMeta): boolean {
-    const { core } = this;
-    return core !== null && meta.index > core.commitIndex && core.termAt(meta.index) !== meta.term;
   }
 
   private installed(meta: SnapshotMeta, durable: (later: ActorContext) => void, context: ActorContext): void {
@@ -452,7 +385,13 @@ export class RaftMember {
     };
     this.log.reset(meta.index, meta.term, acknowledge, context);
     this.proposals.failAll(context);
+    this.sleep?.joined();
     this.options.events.applied([], context);
     this.reads?.applied(meta.index, context);
   }
+}
+
+/** Without a keeper, which ticks all members of its thread. */
+function armTick({ keeper, tuning }: RaftMemberOptions, context: ActorContext): void {
+  if (keeper === undefined) context.setTimer(tickKey, tuning.tickMs, { signal: 'timer', key: tickKey });
 }

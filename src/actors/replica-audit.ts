@@ -20,6 +20,7 @@ export interface AuditPort {
 }
 
 const timerKey = 'replica.audit';
+const restMs = 60_000;
 
 /**
  * One replica's proof, in the background, that it is what it says: its records are read again and verified, a slice an
@@ -29,6 +30,7 @@ const timerKey = 'replica.audit';
 export class ReplicaAudit {
   private readonly equality: EqualityCheck;
   private restsUntil: MonotonicMs | null = null;
+  private rests = false;
 
   constructor(private readonly port: AuditPort) {
     const { spec, member, damaged, undecided } = port;
@@ -45,7 +47,14 @@ export class ReplicaAudit {
   }
 
   start(context: ActorContext): void {
-    context.setTimer(timerKey, this.port.options.auditMs, { signal: 'timer', key: timerKey });
+    this.rests = this.mayRest(context);
+    const delayMs = this.rests ? restMs : this.port.options.auditMs;
+    context.setTimer(timerKey, delayMs, { signal: 'timer', key: timerKey });
+  }
+
+  /** A replica of a sleeping group has nothing new to compare, and at times nothing to read either. */
+  private mayRest({ now }: ActorContext): boolean {
+    return this.port.member.isAsleep && this.restsUntil !== null && now + restMs < this.restsUntil;
   }
 
   /** True if the signal was its own. */
@@ -57,6 +66,7 @@ export class ReplicaAudit {
   }
 
   applied(context: ActorContext): void {
+    if (this.rests) this.start(context);
     for (const note of this.port.machine.checksumNotes) this.equality.noted(note, context);
   }
 

@@ -26,6 +26,11 @@ export class ReplicaUpkeep {
     private readonly indexReady: (context: ActorContext) => void,
   ) {}
 
+  /** Work is under way, or will be once the shard has been quiet for long enough. */
+  get isBusy(): boolean {
+    return this.scheduled || (this.path !== null && this.worthSaving());
+  }
+
   requested(): void {
     this.requestsSeen++;
   }

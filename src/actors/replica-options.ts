@@ -9,6 +9,7 @@ import { type SourceLimits, sourceLimits } from '../shard/snapshot-source';
 import type { KeyValueStore } from '../storage/ports';
 import type { VectorEngine } from '../vector/ports';
 import { type RaftMemberTuning, raftMemberTuning } from './raft-member-options';
+import type { ThreadKeeper } from './thread-keeper';
 
 export interface ReplicaOptions {
   readonly raft: RaftMemberTuning;
@@ -63,6 +64,8 @@ export interface ReplicaEnvironment {
   readonly supervisor: Address;
   /** Where graph files go; null: they are not written. */
   readonly indexDirectory: string | null;
+  /** Of the thread that hosts the replica; without one it keeps its own time and never sleeps. */
+  readonly keeper?: ThreadKeeper;
   /** Default: createRaft. */
   readonly createCore?: (options: RaftOptions) => RaftCore;
   /** What differs from the defaults. */

@@ -103,6 +103,11 @@ export class ReplicaReads {
     return this.freshAsOf === null ? null : Math.ceil(context.now - this.freshAsOf);
   }
 
+  /** Those that wait for an entry which a token names. */
+  get behindCount(): number {
+    return this.behind.count;
+  }
+
   /** The state has moved on. */
   applied(context: ActorContext): void {
     if (this.behind.count === 0) return;

@@ -108,6 +108,7 @@ export class ReplicaActor implements Actor {
       if (isOrder(message)) return this.parts?.members.obey(message, from, context);
       this.book.learnSender(message, from);
       this.parts?.member.handle(message, context);
+      if (message.kind === 'group.tick' && this.parts !== null) this.sweep(this.parts, context);
     });
   }
 
@@ -123,6 +124,7 @@ export class ReplicaActor implements Actor {
   }
 
   stopped(): void {
+    this.parts?.member.stopped();
     this.parts = null;
   }
 
@@ -207,6 +209,8 @@ export class ReplicaActor implements Actor {
       syncState: () => environment.state.sync(),
       createCore: environment.createCore ?? createRaft,
       tuning: this.options.raft,
+      ...(environment.keeper === undefined ? {} : { keeper: environment.keeper }),
+      isBusy: () => this.isBusy,
       events: {
         changed: (context) => this.report(context),
         applied: (entries, context) => {
@@ -235,6 +239,15 @@ export class ReplicaActor implements Actor {
     } else if (parts === null || this.failure !== null || !isServing(parts)) {
       request.refuse('UNAVAILABLE', this.failure ?? 'the replica is starting', context, retryAfterMs);
     } else this.dispatch(parts, request, context);
+    if (this.isBusy) parts?.member.wake(context);
+  }
+
+  /** Not to be slept through: requests have deadlines, and a graph is written by a replica that is awake. */
+  private get isBusy(): boolean {
+    const { parts } = this;
+    if (parts === null) return true;
+    const { reads, writes, upkeep } = parts;
+    return reads.openCount + reads.behindCount + writes.openCount > 0 || upkeep.isBusy;
   }
 
   private dispatch(parts: Parts, request: OpenRequest, context: ActorContext): void {
@@ -277,6 +290,10 @@ export class ReplicaActor implements Actor {
     const { replica } = spec;
     const report = { shard: spec.shard.id, replica, epoch, term, leader, appliedIndex, points };
     context.send(this.environment.supervisor, { kind: 'replica.report', report }, lanes.completion);
+    if (member.isAsleep) {
+      context.cancelTimer(reportKey);
+      return;
+    }
     context.setTimer(reportKey, this.options.reportMs, { signal: 'timer', key: reportKey });
     parts.upkeep.saveIfDue(context);
   }

@@ -67,6 +67,10 @@ export class SnapshotReceiver {
 
   constructor(private readonly port: SnapshotReceiverPort) {}
 
+  get isActive(): boolean {
+    return this.incoming !== null;
+  }
+
   chunk(message: Chunk, context: ActorContext): void {
     const { from, stream, meta, data } = message;
     if (crc32c(data) !== message.checksum) {

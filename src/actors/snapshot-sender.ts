@@ -77,6 +77,10 @@ export class SnapshotSender {
     return oldest;
   }
 
+  get isActive(): boolean {
+    return this.streams.size > 0;
+  }
+
   start(to: ReplicaId, context: ActorContext): void {
     this.drop(to);
     const source = this.port.machine.openSnapshot();

@@ -47,6 +47,8 @@ export const logWindowBytesMax = 32 * 1024 * 1024;
 export const appendEntriesMax = 65_536;
 /** Rounds of heartbeats that a leader has open to confirm reads; reads beyond share the next round. */
 export const raftReadRoundsMax = 64;
+/** Heartbeats and answers that wait for a machine's next message to one other. */
+export const beatsWaitingMax = 65_536;
 /** Points not yet linked into the graph before writes are refused with RESOURCE_EXHAUSTED. */
 export const unlinkedPointsMax = 4_096;
 /** wire: bytes of one snapshot chunk. */

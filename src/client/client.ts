@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'eventemitter3';
 import { idempotencyWindowMsMax } from '../base/limits';
 import type { ReplyOf, RequestOf, UnaryMethod } from '../protocol/public-api';
+import { KeySession } from '../protocol/session-key';
 import { sendBatches } from './batches';
 import { clientError, NotFoundError } from './errors';
 import { filterMessage } from './filters';
@@ -44,6 +45,8 @@ export interface CallOptions {
 /** By default linearizable. */
 export interface ReadOptions extends CallOptions, Freshness {}
 
+type Protection = Pick<RequestOf<'upsert'>, 'idempotencyKey' | 'issuedMs' | 'idempotencyWindowMs' | 'returnPrevious'>;
+
 /** By how much this machine's clock and the servers' may differ before writes are refused as too old or too new. */
 const clockSlackMs = 120_000;
 
@@ -52,12 +55,18 @@ const clockSlackMs = 120_000;
  * retry policy says. All attempts at a write carry one idempotency key, so that together they have one effect.
  */
 export class VectronClient {
+  private readonly session: KeySession;
+
   constructor(
     private readonly transport: Transport,
     private readonly environment: RetryEnvironment,
     private readonly policy: RetryPolicy,
     private readonly timeoutMs: number,
-  ) {}
+  ) {
+    // 104 random bits.
+    const digits = (): string => environment.random().toString(36).slice(2, 13);
+    this.session = new KeySession(`c-${digits()}${digits()}`);
+  }
 
   /** `connected` and `disconnected`. */
   get events(): EventEmitter<ConnectionEvents> {
@@ -98,8 +107,11 @@ export class VectronClient {
     points: readonly PointInput[],
     options: WriteOptions & CallOptions = {},
   ): Promise<WriteResult> {
-    const request = { collection, points: points.map(messages.pointInput), ...this.protection(options) };
-    return messages.writeResult(await this.write('upsert', request, options));
+    const written = points.map(messages.pointInput);
+    const reply = await this.write(options, (protection) =>
+      this.call('upsert', { collection, points: written, ...protection }, options, true),
+    );
+    return messages.writeResult(reply);
   }
 
   /** Any number of points, in several requests; see sendBatches. Resolves with how many were acknowledged. */
@@ -169,30 +181,43 @@ export class VectronClient {
     options: WriteOptions & CallOptions & { readonly ifVersions?: readonly number[] } = {},
   ): Promise<WriteResult> {
     const list = typeof ids === 'string' ? [ids] : [...ids];
-    const request = { collection, ids: list, ifVersions: [...(options.ifVersions ?? [])], ...this.protection(options) };
-    return messages.writeResult(await this.write('delete', request, options));
+    const request = { collection, ids: list, ifVersions: [...(options.ifVersions ?? [])] };
+    const reply = await this.write(options, (protection) =>
+      this.call('delete', { ...request, ...protection }, options, true),
+    );
+    return messages.writeResult(reply);
   }
 
-  /** The caller's key, or one of 104 random bits that is known for as long as this call may repeat itself. */
-  private protection({ idempotency, returnPrevious = false, timeoutMs = this.timeoutMs }: WriteOptions & CallOptions) {
-    const { policy, environment } = this;
-    const digits = (): string => environment.random().toString(36).slice(2, 13);
+  /** Under the caller's key, or one of this client's that is known for as long as the call may repeat itself. */
+  private async write<T>(options: WriteOptions & CallOptions, send: (by: Protection) => Promise<T>): Promise<T> {
+    const { idempotency, returnPrevious = false, timeoutMs = this.timeoutMs } = options;
+    if (idempotency !== undefined) {
+      const { key, issuedMs, windowMs = 0 } = idempotency;
+      return await send({
+        idempotencyKey: key,
+        issuedMs,
+        idempotencyWindowMs: Math.ceil(windowMs),
+        returnPrevious,
+      });
+    }
+    const { policy, environment, session } = this;
     const ownMs = policy.attempts * (timeoutMs + policy.delayMsMax) + clockSlackMs;
-    const windowMs = idempotency === undefined ? Math.min(ownMs, idempotencyWindowMsMax) : (idempotency.windowMs ?? 0);
-    return {
-      idempotencyKey: idempotency?.key ?? `c-${digits()}${digits()}`,
-      issuedMs: idempotency?.issuedMs ?? environment.wall(),
-      idempotencyWindowMs: Math.ceil(windowMs),
-      returnPrevious,
-    };
+    const idempotencyWindowMs = Math.ceil(Math.min(ownMs, idempotencyWindowMsMax));
+    const drawn = session.next();
+    try {
+      return await send({
+        idempotencyKey: drawn.key,
+        issuedMs: environment.wall(),
+        idempotencyWindowMs,
+        returnPrevious,
+      });
+    } finally {
+      session.finished(drawn);
+    }
   }
 
   private read<K extends UnaryMethod>(method: K, request: RequestOf<K>, call: CallOptions): Promise<ReplyOf<K>> {
     return this.call(method, request, call, false);
-  }
-
-  private write<K extends UnaryMethod>(method: K, request: RequestOf<K>, call: CallOptions): Promise<ReplyOf<K>> {
-    return this.call(method, request, call, true);
   }
 
   /** Without a key: sent again only if it was certainly not carried out. */

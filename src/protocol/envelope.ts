@@ -8,6 +8,10 @@ export type Address = TypeOf<typeof addressCodec>;
 
 export const replicaActor = (replica: ReplicaId): string => `replica/${replica}`;
 export const logActor = 'log';
+/** One a machine: what it says to other machines for all its groups. */
+export const beatsActor = 'beats';
+/** One a shard thread: keeps the time of the replicas there. */
+export const keeperActor = (thread: string): string => `keeper/${thread}`;
 export const supervisorActor = 'supervisor';
 export const placementActor = 'pd';
 export const gatewayActor = 'gateway';

@@ -1,5 +1,5 @@
 import { bool, bytes, oneOf, struct, u64, varint } from './codec';
-import { clusterIdCodec, epochCodec, logIndexCodec, replicaIdCodec, shardIdCodec } from './ids';
+import { clusterIdCodec, epochCodec, logIndexCodec, replicaIdCodec, shardIdCodec, termCodec } from './ids';
 import { raftMessageCodec, snapshotMetaCodec } from './raft-messages';
 
 /** Every message between members of one group carries who they are and what they believe (DESIGN D7). */
@@ -41,6 +41,20 @@ export const peerVariants = {
       received: varint,
       durable: varint,
       state: oneOf('streaming', 'gap', 'installed', 'refused'),
+    }),
+  ],
+  /**
+   * An idle group goes to sleep: its leader asks, every other member says that it is ready, the leader says sleep. `wake`
+   * asks whoever sleeps to look after the group again. `life`: the sender's thread (group-messages.ts).
+   */
+  12: [
+    'peer.sleep',
+    struct({
+      ...peerHeader,
+      step: oneOf('ask', 'ready', 'sleep', 'wake'),
+      term: termCodec,
+      index: logIndexCodec,
+      life: varint,
     }),
   ],
 } as const;

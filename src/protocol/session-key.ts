@@ -23,3 +23,30 @@ export function parseSessionKey(key: string): SessionKey | null {
   const parsed = { session, number: Number.parseInt(number, radix), settled: Number.parseInt(settled, radix) };
   return parsed.settled >= 1 && parsed.settled <= parsed.number ? parsed : null;
 }
+
+/** A key that was drawn, until its write has ended. */
+export interface DrawnKey {
+  readonly number: number;
+  readonly key: string;
+}
+
+/** Draws the keys of one session. `session` must be a name that nobody else has, nor had in an earlier life. */
+export class KeySession {
+  private last = 0;
+  private readonly open = new Set<number>();
+
+  constructor(private readonly session: string) {}
+
+  /** finished() must follow, when no attempt at the write will be sent any more. */
+  next(): DrawnKey {
+    const number = ++this.last;
+    this.open.add(number);
+    // In the order they were drawn, so the first is the lowest.
+    const [settled = number] = this.open;
+    return { number, key: sessionKeyText({ session: this.session, number, settled }) };
+  }
+
+  finished({ number }: DrawnKey): void {
+    this.open.delete(number);
+  }
+}

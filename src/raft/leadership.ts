@@ -7,6 +7,7 @@ import { Progress } from './progress';
 import { isQuorum } from './quorum';
 import type { Raft } from './raft';
 import { LeaderReads, type SettledRead } from './reads';
+import { isSettledAt } from './rest';
 import { Transfer } from './transfer';
 import type { ChangeResult, MembersWanted, ProposeResult, TransferResult } from './types';
 
@@ -69,14 +70,36 @@ export class Leadership {
     }
     if (this.transfer?.tick(this.raft.options.electionTicks) === 'late') this.transfer = null;
     if (++this.heartbeatElapsed < this.raft.options.heartbeatTicks) return;
-    this.heartbeatElapsed = 0;
-    this.sendHeartbeats(this.reads.latestRound);
+    this.beat();
   }
 
   heardFrom(member: ReplicaId): Progress | undefined {
     const progress = this.progress.get(member);
     if (progress !== undefined) progress.silentTicks = 0;
     return progress;
+  }
+
+  // Rest
+
+  /** Nothing is under way, and every other member, heard lately, has all there is. */
+  get isIdle(): boolean {
+    const { raft } = this;
+    const isDone = this.hasCommittedInTerm() && isSettledAt(raft, raft.log.lastIndex) && this.reads.isEmpty;
+    if (!isDone || raft.isChanging || this.transfer !== null) return false;
+    for (const { state, match, silentTicks } of this.progress.values()) {
+      if (state !== 'replicate' || match !== raft.log.lastIndex || silentTicks >= raft.options.electionTicks)
+        return false;
+    }
+    return true;
+  }
+
+  resume(silentTicksOf: (member: ReplicaId) => number): void {
+    for (const [member, progress] of this.progress) progress.silentTicks = silentTicksOf(member);
+  }
+
+  beat(): void {
+    this.heartbeatElapsed = 0;
+    this.sendHeartbeats(this.reads.latestRound);
   }
 
   // Entries

@@ -8,6 +8,7 @@ import { RaftLog } from './log';
 import { Members } from './members';
 import { Output } from './output';
 import { ForwardedReads } from './reads';
+import { isSettledAt } from './rest';
 import type {
   ChangeResult,
   MembersWanted,
@@ -102,7 +103,27 @@ export class Raft implements RaftCore {
     return this.log.termAt(index);
   }
 
+  get isIdle(): boolean {
+    return this.leadership?.isIdle ?? false;
+  }
+
+  isLevelWith(leader: ReplicaId, termNow: Term, index: LogIndex): boolean {
+    if (!this.isResting || this.leader !== leader || this.term !== termNow || this.forwarded.count > 0) return false;
+    return isSettledAt(this, index);
+  }
+
   // Surface
+
+  resume(silentTicksOf: (member: ReplicaId) => number): void {
+    if (this.leadership !== null) this.leadership.resume(silentTicksOf);
+    else if (this.leader !== nobody) {
+      this.electionElapsed = Math.min(silentTicksOf(this.leader), this.options.electionTicks);
+    }
+  }
+
+  beat(): void {
+    this.leadership?.beat();
+  }
 
   tick(): void {
     for (const context of this.forwarded.tick(this.options.electionTicks)) this.output.answerRead(context, null);

@@ -40,6 +40,10 @@ export class LeaderReads {
     return this.rounds[this.rounds.length - 1]?.number ?? 0;
   }
 
+  get isEmpty(): boolean {
+    return this.waiting.length === 0 && this.rounds.length === 0;
+  }
+
   add(origin: ReplicaId, context: number): void {
     this.waiting.push({ origin, context });
   }
@@ -79,6 +83,10 @@ export class LeaderReads {
 /** Reads that a follower has passed on to its leader. Each ends by the leader's answer, another leader, or time. */
 export class ForwardedReads {
   private readonly waitedTicks = new Map<number, number>();
+
+  get count(): number {
+    return this.waitedTicks.size;
+  }
 
   add(context: number): void {
     this.waitedTicks.set(context, 0);

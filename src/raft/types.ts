@@ -106,6 +106,17 @@ export interface RaftCore {
   /** Bytes of entries in the log, for the host to decide on truncation. */
   readonly logBytes: number;
 
+  /** A leader with nothing to do, for itself or for anybody of its group: all is committed and matched everywhere. */
+  readonly isIdle: boolean;
+  /** Whether this member holds, committed and applied, what its leader of this term has up to `index`, and nothing else. */
+  isLevelWith(leader: ReplicaId, term: Term, index: LogIndex): boolean;
+  /**
+   * Time went by without ticks, in which other signs of life stood for heartbeats and their answers: each member was last
+   * heard so many ticks ago.
+   */
+  resume(silentTicksOf: (member: ReplicaId) => number): void;
+  /** A leader's heartbeats leave now. */
+  beat(): void;
   tick(): void;
   step(message: RaftMessage): void;
   propose(data: Uint8Array): ProposeResult;

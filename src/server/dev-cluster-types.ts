@@ -83,6 +83,8 @@ export interface SimulatedMachine {
   restart(): Promise<void>;
   /** Ends one of its threads as it is; `at` in [0, 1) chooses among shard threads. False: none was there to be ended. */
   killThread(kind: ThreadKind, at: number): Promise<boolean>;
+  /** Handlers that its shard threads have run so far: a measure of what its replicas do. */
+  handledCount(): Promise<number>;
 }
 
 export interface KilledReplica {

@@ -50,6 +50,11 @@ class Machine implements SimulatedMachine {
     return this.worker?.status()?.replicas ?? [];
   }
 
+  async handledCount(): Promise<number> {
+    const threads = (await this.worker?.machine.pool.stats()) ?? [];
+    return threads.reduce((sum, thread) => sum + thread.handledCount, 0);
+  }
+
   async restart(): Promise<void> {
     this.worker ??= await WorkerNode.start(this.options);
   }

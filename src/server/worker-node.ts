@@ -5,13 +5,14 @@ import { destroyReplica, replicaIndexPath } from '../actors/replica-options';
 import { SupervisorActor, type SupervisorStatus } from '../actors/supervisor';
 import type { NodeName, ReplicaId } from '../base/ids';
 import { encode } from '../protocol/codec';
-import { at, lanes, logActor, replicaActor, supervisorActor } from '../protocol/envelope';
+import { at, beatsActor, lanes, logActor, replicaActor, supervisorActor } from '../protocol/envelope';
 import { type ReplicaSpec, replicaSpecCodec } from '../protocol/records';
 import { MachineRuntime } from '../runtime/node/machine';
 import type { MachineStores } from '../storage/node/machine-stores';
 import { createNativeEngine } from '../vector/node/native-engine';
 import { messageOf, type NodeOptions } from './node-options';
 import { openWorkerStores } from './stores';
+import type { LinkThreadData } from './threads/link-thread';
 import type { ShardThreadData } from './threads/shard-thread';
 
 export interface WorkerOptions extends NodeOptions {
@@ -145,7 +146,11 @@ export class WorkerNode implements ReplicaHosts {
       node,
       cluster,
       link,
-      linkThread: true,
+      linkThread: {
+        entryFile: require.resolve('./threads/link-thread'),
+        workerData: { cluster, raft } satisfies LinkThreadData,
+        actors: [{ name: beatsActor, descriptor: noBytes }],
+      },
       dedicated: [
         {
           name: 'log',

@@ -91,6 +91,7 @@ export class ScriptedCore implements RaftCore {
   isChanging = false;
   transferee = replicaId(0);
   leaderIsConfirmed = false;
+  isIdle = false;
   logBytes = 0;
   readonly queue: Ready[] = [];
   readonly told: string[] = [];
@@ -103,6 +104,16 @@ export class ScriptedCore implements RaftCore {
     this.appliedIndex = options.appliedIndex;
     this.commitIndex = options.appliedIndex;
     this.lastIndex = logIndex(options.baseIndex + options.entries.length);
+  }
+
+  isLevelWith(): boolean {
+    return false;
+  }
+  resume(): void {
+    this.told.push('resume');
+  }
+  beat(): void {
+    this.told.push('beat');
   }
 
   say(ready: Partial<Ready>): void {

@@ -19,6 +19,7 @@ import {
 import { WriteFailedError } from '../../src/gateway/calls';
 import { type RunningGateway, startGateway } from '../../src/gateway/node/start-gateway';
 import { filterOf } from '../../src/gateway/validate/filter';
+import { parseSessionKey } from '../../src/protocol/session-key';
 import { FakeBackend } from '../gateway/fake-backend';
 
 let backend: FakeBackend;
@@ -344,3 +345,28 @@ test('a payload that JSON has no word for is refused before anything is sent', a
     await expect(write).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', field: 'payload' });
   }
 });
+
+test('a client’s own keys settle the writes that have ended, well or not, and stay the same when a call is repeated', async () => {
+  await client.createCollection(things);
+  const write = (): Promise<unknown> => client.upsert('things', points(1)).catch(() => 'failed');
+  const repeated = new VectronError('UNAVAILABLE', 'not now', { retryAfterMs: 1 });
+  backend.failures.push(repeated, new VectronError('INVALID_ARGUMENT', 'no', { field: 'points' }));
+  expect(await write()).toBe('failed');
+  await Promise.all([write(), write()]);
+  await write();
+  const keys = backend.calls.flatMap(({ call }) => (call.kind === 'upsert' ? [call.options.key] : []));
+  expect(keys.length).toBe(5);
+  const drawn = [...new Set(keys)].map((key) => parseSessionKey(key) ?? failWith(key));
+  expect(new Set(drawn.map(({ session }) => session)).size).toBe(1);
+  const numbers = drawn.map(({ number, settled }) => [number, settled]).sort(([a = 0], [b = 0]) => a - b);
+  expect(numbers).toEqual([
+    [1, 1],
+    [2, 2],
+    [3, 2],
+    [4, 4],
+  ]);
+});
+
+function failWith(key: string): never {
+  throw new Error(`${key} is no key of a session`);
+}

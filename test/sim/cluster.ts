@@ -1,6 +1,6 @@
 import type { RaftMember } from '../../src/actors/raft-member';
 import { clusterId, type NodeName, nodeName, type ReplicaId } from '../../src/base/ids';
-import type { Prng } from '../../src/base/prng';
+import { Prng } from '../../src/base/prng';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import type { PlacementMachine as PlacementRecords } from '../../src/placement/machine';
 import { logActor } from '../../src/protocol/envelope';
@@ -58,6 +58,7 @@ export class SimCluster {
       cluster,
       keyHash,
       disk: options.disk,
+      starts: new Prng(options.seed),
       log: options.log,
       deadAfterMs: options.deadAfterMs,
     };

@@ -1,4 +1,6 @@
+import { KeeperActor } from '../../src/actors/keeper';
 import { LogWriter } from '../../src/actors/log-writer';
+import { MachineBeats } from '../../src/actors/machine-beats';
 import { PlacementDriverActor } from '../../src/actors/placement-driver';
 import { PlacementStore } from '../../src/actors/placement-driver-store';
 import type { ReplicaHosts } from '../../src/actors/ports';
@@ -6,8 +8,20 @@ import { type RaftMemberTuning, raftMemberTuning } from '../../src/actors/raft-m
 import { ReplicaActor } from '../../src/actors/replica';
 import { replicaIndexPath } from '../../src/actors/replica-options';
 import { SupervisorActor } from '../../src/actors/supervisor';
+import { ThreadKeeper } from '../../src/actors/thread-keeper';
+import { present } from '../../src/base/assert';
 import { type ClusterId, type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
-import { at, lanes, logActor, placementActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
+import type { Prng } from '../../src/base/prng';
+import {
+  at,
+  beatsActor,
+  keeperActor,
+  lanes,
+  logActor,
+  placementActor,
+  replicaActor,
+  supervisorActor,
+} from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { ReplicaSpec } from '../../src/protocol/records';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
@@ -23,10 +37,11 @@ const shardThreadCount = 2;
 const stateSyncMs = 1_000;
 /** Graph files are written often enough that crashes fall between them. */
 /** Comparisons and scrubs often enough that a run sees many. */
-const auditOptions = { auditMs: 1_500, scrubRestMs: 4_000, scrubRecords: 16 };
+const auditOptions = { auditMs: 1_500, scrubRecords: 16 };
 const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 400, saveQuietMs: 50 };
 /** Longer than a supervisor waits before it starts a replica again. */
 const afterlifeMsMax = 400;
+const slowStartMsMax = 8_000;
 
 /** What every simulated process of a run shares. */
 export interface SimContext {
@@ -34,6 +49,8 @@ export interface SimContext {
   readonly cluster: ClusterId;
   readonly keyHash: KeyHash;
   readonly disk: DiskOptions;
+  /** Decides which replicas start slowly. */
+  readonly starts: Prng;
   readonly log: LogOptions;
   readonly deadAfterMs: number;
 }
@@ -73,8 +90,9 @@ abstract class SimMachine {
   }
 
   protected get tuning(): RaftMemberTuning {
-    const { windowBytes, chunkBytes } = this.context.log;
-    return { ...raftMemberTuning, logWindowBytes: windowBytes, snapshotWindowBytes: 3 * chunkBytes };
+    const { windowBytes, chunkBytes, sleepAfterTicks } = this.context.log;
+    const snapshotWindowBytes = 3 * chunkBytes;
+    return { ...raftMemberTuning, logWindowBytes: windowBytes, snapshotWindowBytes, sleepAfterTicks };
   }
 
   get up(): boolean {
@@ -194,6 +212,8 @@ export interface SimReplica {
 
 /** A worker: supervisor, log writer, shard threads with replicas. */
 export class WorkerMachine extends SimMachine implements ReplicaHosts {
+  /** By shard thread. */
+  private readonly keepers = new Map<string, ThreadKeeper>();
   readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
@@ -220,7 +240,9 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.engine = new FlatEngine(this.graphs);
     this.replicas.clear();
     this.startLog();
-    for (let i = 0; i < shardThreadCount; i++) this.node.addThread(`shard-${i}`);
+    this.keepers.clear();
+    this.node.addThread('link').host.spawn(beatsActor, new MachineBeats(this.context.cluster, this.tuning));
+    for (let i = 0; i < shardThreadCount; i++) this.addShardThread(`shard-${i}`);
     const supervisor = new SupervisorActor({
       cluster: this.context.cluster,
       node: this.name,
@@ -240,23 +262,32 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     return [...this.replicas.values()].some(({ actor }) => actor.member?.isLeader === true);
   }
 
+  private addShardThread(name: string): void {
+    const keeper = new ThreadKeeper(this.tuning.electionTicks);
+    this.keepers.set(name, keeper);
+    this.node.addThread(name).host.spawn(keeperActor(name), new KeeperActor(keeper, this.tuning));
+  }
+
   start(spec: ReplicaSpec): void {
     const { node } = this;
-    this.context.world.schedule(0.5, 'start replica', node, () => {
+    this.context.world.schedule(this.startDelayMs(), 'start replica', node, () => {
       if (!node.up) return;
       const thread = this.threadFor(spec.replica);
       if (thread === undefined) return this.tellDown(spec.replica, 'its thread is gone');
       const { chunkBytes } = this.context.log;
+      const keeper = present(this.keepers.get(thread.name), `the keeper of ${thread.name}`);
       const actor = new ReplicaActor(spec, {
         state: this.disk.state,
         engine: this.engine,
         keyHash: this.context.keyHash,
         logWriter: at(this.name, logActor),
         supervisor: at(this.name, supervisorActor),
+        keeper,
         indexDirectory: this.context.log.savesGraphs ? this.name : null,
         options: {
           ...graphOptions,
           ...auditOptions,
+          scrubRestMs: this.context.disk.scrubRestMs,
           raft: this.tuning,
           snapshotLimits: { ...sourceLimits, chunkBytes },
         },
@@ -266,6 +297,12 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       thread.host.spawn(name, actor);
       thread.wake();
     });
+  }
+
+  /** Now and then it takes long, as if a large graph were read. */
+  private startDelayMs(): number {
+    const { disk, starts } = this.context;
+    return starts.chance(disk.slowStartChance) ? slowStartMsMax * starts.float() : 0.5;
   }
 
   destroy(replica: ReplicaId): void {
@@ -314,7 +351,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.context.world.schedule(1, 'thread exit', node, () => {
       if (!node.up) return;
       if (name === 'log') this.replaceLog();
-      else node.addThread(name);
+      else this.addShardThread(name);
       for (const actor of actors) this.ended(actor, 'its thread died');
     });
   }

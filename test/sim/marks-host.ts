@@ -1,6 +1,7 @@
 import { LogWriter } from '../../src/actors/log-writer';
 import { RaftMember } from '../../src/actors/raft-member';
 import { MemberLog } from '../../src/actors/raft-member-log';
+import { MemberSnapshots } from '../../src/actors/raft-member-snapshots';
 import type { ProposalOutcome } from '../../src/actors/raft-member-waiters';
 import { PendingProposals, PendingReads } from '../../src/actors/raft-member-waiters';
 import { EqualityCheck } from '../../src/actors/replica-equality';
@@ -43,7 +44,7 @@ const members: readonly Probe[] = [
     log_opened_twice: (m) => m.current === 'running',
     term_without_entries_at_start: (_m, [{ hardState, entries }]) => hardState !== null && entries.length === 0,
   }),
-  after<RaftMember>(RaftMember.prototype, 'needs', { snapshot_not_needed_any_more: isFalse }),
+  after<MemberSnapshots>(MemberSnapshots.prototype, 'needs', { snapshot_not_needed_any_more: isFalse }),
   before<MemberParts>(RaftMember.prototype, 'installed', {
     snapshot_installed: () => true,
     snapshot_installed_over_unapplied_entries: ({ toApply }) => toApply.length > 0,

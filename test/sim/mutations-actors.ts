@@ -1,5 +1,6 @@
 import { LogWriter } from '../../src/actors/log-writer';
 import { RaftMember } from '../../src/actors/raft-member';
+import { MemberSnapshots } from '../../src/actors/raft-member-snapshots';
 import { PendingProposals } from '../../src/actors/raft-member-waiters';
 import { LocalReplicas } from '../../src/actors/supervisor-replicas';
 import { type LogIndex, logIndex, type ReplicaId, type Term } from '../../src/base/ids';
@@ -41,7 +42,7 @@ export const actorMutations: readonly Mutation[] = [
   {
     name: 'old-snapshot-taken',
     what: 'a snapshot older than the state is installed',
-    patches: [patch(RaftMember.prototype, 'needs', () => true)],
+    patches: [patch(MemberSnapshots.prototype, 'needs', () => true)],
   },
   {
     name: 'snapshot-acked-early',

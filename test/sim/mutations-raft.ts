@@ -6,8 +6,9 @@ import { RaftLog } from '../../src/raft/log';
 import { Raft } from '../../src/raft/raft';
 import type { Ready } from '../../src/raft/types';
 import { type Mutation, patch } from './mutation';
+import { sleepMutations } from './mutations-sleep';
 
-/** Bugs in the consensus core. */
+/** Bugs in the consensus core, and in what keeps many groups asleep. */
 export const raftMutations: readonly Mutation[] = [
   {
     name: 'promise-before-durable',
@@ -67,4 +68,5 @@ export const raftMutations: readonly Mutation[] = [
     what: 'a heartbeat lets a follower commit entries that were never compared with the leader’s',
     patches: [patch<Leadership, []>(Leadership.prototype, 'heartbeatCommit', ({ raft }) => raft.commitIndex)],
   },
+  ...sleepMutations,
 ];

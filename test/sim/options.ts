@@ -9,6 +9,8 @@ export interface SimOptions {
   readonly seed: number;
   readonly machines: number;
   readonly shards: number;
+  /** Of a second collection that nobody asks for anything; 0: there is none. */
+  readonly idleShards: number;
   readonly clients: number;
   /** Mean time between two steps of the client that creates and deletes collections; 0: there is none. */
   readonly churnEveryMs: number;
@@ -49,6 +51,10 @@ export interface DiskOptions {
   readonly crashInWriteChance: number;
   /** Chance that a crash is a power cut rather than the end of the process alone. */
   readonly powerLossChance: number;
+  /** Chance that a replica takes seconds to start. */
+  readonly slowStartChance: number;
+  /** Between two readings of all records; in the many seeds where it is long, groups sleep undisturbed. */
+  readonly scrubRestMs: number;
 }
 
 export interface LogOptions {
@@ -57,6 +63,8 @@ export interface LogOptions {
   /** Small enough that a snapshot is many chunks, with writes and crashes between them. */
   readonly chunkBytes: number;
   readonly savesGraphs: boolean;
+  /** Small enough, in many seeds, that groups fall asleep between two writes. */
+  readonly sleepAfterTicks: number;
 }
 
 export interface NemesisOptions {
@@ -89,12 +97,19 @@ function scale(random: Prng, low: number, high: number): number {
 const offOr = (random: Prng, offChance: number, value: () => number): number =>
   random.chance(offChance) ? 0 : value();
 
+/** From soon enough to sleep between two writes to never. */
+const sleepAfter = (random: Prng): number => random.pick([2, 4, 8, 40, 0]);
+
+/** Many groups in few seeds, as they cost time. */
+const idleShards = (random: Prng): number => (random.chance(0.01) ? random.between(100, 130) : 0);
+
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);
   const options = {
     seed,
     machines: 3,
     shards: random.between(1, 3),
+    idleShards: idleShards(new Prng(seed ^ 0x1d1e)),
     clients: random.between(2, 6),
     keys: random.between(8, 48),
     faultPhaseMs: random.between(38_000, 62_000),
@@ -108,6 +123,8 @@ export function drawOptions(seed: number): SimOptions {
       syncMeanMs: scale(random, 0.1, 20),
       crashInWriteChance: random.chance(0.5) ? 0.5 : 0,
       powerLossChance: random.pick([1, 0.8, 0.3]),
+      scrubRestMs: new Prng(seed ^ 0x5c4b).chance(0.5) ? 4_000 : 600_000,
+      slowStartChance: offOr(new Prng(seed ^ 0x510b), 0.5, () => 0.2),
     },
     nemesis: {
       crashEveryMs: scale(random, 3_000, 10_000),
@@ -124,6 +141,7 @@ export function drawOptions(seed: number): SimOptions {
       windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),
       chunkBytes: Math.floor(scale(random, 128, 65_536)),
       savesGraphs: random.chance(0.5),
+      sleepAfterTicks: sleepAfter(new Prng(seed ^ 0x51ee9)),
     },
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };

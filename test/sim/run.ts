@@ -11,6 +11,7 @@ import { type Mutation, withMutation } from './mutation';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
 import { collection, dimension, latest, shownOf } from './sim-client';
+import { SleepWatch } from './sleep-watch';
 import type { Counts, FaultKind } from './tally';
 import { Violation } from './violation';
 import { Workload } from './workload';
@@ -32,6 +33,10 @@ export interface SimReport {
   /** Members of shards that are not the ones they were created with. */
   readonly membersSettled: number;
   readonly injected: Counts<FaultKind>;
+  /** Members that fell asleep, those that woke because a peer was gone, and the most that slept at a time. */
+  readonly sleeps: number;
+  readonly doubts: number;
+  readonly sleepersMax: number;
   /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
   readonly telling: boolean;
   /** How often each rare thing happened. */
@@ -44,6 +49,8 @@ const acknowledgedMin = 100;
 const setUpMsMax = 60_000;
 const convergeMsMax = 60_000;
 const settleMsMax = 10_000;
+const restMsMax = 60_000;
+const sleepMs = 5_000;
 
 /** One seed, from an empty cluster through faults to a healed one that must agree with its clients. */
 export function runSeed(
@@ -76,6 +83,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
   const workload = new Workload(cluster, options);
   const churn = new Churn(cluster, options.churnEveryMs);
   const nemesis = new Nemesis(cluster, options);
+  const watch = new SleepWatch(cluster, options.network.delayMeanMs);
   let violation: string | null = null;
   try {
     setUp(cluster, options);
@@ -89,7 +97,8 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
     world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
     converge(cluster, workload, churn);
-    return report(cluster, workload, nemesis, options, null, leadersBefore);
+    if (options.log.sleepAfterTicks > 0 && options.disk.scrubRestMs > restMsMax) rest(cluster, watch);
+    return report(cluster, workload, nemesis, watch, options, null, leadersBefore);
   } catch (error) {
     violation =
       error instanceof Violation
@@ -97,21 +106,26 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
         : error instanceof Error
           ? (error.stack ?? error.message)
           : String(error);
-    return report(cluster, workload, nemesis, options, violation, 0);
+    return report(cluster, workload, nemesis, watch, options, violation, 0);
   }
 }
 
 function setUp(cluster: SimCluster, options: SimOptions): void {
+  create(cluster, collection, options.shards);
+  if (options.idleShards > 0) create(cluster, 'idle', options.idleShards);
+}
+
+function create(cluster: SimCluster, name: string, shardCount: number): void {
   let created = false;
   const attempt = (): void => {
     cluster.call(
       {
         kind: 'createCollection',
-        name: collection,
+        name,
         dimension,
         metric: 'euclidean',
         hnsw: { m: 8, efConstruction: 32 },
-        shardCount: options.shards,
+        shardCount,
         replicationFactor: 3,
       },
       10_000,
@@ -147,6 +161,29 @@ function converge(cluster: SimCluster, workload: Workload, churn: Churn): void {
     throw new Violation(`not at rest after ${settleMsMax} ms: ${unsettled(cluster)}`);
   }
   checkFinalState(cluster);
+}
+
+/** A healed cluster that nobody asks for anything falls asleep as a whole, sleeps on, and wakes without an election. */
+function rest(cluster: SimCluster, watch: SleepWatch): void {
+  const { world } = cluster;
+  // Scrubs and moves of replicas may wake some for a while.
+  let quietSinceMs = world.now;
+  const isAtRest = (): boolean => {
+    if (watch.awake() !== null) quietSinceMs = world.now;
+    return world.now - quietSinceMs > sleepMs;
+  };
+  if (!world.runUntil(world.now + restMsMax, isAtRest)) {
+    throw new Violation(`replica ${watch.awake()} is awake after ${restMsMax} ms without work`);
+  }
+  const before = cluster.leaderChanges;
+  let answered = false;
+  const ids = Array.from({ length: 20 }, (_, i) => `sleeper-${i}`);
+  cluster.call({ kind: 'get', collection, ids, ...latest }, 20_000, ({ ok }) => {
+    answered = ok;
+  });
+  world.runUntil(world.now + sleepMs);
+  if (!answered) throw new Violation('a read of a sleeping shard was not answered');
+  if (cluster.leaderChanges !== before) throw new Violation('waking cost an election');
 }
 
 /** Every key through the gateway, linearizable, against what its client was told. */
@@ -187,6 +224,7 @@ function report(
   cluster: SimCluster,
   workload: Workload,
   nemesis: Nemesis,
+  watch: SleepWatch,
   options: SimOptions,
   violation: string | null,
   leadersBefore: number,
@@ -209,6 +247,9 @@ function report(
     quarantines: cluster.damage.quarantineCount,
     membersSettled: settledCount(cluster),
     injected: { ...cluster.world.tally.all(), damage: cluster.damage.count },
+    sleeps: watch.sleeps,
+    doubts: watch.doubts,
+    sleepersMax: watch.sleepersMax,
     telling: isTelling(cluster, workload, nemesis, leadersBefore),
   };
 }

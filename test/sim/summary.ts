@@ -19,6 +19,9 @@ export interface RunFigures {
   readonly snapshotsResumed: number;
   readonly quarantines: number;
   readonly membersSettled: number;
+  readonly sleeps: number;
+  readonly doubts: number;
+  readonly sleepersMax: number;
   readonly simulatedMs: number;
   readonly events: number;
   readonly elapsedMs: number;
@@ -41,6 +44,9 @@ export function figuresOf(reports: readonly SimReport[], elapsedMs: number): Run
     snapshotsResumed: sum((r) => r.snapshotsResumed),
     quarantines: sum((r) => r.quarantines),
     membersSettled: sum((r) => r.membersSettled),
+    sleeps: sum((r) => r.sleeps),
+    doubts: sum((r) => r.doubts),
+    sleepersMax: Math.max(0, ...reports.map((r) => r.sleepersMax)),
     simulatedMs: sum((r) => r.simulatedMs),
     events: sum((r) => r.events),
     elapsedMs,
@@ -88,6 +94,7 @@ export function summary(figures: RunFigures): string {
     `${figures.snapshotsResumed} taken up again`,
     `${figures.quarantines} replicas in quarantine`,
     `${figures.membersSettled} members replaced at last`,
+    `${figures.sleeps} fell asleep (${figures.sleepersMax} at a time), ${figures.doubts} woke in doubt`,
     speedLine(figures),
   ];
   return `sim: injected ${injectedLine(figures.injected)}\nsim: ${parts.join(', ')}`;

@@ -4,7 +4,7 @@ import type { FaultSchedule } from './fault-schedule';
 import type { PlacementMachine, WorkerMachine } from './machine';
 import type { TimeOptions } from './options';
 
-const standstillMsMax = 5_000;
+export const standstillMsMax = 5_000;
 const jumpMsMax = 5_000;
 
 /**

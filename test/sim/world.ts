@@ -313,6 +313,10 @@ export class SimThread {
     this.stalledUntilMs = Math.max(this.stalledUntilMs, atMs);
   }
 
+  get isStalled(): boolean {
+    return this.stalledUntilMs > this.node.world.now;
+  }
+
   wake(delayMs = 0.005): void {
     if (!this.alive) return;
     const atMs = this.node.world.now + Math.max(delayMs, 0.001);

@@ -1,4 +1,4 @@
-import { assert } from '../../base/assert';
+import { present } from '../../base/assert';
 import { VectronError } from '../../base/errors';
 import type { ShardId } from '../../base/ids';
 import type { MonotonicMs } from '../../base/time';
@@ -8,41 +8,28 @@ import type { Epoch } from '../../protocol/ids';
 import type { KeyHash } from '../../protocol/key-hash';
 import type { Message } from '../../protocol/messages';
 import type { CollectionRecord, ShardRecord } from '../../protocol/records';
-import { sessionKeyText } from '../../protocol/session-key';
+import { type DrawnKey, KeySession } from '../../protocol/session-key';
 import type { ActorContext } from '../../runtime/actor';
 import type { Ask, GroupCalls, GroupOutcome } from '../group-calls';
 import { type PlacementLink, shardGroup } from '../placement-link';
 import { memberAddress, type RoutingTable } from '../routing-table';
 import type { Scope } from '../scope';
 
-export interface DrawnKey {
-  readonly number: number;
-  readonly key: string;
-}
-
 /** Draws idempotency keys, as one session's, that no other gateway, nor an earlier life of this one, has ever drawn. */
 export class WriteKeys {
-  private session = '';
-  private last = 0;
-  private readonly open = new Set<number>();
+  private session: KeySession | null = null;
 
   /** Two lives of one gateway differ in both clocks, even if one of them is set back. */
   begin({ self, wall, now }: Pick<ActorContext, 'self' | 'wall' | 'now'>): void {
-    this.session = `${self.node.slice(0, 64)}/${wall.toString(36)}.${now.toString(36)}`;
+    this.session = new KeySession(`${self.node.slice(0, 64)}/${wall.toString(36)}.${now.toString(36)}`);
   }
 
-  /** finished() must follow, when no attempt at the write will be sent any more. */
   next(): DrawnKey {
-    assert(this.session !== '', 'a key was drawn before the gateway began');
-    const number = ++this.last;
-    this.open.add(number);
-    // In the order they were drawn, so the first is the lowest.
-    const [settled = number] = this.open;
-    return { number, key: sessionKeyText({ session: this.session, number, settled }) };
+    return present(this.session, 'the session of a gateway that has begun').next();
   }
 
-  finished({ number }: DrawnKey): void {
-    this.open.delete(number);
+  finished(drawn: DrawnKey): void {
+    this.session?.finished(drawn);
   }
 }
 

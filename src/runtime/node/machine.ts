@@ -35,8 +35,8 @@ export interface MachineOptions {
   readonly node: NodeName;
   readonly cluster: ClusterId;
   readonly link: MachineLink;
-  /** True: the link gets a thread of its own, as on worker machines. False: it lives on the main thread. */
-  readonly linkThread: boolean;
+  /** The link gets a thread of its own, with these actors if any, as on worker machines. False: it lives on the main thread. */
+  readonly linkThread: boolean | LinkThreadSpec;
   readonly dedicated: readonly DedicatedSpec[];
   readonly shards: Pick<
     ShardPoolOptions,
@@ -50,6 +50,9 @@ export interface MachineOptions {
   readonly onThreadDown: (what: string, reason: string) => void;
   readonly onProblem: (what: string, error: unknown) => void;
 }
+
+type LinkThreadSpec = Pick<DedicatedSpec, 'entryFile' | 'workerData' | 'actors'>;
+const bareLinkThread: LinkThreadSpec = { entryFile: join(__dirname, 'link-thread.js'), workerData: null, actors: [] };
 
 /**
  * One machine, real or simulated: the actors of the main thread, dedicated threads, a shard pool and a link, joined by
@@ -165,8 +168,9 @@ export class MachineRuntime {
   private async startLink(): Promise<void> {
     const { link } = this.options;
     if (link.kind === 'none') return;
-    if (this.options.linkThread) await this.startLinkThread();
-    else await this.startLocalLink();
+    const { linkThread } = this.options;
+    if (linkThread === false) await this.startLocalLink();
+    else await this.startLinkThread(linkThread === true ? bareLinkThread : linkThread);
   }
 
   private async startLocalLink(): Promise<void> {
@@ -178,14 +182,12 @@ export class MachineRuntime {
     if (link.kind === 'fabric') link.fabric.attach(node, (...accepted) => host.acceptPort(...accepted));
   }
 
-  private async startLinkThread(): Promise<void> {
+  private async startLinkThread(spec: LinkThreadSpec): Promise<void> {
     const { node, onThreadDown, onProblem } = this.options;
     this.linkThread = new DedicatedThread({
       node,
       name: 'link',
-      entryFile: join(__dirname, 'link-thread.js'),
-      workerData: null,
-      actors: [],
+      ...spec,
       link: () => this.linkSpec(),
       silentMsMax: null,
       hub: this.hub,

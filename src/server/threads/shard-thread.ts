@@ -1,8 +1,11 @@
+import { KeeperActor } from '../../actors/keeper';
 import type { RaftMemberTuning } from '../../actors/raft-member-options';
 import { ReplicaActor } from '../../actors/replica';
 import { replicaOptions } from '../../actors/replica-options';
+import { ThreadKeeper } from '../../actors/thread-keeper';
+import { VectronError } from '../../base/errors';
 import { decode } from '../../protocol/codec';
-import { at, logActor, supervisorActor } from '../../protocol/envelope';
+import { at, keeperActor, logActor, supervisorActor } from '../../protocol/envelope';
 import { loadKeyHash } from '../../protocol/node/xxh3';
 import { replicaSpecCodec } from '../../protocol/records';
 import { groupTask } from '../../runtime/node/thread-entry';
@@ -16,11 +19,16 @@ export interface ShardThreadData {
 }
 
 /** Entry file of a shard thread: makes replicas that share the machine's state store and the process's graphs. */
-export default groupTask(async ({ node, workerData }) => {
+export default groupTask(async ({ node, thread, workerData, hub }) => {
   const { stores, indexDirectory, raft } = workerData as ShardThreadData;
   const state = attachStateStore(stores);
   const engine = createNativeEngine();
   const keyHash = await loadKeyHash();
+  const keeper = new ThreadKeeper(raft.electionTicks);
+  const { actor } = hub.host.spawn(keeperActor(String(thread)), new KeeperActor(keeper, raft));
+  hub.host.events.on('ended', (address, reason, error) => {
+    if (address.actor === actor && error !== null) endThread(`the thread's keeper failed: ${reason}`);
+  });
   const environment = {
     state,
     engine,
@@ -28,6 +36,7 @@ export default groupTask(async ({ node, workerData }) => {
     logWriter: at(node, logActor),
     supervisor: at(node, supervisorActor),
     indexDirectory,
+    keeper,
     options: { ...replicaOptions, raft },
   };
   return {
@@ -35,3 +44,10 @@ export default groupTask(async ({ node, workerData }) => {
     close: () => state.close(),
   };
 });
+
+/** No replica here would be ticked any more: the pool starts all of them on another thread. */
+function endThread(why: string): void {
+  setImmediate(() => {
+    throw new VectronError('INTERNAL', why);
+  });
+}
