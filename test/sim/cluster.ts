@@ -29,10 +29,7 @@ export class SimCluster {
   private readonly checkers = new Map<number, ConsensusChecker>();
   private readonly placementChecker = new PlacementChecker();
   private readonly byName = new Map<NodeName, PlacementMachine | WorkerMachine>();
-  private readonly disks = new Map<
-    ReplicaId,
-    { readonly home: PlacementMachine | WorkerMachine; readonly log: DurableLog }
-  >();
+  private readonly disks = new Map<ReplicaId, DurableLog>();
   readonly gateway: GatewayProcess;
   readonly damage: Damage;
   /** Called once, with the machines of the next snapshot chunk that is not its stream's first. */
@@ -161,22 +158,24 @@ export class SimCluster {
     return records.shards().every(({ members }) => members.every(isHere));
   }
 
-  /** A machine that is down loses all it has. */
+  /**
+   * A machine that is down loses all it has. What its replicas had promised before was true: a leader may still count it,
+   * so the lost disks are remembered as they were.
+   */
   wipe(machine: WorkerMachine): void {
     machine.wipe();
-    for (const [replica, { home }] of this.disks) if (home === machine) this.disks.delete(replica);
   }
 
   private diskOf(replica: ReplicaId): DurableLog | null {
     const known = this.disks.get(replica);
-    if (known !== undefined) return known.log;
+    if (known !== undefined) return known;
     const home =
       replica <= placementNodes.length
         ? this.placement[replica - 1]
         : this.workers.find((worker) => worker.replicas.has(replica));
     if (home === undefined) return null;
     const log = new DurableLog(home.disk, replica);
-    this.disks.set(replica, { home, log });
+    this.disks.set(replica, log);
     return log;
   }
 
