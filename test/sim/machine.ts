@@ -77,6 +77,8 @@ abstract class SimMachine {
   }
 
   abstract boot(): void;
+  /** Whether a member of this machine takes itself for a leader. */
+  abstract get leads(): boolean;
 
   private attach(): void {
     this.disk.log.hook = () => this.beforeWrite();
@@ -106,6 +108,8 @@ abstract class SimMachine {
     // What an interrupted or failed sync has left behind, only the loss of the operating system's cache makes known.
     const isPower = this.dying || this.sick || world.random.chance(disk.powerLossChance);
     world.note(`${isPower ? 'CRASH' : 'END'} ${this.name}`);
+    world.tally.add('crash');
+    if (isPower) world.tally.add('powerLoss');
     this.node.kill();
     if (isPower) this.disk.crash(world.random);
     else this.disk.start();
@@ -141,10 +145,12 @@ abstract class SimMachine {
     this.armed = 'no';
     if (armed === 'error') {
       this.context.world.note(`DISK ERROR ${this.name}`);
+      this.context.world.tally.add('diskError');
       this.sick = true;
       throw new Error('EIO');
     }
     if (armed === 'no') return;
+    this.context.world.tally.add('crashInWrite');
     this.dying = true;
     throw new Error('the machine lost power in the middle of a write');
   }
@@ -183,6 +189,10 @@ export class PlacementMachine extends SimMachine {
       options: { deadAfterMs: this.context.deadAfterMs },
     });
     this.node.addThread('pd').host.spawn(placementActor, this.actor);
+  }
+
+  get leads(): boolean {
+    return this.actor?.member.isLeader === true;
   }
 
   /** Of the records as a restart would read them. */
@@ -249,6 +259,10 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       logWriter: at(this.name, logActor),
     });
     this.node.addThread('main').host.spawn(supervisorActor, supervisor);
+  }
+
+  get leads(): boolean {
+    return [...this.replicas.values()].some(({ actor }) => actor.member?.isLeader === true);
   }
 
   private addShardThread(name: string): void {
@@ -341,8 +355,11 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.context.world.note(`KILL THREAD ${this.name}/${name}`);
     const actors = thread.host.names();
     thread.alive = false;
-    const { random } = this.context.world;
-    if (random.chance(0.5)) thread.afterlifeMs = random.float() * afterlifeMsMax;
+    const { random, tally } = this.context.world;
+    if (random.chance(0.5)) {
+      tally.add('lateWords');
+      thread.afterlifeMs = random.float() * afterlifeMsMax;
+    }
     node.threads.delete(name);
     this.context.world.schedule(1, 'thread exit', node, () => {
       if (!node.up) return;
