@@ -48,6 +48,7 @@ export class Churn {
     if (!this.active) return;
     this.busy = true;
     const name = `churn-${++this.created}`;
+    this.cluster.world.tally.add('churn');
     const hnsw = { m: 8, efConstruction: 32 };
     const shape = { dimension, metric: 'euclidean', hnsw, shardCount: 1, replicationFactor: 3 } as const;
     this.cluster.call({ kind: 'createCollection', name, ...shape }, callTimeoutMs, () => this.fill(name));

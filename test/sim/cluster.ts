@@ -14,6 +14,7 @@ import { DurableLog } from './durability';
 import { GatewayProcess, gatewayNode } from './gateway';
 import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
+import { PlacementChecker } from './placement-checker';
 import { Violation } from './violation';
 import { type SimNode, type SimThread, SimWorld } from './world';
 
@@ -29,11 +30,9 @@ export class SimCluster {
   readonly workers: WorkerMachine[];
   readonly placement: PlacementMachine[];
   private readonly checkers = new Map<number, ConsensusChecker>();
+  private readonly placementChecker = new PlacementChecker();
   private readonly byName = new Map<NodeName, PlacementMachine | WorkerMachine>();
-  private readonly disks = new Map<
-    ReplicaId,
-    { readonly home: PlacementMachine | WorkerMachine; readonly log: DurableLog }
-  >();
+  private readonly disks = new Map<ReplicaId, DurableLog>();
   readonly gateway: GatewayProcess;
   readonly damage: Damage;
   /** Called once, with the machines of the next snapshot chunk that is not its stream's first. */
@@ -45,8 +44,7 @@ export class SimCluster {
 
   constructor(options: SimOptions, keyHash: KeyHash, trace: ((line: string) => void) | null) {
     this.world = new SimWorld(
-      options.seed,
-      options.network,
+      options,
       {
         onSent: (to, from, message) => this.sent(to.node, from.node, message),
         onEvent: (node, thread) => this.afterEvent(node, thread),
@@ -63,6 +61,7 @@ export class SimCluster {
       starts: new Prng(options.seed),
       log: options.log,
       deadAfterMs: options.deadAfterMs,
+      owners: new Map(),
     };
     this.placement = placementNodes.map((name) => new PlacementMachine(context, name));
     const names = Array.from({ length: options.machines }, (_, i) => nodeName(`machine-${i + 1}`));
@@ -85,6 +84,12 @@ export class SimCluster {
 
   call<K extends CallKind>(call: CallOf<K>, timeoutMs: number, done: (outcome: Outcome<AnswerOf<K>>) => void): void {
     this.gateway.call(call, timeoutMs, this.history?.observe(call, done) ?? done);
+  }
+
+  /** The node of a member that takes itself for a leader; null: there is none. */
+  someLeader(random: Prng): NodeName | null {
+    const leading = this.machines().filter((machine) => machine.up && machine.leads);
+    return leading.length === 0 ? null : random.pick(leading).name;
   }
 
   get openCount(): number {
@@ -158,8 +163,8 @@ export class SimCluster {
   }
 
   /**
-   * A machine that is down loses all it has. What its replicas had on disk when it did still counts for what they had
-   * promised: they never come back, so that nobody can win an election with their votes either.
+   * A machine that is down loses all it has. What its replicas had promised before was true: a leader may still count it,
+   * so the lost disks are remembered as they were.
    */
   wipe(machine: WorkerMachine): void {
     machine.wipe();
@@ -167,14 +172,14 @@ export class SimCluster {
 
   private diskOf(replica: ReplicaId): DurableLog | null {
     const known = this.disks.get(replica);
-    if (known !== undefined) return known.log;
+    if (known !== undefined) return known;
     const home =
       replica <= placementNodes.length
         ? this.placement[replica - 1]
         : this.workers.find((worker) => worker.replicas.has(replica));
     if (home === undefined) return null;
     const log = new DurableLog(home.disk, replica);
-    this.disks.set(replica, { home, log });
+    this.disks.set(replica, log);
     return log;
   }
 
@@ -212,8 +217,14 @@ export class SimCluster {
       return;
     }
     if (!machine.up) return;
-    if (machine instanceof PlacementMachine) this.observe(0, machine.actor?.member ?? null);
+    if (machine instanceof PlacementMachine) this.observePlacement(machine);
     else this.observeReplicas(machine, thread);
+  }
+
+  private observePlacement({ actor }: PlacementMachine): void {
+    if (actor === null) return;
+    this.observe(0, actor.member);
+    this.placementChecker.observe(actor.machine);
   }
 
   private observeReplicas(machine: WorkerMachine, thread: SimThread | null): void {

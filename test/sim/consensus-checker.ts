@@ -138,6 +138,9 @@ export class ConsensusChecker {
     must(raft.appliedIndex <= raft.commitIndex, () =>
       this.say(`${raft.self}: applied ${raft.appliedIndex} beyond commit ${raft.commitIndex}`),
     );
+    must(raft.baseIndex <= raft.appliedIndex, () =>
+      this.say(`${raft.self}: its log begins after ${raft.baseIndex}, applied ${raft.appliedIndex}`),
+    );
     must(raft.commitIndex <= raft.lastIndex, () =>
       this.say(`${raft.self}: commit ${raft.commitIndex} beyond last ${raft.lastIndex}`),
     );

@@ -29,6 +29,7 @@ import { sourceLimits } from '../../src/shard/snapshot-source';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';
 import type { DiskOptions, LogOptions } from './options';
+import { must } from './violation';
 import { SimNode, type SimThread, type SimWorld } from './world';
 
 export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('pd-2'), nodeName('pd-3')];
@@ -53,6 +54,8 @@ export interface SimContext {
   readonly starts: Prng;
   readonly log: LogOptions;
   readonly deadAfterMs: number;
+  /** Which shard, and where, each replica id was ever given to. */
+  readonly owners: Map<ReplicaId, string>;
 }
 
 /** A process with disks: they outlive its crashes, nothing else does. */
@@ -74,6 +77,8 @@ abstract class SimMachine {
   }
 
   abstract boot(): void;
+  /** Whether a member of this machine takes itself for a leader. */
+  abstract get leads(): boolean;
 
   private attach(): void {
     this.disk.log.hook = () => this.beforeWrite();
@@ -103,6 +108,8 @@ abstract class SimMachine {
     // What an interrupted or failed sync has left behind, only the loss of the operating system's cache makes known.
     const isPower = this.dying || this.sick || world.random.chance(disk.powerLossChance);
     world.note(`${isPower ? 'CRASH' : 'END'} ${this.name}`);
+    world.tally.add('crash');
+    if (isPower) world.tally.add('powerLoss');
     this.node.kill();
     if (isPower) this.disk.crash(world.random);
     else this.disk.start();
@@ -138,10 +145,12 @@ abstract class SimMachine {
     this.armed = 'no';
     if (armed === 'error') {
       this.context.world.note(`DISK ERROR ${this.name}`);
+      this.context.world.tally.add('diskError');
       this.sick = true;
       throw new Error('EIO');
     }
     if (armed === 'no') return;
+    this.context.world.tally.add('crashInWrite');
     this.dying = true;
     throw new Error('the machine lost power in the middle of a write');
   }
@@ -180,6 +189,10 @@ export class PlacementMachine extends SimMachine {
       options: { deadAfterMs: this.context.deadAfterMs },
     });
     this.node.addThread('pd').host.spawn(placementActor, this.actor);
+  }
+
+  get leads(): boolean {
+    return this.actor?.member.isLeader === true;
   }
 
   /** Of the records as a restart would read them. */
@@ -248,6 +261,10 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.node.addThread('main').host.spawn(supervisorActor, supervisor);
   }
 
+  get leads(): boolean {
+    return [...this.replicas.values()].some(({ actor }) => actor.member?.isLeader === true);
+  }
+
   private addShardThread(name: string): void {
     const keeper = new ThreadKeeper(this.tuning.electionTicks);
     this.keepers.set(name, keeper);
@@ -256,6 +273,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
 
   start(spec: ReplicaSpec): void {
     const { node } = this;
+    this.checkOwner(spec);
     this.context.world.schedule(this.startDelayMs(), 'start replica', node, () => {
       if (!node.up) return;
       const thread = this.threadFor(spec.replica);
@@ -283,6 +301,15 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       thread.host.spawn(name, actor);
       thread.wake();
     });
+  }
+
+  /** An id that was given away once is nobody else's for ever. */
+  private checkOwner({ replica, shard }: ReplicaSpec): void {
+    const { owners } = this.context;
+    const owner = `shard ${shard.id} on ${this.name}`;
+    const known = owners.get(replica) ?? owner;
+    owners.set(replica, known);
+    must(known === owner, () => `replica id ${replica} of ${known} was given to ${owner}`);
   }
 
   /** Now and then it takes long, as if a large graph were read. */
@@ -328,8 +355,11 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.context.world.note(`KILL THREAD ${this.name}/${name}`);
     const actors = thread.host.names();
     thread.alive = false;
-    const { random } = this.context.world;
-    if (random.chance(0.5)) thread.afterlifeMs = random.float() * afterlifeMsMax;
+    const { random, tally } = this.context.world;
+    if (random.chance(0.5)) {
+      tally.add('lateWords');
+      thread.afterlifeMs = random.float() * afterlifeMsMax;
+    }
     node.threads.delete(name);
     this.context.world.schedule(1, 'thread exit', node, () => {
       if (!node.up) return;

@@ -1,73 +1,61 @@
-import { type NodeName, nodeName, workerId } from '../../src/base/ids';
+import type { NodeName } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
-import { at, lanes, placementActor } from '../../src/protocol/envelope';
-import type { Message } from '../../src/protocol/messages';
-import { type SimCluster, simCluster } from './cluster';
+import type { SimCluster } from './cluster';
+import { FaultSchedule } from './fault-schedule';
 import type { PlacementMachine, WorkerMachine } from './machine';
-import type { NemesisOptions } from './options';
+import type { NemesisOptions, SimOptions } from './options';
+import { Partitions } from './partitions';
+import { PlacementOrders } from './placement-orders';
+import { SnapshotFaults } from './snapshot-faults';
+import type { FaultKind, Tally } from './tally';
+import { TimeFaults } from './time-faults';
 
-/** Whoever asks the placement driver for something here does not wait for its answer. */
-const nobody = at(nodeName('nobody'), 'nemesis');
-
-export interface NemesisCounts {
-  crashes: number;
-  partitions: number;
-  actorKills: number;
-  threadKills: number;
-  clusterCrashes: number;
-  gatewayRestarts: number;
-  diskErrors: number;
-  snapshotFaults: number;
-  moves: number;
-  handOvers: number;
-  wipes: number;
-}
+/** A machine that has just started reads its logs and asks its peers. */
+const recoveryMs = 60;
+const crashesInRecoveryMax = 4;
 
 /** Brings the faults of a run at random moments, never so many that a majority's disks would be lost. */
 export class Nemesis {
-  readonly counts: NemesisCounts = {
-    crashes: 0,
-    partitions: 0,
-    actorKills: 0,
-    threadKills: 0,
-    clusterCrashes: 0,
-    gatewayRestarts: 0,
-    diskErrors: 0,
-    snapshotFaults: 0,
-    moves: 0,
-    handOvers: 0,
-    wipes: 0,
-  };
-  private active = true;
+  readonly partitions: Partitions;
   private readonly random: Prng;
+  private readonly schedule: FaultSchedule;
+  private readonly options: NemesisOptions;
 
   constructor(
     private readonly cluster: SimCluster,
-    private readonly options: NemesisOptions,
+    private readonly all: Pick<SimOptions, 'nemesis' | 'time'>,
   ) {
+    this.options = all.nemesis;
     this.random = cluster.world.random.fork();
+    this.schedule = new FaultSchedule(cluster.world, this.random);
+    this.partitions = new Partitions(cluster, this.random);
   }
 
   start(): void {
-    const { options } = this;
-    this.repeat(options.crashEveryMs, 'crash', () => this.crash(this.random.pick(this.cluster.workers)));
-    this.repeat(options.placementCrashEveryMs, 'pd crash', () => this.crash(this.random.pick(this.cluster.placement)));
-    this.repeat(options.partitionEveryMs, 'partition', () => this.partition());
-    this.repeat(options.actorKillEveryMs, 'actor kill', () => this.killActor());
-    this.repeat(options.threadKillEveryMs, 'thread kill', () => this.killThread());
-    this.repeat(options.diskErrorEveryMs, 'disk error', () => this.failDisk());
-    this.repeat(options.moveEveryMs, 'move', () => this.move());
-    this.repeat(options.handOverEveryMs, 'hand over', () => this.handOver());
-    this.repeat(options.wipeEveryMs, 'wipe', () => this.wipe());
-    this.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
-    this.repeat(options.snapshotFaultEveryMs, 'snapshot fault', () => this.failSnapshot());
-    this.repeat(options.damageEveryMs, 'damage', () => this.damage());
-    this.repeat(options.crashEveryMs * 8, 'cluster crash', () => this.crashAll());
+    const { options, schedule, random, cluster } = this;
+    schedule.repeat(options.crashEveryMs, 'crash', () => this.crash(random.pick(cluster.workers)));
+    schedule.repeat(options.placementCrashEveryMs, 'pd crash', () => this.crashPlacement());
+    schedule.repeat(options.partitionEveryMs, 'partition', () => this.partition());
+    schedule.repeat(options.actorKillEveryMs, 'actor kill', () => this.killActor());
+    schedule.repeat(options.threadKillEveryMs, 'thread kill', () => this.killThread());
+    schedule.repeat(options.diskErrorEveryMs, 'disk error', () => this.failDisk());
+    schedule.repeat(options.wipeEveryMs, 'wipe', () => this.wipe());
+    new PlacementOrders(cluster, random).start(schedule, options);
+    schedule.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
+    schedule.repeat(options.damageEveryMs, 'damage', () => this.damage());
+    schedule.repeat(options.crashEveryMs * 8, 'cluster crash', () => this.crashAll());
+    const port = {
+      crash: (machine: WorkerMachine | PlacementMachine) => this.crash(machine),
+      cut: (from: NodeName, to: NodeName) => this.cutFor(from, to),
+    };
+    new SnapshotFaults(cluster, random, port).start(schedule, options);
+    new TimeFaults(cluster, random).start(schedule, this.all.time);
   }
 
-  /** Faults end; what is down comes back; links heal. */
+  /** Faults end; what is down comes back; links heal. What stands still goes on by itself, within seconds. */
   stop(): void {
-    this.active = false;
+    this.schedule.active = false;
+    this.partitions.heal();
     this.cluster.world.network.becomeReliable();
     for (const machine of this.cluster.machines()) {
       machine.disarm();
@@ -76,75 +64,62 @@ export class Nemesis {
     }
   }
 
-  private after(meanMs: number, label: string, run: () => void): void {
-    const delayMs = -Math.log(1 - this.random.float()) * meanMs;
-    this.cluster.world.schedule(delayMs, label, null, () => {
-      if (this.active) run();
-    });
-  }
-
-  private repeat(everyMs: number, label: string, run: () => void): void {
-    if (everyMs === 0) return;
-    this.after(everyMs, label, () => {
-      run();
-      this.repeat(everyMs, label, run);
-    });
+  private get tally(): Tally<FaultKind> {
+    return this.cluster.world.tally;
   }
 
   private crash(machine: WorkerMachine | PlacementMachine): void {
     if (!machine.up) return;
-    this.counts.crashes++;
     machine.crashSoon();
     this.restartLater(machine);
   }
 
+  private crashPlacement(): void {
+    this.tally.add('placementCrash');
+    this.crash(this.random.pick(this.cluster.placement));
+  }
+
   private restartLater(machine: WorkerMachine | PlacementMachine): void {
-    this.after(this.options.downMeanMs, 'restart', () => {
-      if (!machine.up) machine.restart();
-      else this.restartLater(machine);
+    this.schedule.after(this.options.downMeanMs, 'restart', () => {
+      if (machine.up) return this.restartLater(machine);
+      machine.restart();
+      this.crashInRecovery(machine, crashesInRecoveryMax);
+    });
+  }
+
+  /** Up and down again before it has found its place, a few times over. */
+  private crashInRecovery(machine: WorkerMachine | PlacementMachine, left: number): void {
+    if (left === 0 || !this.random.chance(this.options.crashInRecoveryChance)) return;
+    const { node } = machine;
+    this.schedule.after(recoveryMs, 'crash in recovery', () => {
+      if (machine.node !== node || !machine.up || machine.dying) return;
+      this.tally.add('crashInRecovery');
+      machine.crash();
+      machine.restart();
+      this.crashInRecovery(machine, left - 1);
     });
   }
 
   private crashAll(): void {
-    this.counts.clusterCrashes++;
+    this.tally.add('clusterCrash');
     for (const machine of this.cluster.machines()) this.crash(machine);
   }
 
   private partition(): void {
-    const { network } = this.cluster.world;
-    this.counts.partitions++;
-    const names = this.cluster.allNodeNames();
-    const kind = this.random.pick(['isolate', 'halves', 'oneWayOut', 'oneWayIn', 'pair', 'bridge'] as const);
-    const victim = this.random.pick(names);
-    const others = names.filter((name) => name !== victim);
-    const group = new Set(names.filter(() => this.random.chance(0.5)));
-    this.cluster.world.note(`PARTITION ${kind} ${victim}`);
-    for (const other of others) {
-      if (kind === 'isolate' || kind === 'oneWayOut') network.cut(victim, other);
-      if (kind === 'isolate' || kind === 'oneWayIn') network.cut(other, victim);
-    }
-    if (kind === 'pair') {
-      const other = this.random.pick(others);
-      network.cut(victim, other);
-      network.cut(other, victim);
-    }
-    if (kind === 'halves' || kind === 'bridge') {
-      for (const a of names) {
-        for (const b of names) {
-          const spared = kind === 'bridge' && (a === victim || b === victim);
-          if (!spared && group.has(a) !== group.has(b)) network.cut(a, b);
-        }
-      }
-    }
-    this.after(this.options.partitionMeanMs, 'heal', () => network.heal());
+    this.partitions.begin();
+    this.schedule.after(this.options.partitionMeanMs, 'heal', () => this.partitions.heal());
+  }
+
+  private cutFor(from: NodeName, to: NodeName): void {
+    this.partitions.cutBetween(from, to);
+    this.schedule.after(this.options.partitionMeanMs, 'heal', () => this.partitions.heal());
   }
 
   private failDisk(): void {
     const machine = this.random.pick(this.cluster.machines());
     if (!machine.up) return;
-    this.counts.diskErrors++;
     machine.failSoon();
-    this.after(this.options.downMeanMs, 'replace', () => {
+    this.schedule.after(this.options.downMeanMs, 'replace', () => {
       machine.disarm();
       if (!machine.up || !machine.sick) return;
       machine.crash();
@@ -157,82 +132,18 @@ export class Nemesis {
     if (toStart !== null) this.crash(toStart);
   }
 
-  /** The next snapshot on its way loses its link, its receiver or its sender in the middle. */
-  private failSnapshot(): void {
-    const kind = this.random.pick(['link', 'receiver', 'sender', 'actor'] as const);
-    this.cluster.onSnapshot = (from, to) => {
-      this.after(1, 'snapshot fault', () => {
-        this.counts.snapshotFaults++;
-        if (kind === 'link') this.cutFor(from, to);
-        else if (kind === 'actor') this.restartReplicas(to);
-        else this.crashNamed(kind === 'receiver' ? to : from);
-      });
-    };
-  }
-
-  private cutFor(from: NodeName, to: NodeName): void {
-    const { network } = this.cluster.world;
-    network.cut(from, to);
-    network.cut(to, from);
-    this.after(this.options.partitionMeanMs, 'heal', () => network.heal());
-  }
-
-  private crashNamed(name: NodeName): void {
-    const machine = this.cluster.machineNamed(name);
-    if (machine !== null) this.crash(machine);
-  }
-
-  private restartReplicas(name: NodeName): void {
-    const machine = this.cluster.workers.find((worker) => worker.name === name);
-    if (machine?.up !== true) return;
-    for (const replica of [...machine.replicas.keys()]) {
-      const actor = `replica/${replica}`;
-      machine.node.threadOf(actor)?.host.stop(actor, 'killed in the middle of a snapshot');
-    }
-  }
-
-  /** To any machine, or wherever the driver likes. */
-  private move(): void {
-    const { records, shard } = this.someShard();
-    if (shard === null) return;
-    this.counts.moves++;
-    const target = this.random.chance(0.5) ? this.random.pick(records?.workerIds() ?? []) : workerId(0);
-    const { replica } = this.random.pick(shard.members);
-    this.order({ kind: 'pd.moveReplica', request: 1, cluster: simCluster, shard: shard.id, replica, target });
-  }
-
-  private handOver(): void {
-    const { shard } = this.someShard();
-    if (shard === null) return;
-    this.counts.handOvers++;
-    const { replica } = this.random.pick(shard.members);
-    this.order({ kind: 'pd.transferLeader', request: 1, cluster: simCluster, shard: shard.id, replica });
-  }
-
-  private someShard() {
-    const records = this.cluster.records();
-    const shards = records?.shards() ?? [];
-    return { records, shard: shards.length === 0 ? null : this.random.pick(shards) };
-  }
-
-  private order(message: Message): void {
-    for (const { node, actor } of this.cluster.placement) {
-      if (actor?.isServing === true) node.arrive(at(node.name, placementActor), nobody, message, lanes.data);
-    }
-  }
-
   /** One machine loses its disks, if all that it held is whole elsewhere, and comes back with empty ones. */
   private wipe(): void {
     const machine = this.random.pick(this.cluster.workers);
     if (!this.cluster.isSound) return;
-    this.counts.wipes++;
+    this.tally.add('wipe');
     if (machine.up) machine.crash();
     this.cluster.wipe(machine);
     this.restartLater(machine);
   }
 
   private restartGateway(): void {
-    this.counts.gatewayRestarts++;
+    this.tally.add('gatewayRestart');
     this.cluster.gateway.restart();
   }
 
@@ -240,21 +151,20 @@ export class Nemesis {
     const worker = this.random.pick(this.cluster.workers);
     const replicas = [...worker.replicas.values()];
     if (!worker.up || replicas.length === 0) return;
-    this.counts.actorKills++;
-    const { spec } = this.random.pick(replicas);
-    const name = `replica/${spec.replica}`;
+    this.tally.add('actorKill');
+    const { name } = this.random.pick(replicas);
     worker.node.threadOf(name)?.host.stop(name, 'killed');
   }
 
   private killThread(): void {
     const worker = this.random.pick(this.cluster.workers);
     if (!worker.up) return;
-    this.counts.threadKills++;
+    this.tally.add('threadKill');
     const name = this.random.pick(['shard-0', 'shard-1', 'log']);
     const thread = worker.node.threads.get(name);
     if (name === 'log' || thread === undefined || this.random.chance(0.5)) return worker.killThread(name);
     thread.whenItWrites = () => {
-      if (this.active && thread.alive) worker.killThread(name);
+      if (this.schedule.active && thread.alive) worker.killThread(name);
     };
   }
 }

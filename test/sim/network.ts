@@ -1,50 +1,69 @@
 import type { NodeName } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import type { NetworkOptions } from './options';
+import type { FaultKind, Tally } from './tally';
 
 /** Decides the fate of each message between nodes: how often it arrives and when. Links are cut one way at a time. */
 export class SimNetwork {
   private readonly cutLinks = new Set<string>();
+  /** Until when a link holds back what is sent over it. */
+  private readonly clogged = new Map<string, number>();
   private lossy = true;
-  readonly counts = { sent: 0, dropped: 0, duplicated: 0, straggled: 0, cut: 0 };
 
   constructor(
     private readonly options: NetworkOptions,
     private readonly random: Prng,
+    private readonly tally: Tally<FaultKind>,
   ) {}
 
   /** Delays in milliseconds, one for each copy that arrives. */
-  fate(from: NodeName, to: NodeName): number[] {
+  fate(from: NodeName, to: NodeName, now: number): number[] {
     if (this.isLost(from, to)) return [];
-    const delays = [this.delay()];
+    const held = this.heldMs(from, to, now);
+    const delays = [held + this.delay()];
     if (this.lossy && this.random.chance(this.options.duplicateChance)) {
-      this.counts.duplicated++;
-      delays.push(this.delay());
+      this.tally.add('duplicate');
+      delays.push(held + this.delay());
     }
     return delays;
   }
 
+  /** Whether this copy of a message loses its end on the way. */
+  truncates(): boolean {
+    if (!this.lossy || !this.random.chance(this.options.truncateChance)) return false;
+    this.tally.add('truncate');
+    return true;
+  }
+
   private isLost(from: NodeName, to: NodeName): boolean {
-    this.counts.sent++;
-    if (this.cutLinks.has(link(from, to))) {
-      this.counts.cut++;
+    if (this.cutLinks.size > 0 && this.cutLinks.has(link(from, to))) {
+      this.tally.add('cut');
       return true;
     }
     if (!this.lossy || !this.random.chance(this.options.dropChance)) return false;
-    this.counts.dropped++;
+    this.tally.add('drop');
     return true;
+  }
+
+  private heldMs(from: NodeName, to: NodeName, now: number): number {
+    if (this.clogged.size === 0) return 0;
+    return Math.max(0, (this.clogged.get(link(from, to)) ?? 0) - now);
   }
 
   private delay(): number {
     const { delayMeanMs, straggleChance } = this.options;
     const base = -Math.log(1 - this.random.float()) * delayMeanMs;
     if (!this.lossy || !this.random.chance(straggleChance)) return base;
-    this.counts.straggled++;
+    this.tally.add('straggle');
     return base * 10 + delayMeanMs;
   }
 
   cut(from: NodeName, to: NodeName): void {
     this.cutLinks.add(link(from, to));
+  }
+
+  clog(from: NodeName, to: NodeName, untilMs: number): void {
+    this.clogged.set(link(from, to), untilMs);
   }
 
   heal(): void {
@@ -54,6 +73,7 @@ export class SimNetwork {
   /** From here on nothing is lost, repeated or late: the liveness phase. */
   becomeReliable(): void {
     this.lossy = false;
+    this.clogged.clear();
     this.heal();
   }
 }

@@ -20,6 +20,7 @@ export interface SimOptions {
   readonly disk: DiskOptions;
   readonly log: LogOptions;
   readonly nemesis: NemesisOptions;
+  readonly time: TimeOptions;
   /** A machine that is silent for so long loses its replicas to others. */
   readonly deadAfterMs: number;
 }
@@ -30,6 +31,17 @@ export interface NetworkOptions {
   readonly duplicateChance: number;
   /** Chance that a message takes ten times its delay, which reorders it. */
   readonly straggleChance: number;
+  /** Chance that a message arrives without its end. */
+  readonly truncateChance: number;
+}
+
+export interface TimeOptions {
+  /** How far clocks may be off: not at all, by a tenth, or by a factor of two. */
+  readonly clocks: 'exact' | 'normal' | 'hostile';
+  readonly pauseEveryMs: number;
+  readonly stallEveryMs: number;
+  readonly clogEveryMs: number;
+  readonly wallJumpEveryMs: number;
 }
 
 export interface DiskOptions {
@@ -73,6 +85,8 @@ export interface NemesisOptions {
   readonly damageEveryMs: number;
   /** Mean time before the next snapshot on its way loses its link, its receiver or its sender; 0: none does. */
   readonly snapshotFaultEveryMs: number;
+  /** Chance that a machine that starts ends again before it has found its place. */
+  readonly crashInRecoveryChance: number;
 }
 
 /** A log-uniform draw, so that small and large values are equally at home. */
@@ -91,14 +105,14 @@ const idleShards = (random: Prng): number => (random.chance(0.01) ? random.betwe
 
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);
-  const options: SimOptions = {
+  const options = {
     seed,
     machines: 3,
     shards: random.between(1, 3),
     idleShards: idleShards(new Prng(seed ^ 0x1d1e)),
     clients: random.between(2, 6),
     keys: random.between(8, 48),
-    faultPhaseMs: random.between(20_000, 40_000),
+    faultPhaseMs: random.between(38_000, 62_000),
     network: {
       delayMeanMs: scale(random, 0.2, 30),
       dropChance: offOr(random, 0.3, () => scale(random, 0.001, 0.15)),
@@ -122,11 +136,6 @@ export function drawOptions(seed: number): SimOptions {
       placementCrashEveryMs: offOr(random, 0.4, () => scale(random, 5_000, 20_000)),
       gatewayRestartEveryMs: offOr(random, 0.4, () => scale(random, 500, 20_000)),
       diskErrorEveryMs: offOr(random, 0.6, () => scale(random, 5_000, 20_000)),
-      damageEveryMs: 0,
-      snapshotFaultEveryMs: 0,
-      moveEveryMs: 0,
-      handOverEveryMs: 0,
-      wipeEveryMs: 0,
     },
     log: {
       windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),
@@ -134,7 +143,6 @@ export function drawOptions(seed: number): SimOptions {
       savesGraphs: random.chance(0.5),
       sleepAfterTicks: sleepAfter(new Prng(seed ^ 0x51ee9)),
     },
-    deadAfterMs: 0,
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };
   // Drawn last: the seeds of the corpus stay what they are.
@@ -145,6 +153,24 @@ export function drawOptions(seed: number): SimOptions {
   const handOverEveryMs = offOr(random, 0.4, () => scale(random, 500, 10_000));
   const wipeEveryMs = offOr(random, 0.5, () => scale(random, 5_000, 20_000));
   const snapshotFaultEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
-  const more = { damageEveryMs, snapshotFaultEveryMs, moveEveryMs, handOverEveryMs, wipeEveryMs };
-  return { ...options, machines, deadAfterMs, nemesis: { ...options.nemesis, ...more } };
+  const truncateChance = offOr(random, 0.6, () => scale(random, 0.0005, 0.02));
+  const crashInRecoveryChance = offOr(random, 0.5, () => scale(random, 0.1, 0.7));
+  const rarely = (): number => offOr(random, 0.5, () => scale(random, 3_000, 20_000));
+  const clocks = random.pick(['exact', 'exact', 'normal', 'normal', 'hostile'] as const);
+  const more = {
+    damageEveryMs,
+    snapshotFaultEveryMs,
+    moveEveryMs,
+    handOverEveryMs,
+    wipeEveryMs,
+    crashInRecoveryChance,
+  };
+  return {
+    ...options,
+    machines,
+    deadAfterMs,
+    network: { ...options.network, truncateChance },
+    nemesis: { ...options.nemesis, ...more },
+    time: { clocks, pauseEveryMs: rarely(), stallEveryMs: rarely(), clogEveryMs: rarely(), wallJumpEveryMs: rarely() },
+  };
 }

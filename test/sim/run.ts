@@ -6,12 +6,13 @@ import { Churn } from './churn';
 import { SimCluster } from './cluster';
 
 import { checkFinalState, unsettled } from './final-check';
-import { type Counts, countMarks } from './marks';
+import { countMarks, type Counts as MarkCounts } from './marks';
 import { type Mutation, withMutation } from './mutation';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
 import { collection, dimension, latest, shownOf } from './sim-client';
 import { SleepWatch } from './sleep-watch';
+import type { Counts, FaultKind } from './tally';
 import { Violation } from './violation';
 import { Workload } from './workload';
 
@@ -25,25 +26,13 @@ export interface SimReport {
   readonly unknown: number;
   readonly rejected: number;
   readonly reads: number;
-  readonly crashes: number;
-  readonly partitions: number;
   readonly leaderChanges: number;
-  readonly actorKills: number;
-  readonly threadKills: number;
   readonly snapshotsInstalled: number;
-  readonly gatewayRestarts: number;
-  readonly diskErrors: number;
-  readonly moves: number;
-  readonly handOvers: number;
-  readonly wipes: number;
-  /** Members of shards that are not the ones they were created with. */
-  readonly membersSettled: number;
-  readonly damages: number;
-  readonly snapshotFaults: number;
   readonly snapshotsResumed: number;
   readonly quarantines: number;
-  readonly collectionsCreated: number;
-  readonly droppedMessages: number;
+  /** Members of shards that are not the ones they were created with. */
+  readonly membersSettled: number;
+  readonly injected: Counts<FaultKind>;
   /** Members that fell asleep, those that woke because a peer was gone, and the most that slept at a time. */
   readonly sleeps: number;
   readonly doubts: number;
@@ -51,7 +40,7 @@ export interface SimReport {
   /** At least one crash, one partition, one leader change beyond the first elections, and 100 acknowledged writes. */
   readonly telling: boolean;
   /** How often each rare thing happened. */
-  readonly marks: Counts;
+  readonly marks: MarkCounts;
 }
 
 /** A run that has not told enough by the end of its fault phase goes on for at most this many times as long. */
@@ -81,6 +70,10 @@ export function runSeed(
   });
 }
 
+/** The same for a cluster of another shape than a seed would draw. */
+export const runOptions = (options: SimOptions, keyHash: KeyHash): Omit<SimReport, 'marks'> =>
+  runOnce(new SimCluster(options, keyHash, null), options);
+
 function historyOf({ world }: SimCluster, seed: number, file: string): CallHistory {
   const meta = { model: 'register', seed, commit: '', clock: 'virtual time in ns' } as const;
   return new CallHistory(new HistoryWriter(file, meta, () => Math.round(world.now * 1e6)), collection);
@@ -89,7 +82,7 @@ function historyOf({ world }: SimCluster, seed: number, file: string): CallHisto
 function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'marks'> {
   const workload = new Workload(cluster, options);
   const churn = new Churn(cluster, options.churnEveryMs);
-  const nemesis = new Nemesis(cluster, options.nemesis);
+  const nemesis = new Nemesis(cluster, options);
   const watch = new SleepWatch(cluster, options.network.delayMeanMs);
   let violation: string | null = null;
   try {
@@ -105,7 +98,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
     nemesis.stop();
     converge(cluster, workload, churn);
     if (options.log.sleepAfterTicks > 0 && options.disk.scrubRestMs > restMsMax) rest(cluster, watch);
-    return report(cluster, workload, churn, nemesis, watch, options, null, leadersBefore);
+    return report(cluster, workload, nemesis, watch, options, null, leadersBefore);
   } catch (error) {
     violation =
       error instanceof Violation
@@ -113,7 +106,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
         : error instanceof Error
           ? (error.stack ?? error.message)
           : String(error);
-    return report(cluster, workload, churn, nemesis, watch, options, violation, 0);
+    return report(cluster, workload, nemesis, watch, options, violation, 0);
   }
 }
 
@@ -221,7 +214,8 @@ function settledCount(cluster: SimCluster): number {
 }
 
 function isTelling(cluster: SimCluster, workload: Workload, nemesis: Nemesis, leadersBefore: number): boolean {
-  const { crashes, partitions } = nemesis.counts;
+  const crashes = cluster.world.tally.of('crash');
+  const { count: partitions } = nemesis.partitions;
   const changes = cluster.leaderChanges - leadersBefore;
   return crashes > 0 && partitions > 0 && changes > 0 && workload.oracle.acknowledgedCount >= acknowledgedMin;
 }
@@ -229,14 +223,12 @@ function isTelling(cluster: SimCluster, workload: Workload, nemesis: Nemesis, le
 function report(
   cluster: SimCluster,
   workload: Workload,
-  churn: Churn,
   nemesis: Nemesis,
   watch: SleepWatch,
   options: SimOptions,
   violation: string | null,
   leadersBefore: number,
 ): Omit<SimReport, 'marks'> {
-  const { counts } = nemesis;
   const leaderChanges = cluster.leaderChanges - leadersBefore;
   const acknowledged = workload.oracle.acknowledgedCount;
   return {
@@ -249,24 +241,12 @@ function report(
     rejected: workload.oracle.rejectedCount,
     unknown: workload.oracle.unknownCount,
     reads: workload.counts.reads,
-    crashes: counts.crashes,
-    partitions: counts.partitions,
     leaderChanges,
-    actorKills: counts.actorKills,
-    threadKills: counts.threadKills,
     snapshotsInstalled: cluster.snapshotsInstalled,
-    gatewayRestarts: counts.gatewayRestarts,
-    diskErrors: counts.diskErrors,
-    snapshotFaults: counts.snapshotFaults,
     snapshotsResumed: cluster.snapshotsResumed,
-    moves: counts.moves,
-    handOvers: counts.handOvers,
-    wipes: counts.wipes,
-    membersSettled: settledCount(cluster),
-    damages: cluster.damage.count,
     quarantines: cluster.damage.quarantineCount,
-    collectionsCreated: churn.created,
-    droppedMessages: cluster.world.network.counts.dropped + cluster.world.network.counts.cut,
+    membersSettled: settledCount(cluster),
+    injected: { ...cluster.world.tally.all(), damage: cluster.damage.count },
     sleeps: watch.sleeps,
     doubts: watch.doubts,
     sleepersMax: watch.sleepersMax,

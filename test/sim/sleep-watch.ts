@@ -1,6 +1,8 @@
 import type { ReplicaActor } from '../../src/actors/replica';
 import type { ReplicaId } from '../../src/base/ids';
+import { replicaActor } from '../../src/protocol/envelope';
 import type { SimCluster } from './cluster';
+import { standstillMsMax } from './time-faults';
 import { must } from './violation';
 
 const everyMs = 100;
@@ -26,7 +28,8 @@ export class SleepWatch {
     private readonly cluster: SimCluster,
     delayMeanMs: number,
   ) {
-    this.boundMs = graceMs + graceDelays * delayMeanMs;
+    // A clogged link holds a beat back, and a slow clock counts the time-out's ticks slowly.
+    this.boundMs = graceMs * cluster.world.clockSpread + graceDelays * delayMeanMs + standstillMsMax;
     this.look();
   }
 
@@ -56,9 +59,15 @@ export class SleepWatch {
       return;
     }
     const { now } = this.cluster.world;
-    const since = this.groundlessSinceMs.get(replica) ?? now;
+    const since = this.stands(replica) ? now : (this.groundlessSinceMs.get(replica) ?? now);
     this.groundlessSinceMs.set(replica, since);
     must(now - since <= this.boundMs, () => `replica ${replica} sleeps on, ${missing} for ${now - since} ms`);
+  }
+
+  /** Who stands still cannot wake. */
+  private stands(replica: ReplicaId): boolean {
+    const name = replicaActor(replica);
+    return this.cluster.workers.some(({ node }) => node.threadOf(name)?.isStalled === true);
   }
 
   /** Null: every member of every group sleeps. */

@@ -9,7 +9,7 @@ import { Races } from './races';
 import { callTimeoutMs, collection, latest, SimClient, shownOf, vectorOf } from './sim-client';
 import { Violation } from './violation';
 
-/** A clock is read at the beginning of a handler, which virtual time leaves a little behind. */
+/** A clock is read at the beginning of a handler, which virtual time leaves a little behind. Rates are allowed for apart. */
 const readLatenessMs = 1;
 const recentMax = 12;
 
@@ -146,7 +146,8 @@ export class Workload {
   private readBounded(done: () => void): void {
     const key = this.recentKey();
     const stalenessMs = Math.ceil(3_000 ** this.random.float());
-    const floor = this.oracle.floorOf(key, this.cluster.world.now - stalenessMs - readLatenessMs);
+    const { now, clockSpread } = this.cluster.world;
+    const floor = this.oracle.floorOf(key, now - stalenessMs * clockSpread - readLatenessMs);
     this.readAt(key, { level: 'bounded', tokens: [], stalenessMs }, () => floor, done);
   }
 

@@ -1,6 +1,7 @@
+import { VectronError } from '../../src/base/errors';
 import type { NodeName } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
-import { type MonotonicMs, monotonicMs, wallMs } from '../../src/base/time';
+import { monotonicMs, wallMs } from '../../src/base/time';
 import { decode, encode } from '../../src/protocol/codec';
 import { type Address, addressText, type Lane } from '../../src/protocol/envelope';
 import { type Message, messageCodec } from '../../src/protocol/messages';
@@ -8,12 +9,15 @@ import { ActorHost } from '../../src/runtime/actor-host';
 import { hashOf } from './consensus-checker';
 import { EventQueue } from './event-queue';
 import { SimNetwork } from './network';
-import type { NetworkOptions } from './options';
+import type { SimOptions } from './options';
+import { type FaultKind, Tally } from './tally';
+import { Violation } from './violation';
 
 export const wallAtStartMs = 1_700_000_000_000;
 /** A clock that stood still during a turn would never use up a turn's budget. */
 const clockStepMs = 0.001;
 const skewMsMax = 500;
+const clockSpread = { exact: 1, normal: 1.1, hostile: 2 } as const;
 
 export interface WorldHooks {
   /** Every message that leaves a node, before its fate is decided. */
@@ -28,6 +32,8 @@ export interface WorldHooks {
 export class SimWorld {
   readonly random: Prng;
   readonly network: SimNetwork;
+  /** The faults that were injected. */
+  readonly tally = new Tally<FaultKind>();
   readonly nodes = new Map<NodeName, SimNode>();
   private readonly queue = new EventQueue();
   private nowMs = 0;
@@ -36,17 +42,29 @@ export class SimWorld {
   private failure: Error | null = null;
 
   constructor(
-    seed: number,
-    network: NetworkOptions,
+    private readonly options: Pick<SimOptions, 'seed' | 'network' | 'time'>,
     readonly hooks: WorldHooks,
     private readonly trace: ((line: string) => void) | null,
   ) {
-    this.random = new Prng(seed ^ 0x5eed);
-    this.network = new SimNetwork(network, this.random.fork());
+    this.random = new Prng(options.seed ^ 0x5eed);
+    this.network = new SimNetwork(options.network, this.random.fork(), this.tally);
   }
 
   get now(): number {
     return this.nowMs;
+  }
+
+  /** By how much a clock may be too slow: what it takes for a second lasts at most this many. */
+  get clockSpread(): number {
+    return clockSpread[this.options.time.clocks];
+  }
+
+  /** How fast a node's clock runs. */
+  drawClockRate(): number {
+    const { clockSpread: spread } = this;
+    if (spread === 1) return 1;
+    this.tally.add('clockRate');
+    return spread ** (2 * this.random.float() - 1);
   }
 
   /** A run's fingerprint: equal seeds must give equal ones. Draws once more, so that drifted randomness shows too. */
@@ -105,26 +123,56 @@ export class SimWorld {
     }
   }
 
-  tickClock(): MonotonicMs {
+  tickClock(): number {
     this.nowMs += clockStepMs;
-    return monotonicMs(this.nowMs);
+    return this.nowMs;
+  }
+
+  private arriveCutShort(
+    delayMs: number,
+    to: Address,
+    from: Address,
+    message: Message,
+    bytes: Uint8Array,
+    lane: Lane,
+  ): void {
+    const start = cutShort(bytes, this.random);
+    this.schedule(delayMs, message.kind, null, () => {
+      this.noteMessage(message, from, to, 'cut short: ');
+      this.nodes.get(to.node)?.arriveEncoded(to, from, start, lane);
+    });
   }
 
   /** Between nodes: encoded, so that what arrives shares no memory with what was sent. */
   transmit(to: Address, from: Address, message: Message, lane: Lane): void {
     this.hooks.onSent(to, from, message);
-    const delays = this.network.fate(from.node, to.node);
+    const delays = this.network.fate(from.node, to.node, this.nowMs);
     if (delays.length === 0) return this.noteMessage(message, from, to, 'lost ');
     const bytes = encode(messageCodec, message);
     this.digest = (Math.imul(this.digest, 31) + hashOf(bytes.subarray(0, 64))) | 0;
     const target = this.nodes.get(to.node);
     for (const delayMs of delays) {
-      this.schedule(delayMs, message.kind, null, () => {
-        this.noteMessage(message, from, to);
-        target?.arrive(to, from, decode(messageCodec, bytes), lane);
-      });
+      if (this.network.truncates()) this.arriveCutShort(delayMs, to, from, message, bytes, lane);
+      else {
+        this.schedule(delayMs, message.kind, null, () => {
+          this.noteMessage(message, from, to);
+          target?.arrive(to, from, decode(messageCodec, bytes), lane);
+        });
+      }
     }
   }
+}
+
+/** The text of a message without its end: never one that can be understood. */
+function cutShort(bytes: Uint8Array, random: Prng): Uint8Array {
+  const start = bytes.subarray(0, random.between(0, bytes.length - 1));
+  try {
+    decode(messageCodec, start);
+  } catch (thrown) {
+    if (thrown instanceof VectronError && thrown.code === 'CORRUPT') return start;
+    throw thrown;
+  }
+  throw new Violation(`${start.length} of ${bytes.length} bytes of a message were taken for a whole one`);
 }
 
 /** A process or machine: some threads, and a directory that says which of them hosts an actor. */
@@ -132,13 +180,16 @@ export class SimNode {
   readonly threads = new Map<string, SimThread>();
   up = true;
   /** How far its wall clock is off; the same after a restart. */
-  readonly skewMs: number;
+  skewMs: number;
+  /** How fast its monotonic clock runs; the same after a restart. */
+  readonly clockRate: number;
 
   constructor(
     readonly world: SimWorld,
     readonly name: NodeName,
   ) {
     this.skewMs = world.nodes.get(name)?.skewMs ?? world.random.between(-skewMsMax, skewMsMax);
+    this.clockRate = world.nodes.get(name)?.clockRate ?? world.drawClockRate();
     world.nodes.set(name, this);
   }
 
@@ -159,6 +210,18 @@ export class SimNode {
     if (thread === undefined) return this.world.noteMessage(message, from, to, 'nobody takes ');
     thread.host.deliver(to, from, message, lane);
     thread.wake();
+  }
+
+  /** What cannot be decoded is for the host to find out. */
+  arriveEncoded(to: Address, from: Address, payload: Uint8Array, lane: Lane): void {
+    const thread = this.up ? this.threadOf(to.actor) : undefined;
+    thread?.host.deliverEncoded(to, from, payload, lane);
+    thread?.wake();
+  }
+
+  /** As SIGSTOP and SIGCONT do: no thread runs, messages wait, clocks go on. */
+  pauseUntil(atMs: number): void {
+    for (const thread of this.threads.values()) thread.stallUntil(atMs);
   }
 
   /** From one actor of this node: to another thread of it, or out. */
@@ -195,6 +258,7 @@ export class SimThread {
   afterlifeMs = 0;
   /** Called once, when it has sent something to the log thread: the moment at which a death leaves most behind. */
   whenItWrites: (() => void) | null = null;
+  private stalledUntilMs = 0;
   private wakeAtMs: number | null = null;
   /** When events of this thread will come, the earliest last. */
   private readonly pending: number[] = [];
@@ -209,7 +273,10 @@ export class SimThread {
     const { world } = node;
     this.host = new ActorHost({
       node: node.name,
-      clock: { now: () => world.tickClock(), wall: () => wallMs(wallAtStartMs + Math.floor(world.now) + node.skewMs) },
+      clock: {
+        now: () => monotonicMs(world.tickClock() * node.clockRate),
+        wall: () => wallMs(wallAtStartMs + Math.floor(world.now) + node.skewMs),
+      },
       random: world.random.fork(),
       outbound: (to, from, message, lane) => node.route(this, to, from, message, lane),
       onEnded: (address, reason, error) => {
@@ -241,6 +308,15 @@ export class SimThread {
     if (whenItWrites !== null) this.node.world.schedule(0, 'thread kill', this.node, whenItWrites);
   }
 
+  /** Nothing of it runs before then. */
+  stallUntil(atMs: number): void {
+    this.stalledUntilMs = Math.max(this.stalledUntilMs, atMs);
+  }
+
+  get isStalled(): boolean {
+    return this.stalledUntilMs > this.node.world.now;
+  }
+
   wake(delayMs = 0.005): void {
     if (!this.alive) return;
     const atMs = this.node.world.now + Math.max(delayMs, 0.001);
@@ -262,13 +338,14 @@ export class SimThread {
     const { alive, wakeAtMs } = this;
     if (!alive || wakeAtMs === null) return;
     const { world } = this.node;
-    if (wakeAtMs > world.now) return this.arm(wakeAtMs);
+    const fromMs = Math.max(wakeAtMs, this.stalledUntilMs);
+    if (fromMs > world.now) return this.arm(fromMs);
     this.wakeAtMs = null;
     const left = this.host.run(2);
     if (this.alive) {
       const due = this.host.nextDue();
       if (left) this.wake();
-      else if (due !== null) this.wake(due - world.now);
+      else if (due !== null) this.wake(due / this.node.clockRate - world.now);
     }
     world.hooks.onEvent(this.node, this);
   }

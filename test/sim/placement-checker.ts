@@ -1,0 +1,71 @@
+import type { ReplicaId } from '../../src/base/ids';
+import type { PlacementMachine as PlacementRecords } from '../../src/placement/machine';
+import { sameEpoch } from '../../src/protocol/ids';
+import type { ShardRecord } from '../../src/protocol/records';
+import { must } from './violation';
+
+/**
+ * Watches the placement driver's records, revision by revision, as the first of its nodes applies them:
+ *
+ *  1. The shards of a collection tile the hash space, without a gap or an overlap.
+ *  2. A shard's epoch never falls, and it loses no member without it.
+ *  3. A replica id stands for one shard on one worker, for ever: none is given away twice.
+ *  4. No worker holds two replicas of a shard for longer than it takes to replace one there by another.
+ */
+export class PlacementChecker {
+  private revision = 0;
+  private readonly shards = new Map<number, ShardRecord>();
+  /** Who its members were when its epoch rose last. */
+  private readonly settled = new Map<number, ReadonlySet<ReplicaId>>();
+  private readonly homes = new Map<ReplicaId, string>();
+
+  observe(records: PlacementRecords): void {
+    if (records.revision <= this.revision) return;
+    this.revision = records.revision;
+    const byCollection = new Map<number, ShardRecord[]>();
+    for (const shard of records.shards()) {
+      byCollection.set(shard.collection, [...(byCollection.get(shard.collection) ?? []), shard]);
+      if (this.shards.get(shard.id) !== shard) this.changed(shard);
+    }
+    for (const shards of byCollection.values()) checkTiling(shards);
+  }
+
+  private changed(shard: ShardRecord): void {
+    const before = this.shards.get(shard.id);
+    this.shards.set(shard.id, shard);
+    if (before !== undefined) checkEpochs(before, shard, this.settled.get(shard.id) ?? new Set());
+    if (before === undefined || !sameEpoch(before.epoch, shard.epoch)) {
+      this.settle(shard);
+    }
+    for (const { replica, worker } of shard.members) {
+      const home = `shard ${shard.id} on worker ${worker}`;
+      const known = this.homes.get(replica) ?? home;
+      this.homes.set(replica, home);
+      must(known === home, () => `replica ${replica} was ${known}, and is ${home}`);
+    }
+  }
+
+  private settle({ id, members }: ShardRecord): void {
+    const workers = new Set(members.map(({ worker }) => worker));
+    must(workers.size === members.length, () => `shard ${id} has settled with two replicas on one worker`);
+    this.settled.set(id, new Set(members.map(({ replica }) => replica)));
+  }
+}
+
+/** One that moves in is a member of the records before it is one of the group. */
+function checkEpochs(before: ShardRecord, after: ShardRecord, settled: ReadonlySet<ReplicaId>): void {
+  const [old, now] = [before.epoch, after.epoch];
+  must(now.version >= old.version && now.confVersion >= old.confVersion, () => `shard ${after.id}: its epoch fell`);
+  const left = [...settled].filter((replica) => !after.members.some((member) => member.replica === replica));
+  must(left.length === 0 || !sameEpoch(old, now), () => `shard ${after.id} lost replicas ${left} under the same epoch`);
+}
+
+function checkTiling(shards: readonly ShardRecord[]): void {
+  const inOrder = [...shards].sort((a, b) => (a.range.start < b.range.start ? -1 : 1));
+  let next = 0n;
+  for (const { id, range } of inOrder) {
+    must(range.start === next, () => `shard ${id} begins at ${range.start}, the one before it ends before ${next}`);
+    next = range.end + 1n;
+  }
+  must(next === 2n ** 64n, () => `the shards of collection ${shards[0]?.collection} end before ${next}`);
+}
