@@ -58,6 +58,7 @@ export class SimCluster {
       starts: new Prng(options.seed),
       log: options.log,
       deadAfterMs: options.deadAfterMs,
+      owners: new Map(),
     };
     this.placement = placementNodes.map((name) => new PlacementMachine(context, name));
     const names = Array.from({ length: options.machines }, (_, i) => nodeName(`machine-${i + 1}`));

@@ -29,6 +29,7 @@ import { sourceLimits } from '../../src/shard/snapshot-source';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';
 import type { DiskOptions, LogOptions } from './options';
+import { must } from './violation';
 import { SimNode, type SimThread, type SimWorld } from './world';
 
 export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('pd-2'), nodeName('pd-3')];
@@ -53,6 +54,8 @@ export interface SimContext {
   readonly starts: Prng;
   readonly log: LogOptions;
   readonly deadAfterMs: number;
+  /** Which shard, and where, each replica id was ever given to. */
+  readonly owners: Map<ReplicaId, string>;
 }
 
 /** A process with disks: they outlive its crashes, nothing else does. */
@@ -270,6 +273,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
 
   start(spec: ReplicaSpec): void {
     const { node } = this;
+    this.checkOwner(spec);
     this.context.world.schedule(this.startDelayMs(), 'start replica', node, () => {
       if (!node.up) return;
       const thread = this.threadFor(spec.replica);
@@ -297,6 +301,15 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       thread.host.spawn(name, actor);
       thread.wake();
     });
+  }
+
+  /** An id that was given away once is nobody else's for ever. */
+  private checkOwner({ replica, shard }: ReplicaSpec): void {
+    const { owners } = this.context;
+    const owner = `shard ${shard.id} on ${this.name}`;
+    const known = owners.get(replica) ?? owner;
+    owners.set(replica, known);
+    must(known === owner, () => `replica id ${replica} of ${known} was given to ${owner}`);
   }
 
   /** Now and then it takes long, as if a large graph were read. */
