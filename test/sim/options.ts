@@ -148,7 +148,8 @@ export function drawOptions(seed: number): SimOptions {
   // Drawn last: the seeds of the corpus stay what they are.
   const damageEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
   const machines = random.pick([3, 3, 3, 4, 5]);
-  const deadAfterMs = scale(random, 5_000, 60_000);
+  // Above what a heartbeat every 5 s looks like between a slow clock and a fast one.
+  const deadAfterMs = scale(random, 25_000, 60_000);
   const moveEveryMs = offOr(random, 0.4, () => scale(random, 1_000, 15_000));
   const handOverEveryMs = offOr(random, 0.4, () => scale(random, 500, 10_000));
   const wipeEveryMs = offOr(random, 0.5, () => scale(random, 5_000, 20_000));
