@@ -51,6 +51,7 @@ const convergeMsMax = 60_000;
 const settleMsMax = 10_000;
 const restMsMax = 60_000;
 const sleepMs = 5_000;
+const repairsMax = 3;
 
 /** One seed, from an empty cluster through faults to a healed one that must agree with its clients. */
 export function runSeed(
@@ -172,12 +173,12 @@ function rest(cluster: SimCluster, watch: SleepWatch): void {
     if (watch.awake() !== null) quietSinceMs = world.now;
     return world.now - quietSinceMs > sleepMs;
   };
-  // A repair that begins only now, of a machine that was silent for long, is work too.
   let revision = cluster.records()?.revision;
-  while (!world.runUntil(world.now + restMsMax, isAtRest)) {
+  // A repair that begins only now, of a machine that was silent for long, is work too; but repairs must come to an end.
+  for (let turn = 0; !world.runUntil(world.now + restMsMax, isAtRest); turn++) {
     const isMoving = revision !== cluster.records()?.revision;
     revision = cluster.records()?.revision;
-    if (isMoving) continue;
+    if (isMoving && turn < repairsMax) continue;
     throw new Violation(`replica ${watch.awake()} is awake after ${restMsMax} ms without work`);
   }
   const before = cluster.leaderChanges;
