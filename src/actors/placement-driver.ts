@@ -14,7 +14,7 @@ import type { ReplicaFault } from '../protocol/placement-messages';
 import { createRaft } from '../raft/core';
 import type { RaftCore, RaftOptions } from '../raft/types';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
-import { failure, refusalOf } from '../runtime/refusal';
+import { failure, type PlacementRequest, refusalOf } from '../runtime/refusal';
 import type { KeyValueStore } from '../storage/ports';
 import { MoveDriver } from './placement-driver-moves';
 import { SoftState } from './placement-driver-soft';
@@ -45,17 +45,7 @@ export interface PlacementDriverOptions {
   readonly options?: Partial<PlacementDriverTuning>;
 }
 
-type Request = MessageOf<
-  | 'pd.registerWorker'
-  | 'pd.heartbeat'
-  | 'pd.replicaFaults'
-  | 'pd.createCollection'
-  | 'pd.deleteCollection'
-  | 'pd.moveReplica'
-  | 'pd.transferLeader'
-  | 'pd.watch'
-  | 'pd.status'
->;
+type Request = MessageOf<PlacementRequest>;
 
 const defaults: PlacementDriverTuning = {
   unhealthyAfterMs: 30_000,

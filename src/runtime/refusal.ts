@@ -15,7 +15,8 @@ export const failure = (code: ErrorCode, message: string, retryAfterMs = 0): Fai
 
 type Refuse<K extends MessageKind> = (request: MessageOf<K>, failed: Failure) => Message;
 type DataRequest = 'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.status';
-type PlacementRequest =
+/** What the placement driver answers. */
+export type PlacementRequest =
   | 'pd.registerWorker'
   | 'pd.heartbeat'
   | 'pd.replicaFaults'
