@@ -9,23 +9,20 @@
  * start takes more than 10 s. --data names a folder that is kept, and used again when it was filled before: the next call then
  * writes another tail and kills. The page cache is dropped before the start where this process may do that.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { waitUntilLinked } from '../examples/support/collections';
 import { ProgressBar } from '../examples/support/progress';
 import { runExample } from '../examples/support/run-example';
-import { Prng } from '../src/base/prng';
-import { connect, type PointInput, type VectronClient } from '../src/client/node';
-import type { ClusterFile } from '../src/server/dev-cluster-types';
+import type { PointInput, VectronClient } from '../src/client/node';
+import { Cluster, until } from './support/cluster';
+import { Vectors } from './support/vectors';
 
 const collection = 'restart';
 const restartMsMax = 10_000;
-const startMsMax = 120_000;
 const linkMsMax = 1_200_000;
 const saveMsMax = 180_000;
 
@@ -48,65 +45,6 @@ function optionsOf(argv: readonly string[]): Options {
   const { points = 60_000, dimension = 784, replication = 3, shards = 2, tail = 500, settle, data = '' } = values;
   const cluster = { replication: Number(replication), shards: Number(shards) };
   return { points: Number(points), dimension: Number(dimension), tail: Number(tail), settle, data, ...cluster };
-}
-
-/** Vectors about a hundred centres: a graph of pure noise would be slower to build than any real one. */
-class Vectors {
-  private readonly centres: readonly Float32Array[];
-
-  constructor(
-    private readonly dimension: number,
-    random = new Prng(7),
-  ) {
-    this.centres = Array.from({ length: 100 }, () => this.drawn(random, 1));
-  }
-
-  at(i: number): Float32Array {
-    const centre = this.centres[i % this.centres.length] as Float32Array;
-    return this.drawn(new Prng(i + 1000), 0.3).map((value, d) => value + (centre[d] as number));
-  }
-
-  private drawn(random: Prng, spread: number): Float32Array {
-    return Float32Array.from({ length: this.dimension }, () => (random.float() - 0.5) * spread);
-  }
-}
-
-class Cluster {
-  private constructor(
-    private readonly child: ChildProcess,
-    readonly client: VectronClient,
-  ) {}
-
-  /** Resolves when it says that it is ready. */
-  static async start(folder: string): Promise<Cluster> {
-    const env = { PATH: process.env['PATH'] ?? '', VECTRON_GRPC_PORT: '0', VECTRON_HTTP_PORT: '0' };
-    const main = join(__dirname, '../src/server/main.js');
-    const child = spawn(process.execPath, [main, 'dev'], { cwd: folder, env, stdio: ['ignore', 'ignore', 'inherit'] });
-    const file = join(folder, 'data', 'cluster.json');
-    await until('cluster.json of this start', startMsMax, () => fileOf(file)?.pid === child.pid);
-    const { grpc, apiKeyFile } = fileOf(file) as ClusterFile;
-    const [apiKey = ''] = readFileSync(resolve(folder, 'data', apiKeyFile), 'utf8').split('\n');
-    return new Cluster(child, connect({ url: grpc, apiKey, timeoutMs: 60_000 }));
-  }
-
-  async kill(): Promise<void> {
-    this.client.close();
-    const gone = once(this.child, 'exit');
-    this.child.kill('SIGKILL');
-    await gone;
-  }
-}
-
-/** Written whole or not at all. Null: not there yet. */
-const fileOf = (path: string): ClusterFile | null =>
-  existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as ClusterFile) : null;
-
-async function until(what: string, timeoutMs: number, isSo: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + timeoutMs;
-  while (!isSo()) {
-    if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await sleep(20);
-  }
 }
 
 async function write(client: VectronClient, vectors: Vectors, from: number, to: number): Promise<void> {
