@@ -3,15 +3,17 @@ import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
 import { isChecksumCommand } from '../protocol/commands';
 import type { Selection, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
+import { checkLevel } from '../protocol/flags';
 import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
 import type { Member, Metric } from '../protocol/records';
-import { replicaStateKey, spaceOf } from '../storage/keys';
+import { changesFrom, replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
+import { ChangeTable } from './change-table';
 import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, stateChecksum } from './descriptor';
-import { IndexFeed } from './index-feed';
-import { allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
+import { type FeedSource, IndexFeed } from './index-feed';
+import { allChanges, allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
 import { clearQuarantine } from './quarantine';
 import { digestText } from './record-digest';
 import { clearProgress, type RestoreProgress, readProgress } from './restore-progress';
@@ -35,6 +37,8 @@ export interface ShardMachineOptions extends ShardShape {
   /** Of a replica that never ran; afterwards the stored ones hold. */
   readonly epoch: Epoch;
   readonly configuration: Configuration;
+  /** Only tests begin at another level than 0. */
+  readonly level?: number;
   readonly state: KeyValueStore;
   readonly index: VectorIndex;
   readonly snapshotLimits?: SourceLimits;
@@ -54,7 +58,7 @@ export interface ChecksumNote {
  *
  *  1. Points and the applied index, term, log time, counts and digest change in one batch: the state is always that of
  *     exactly the applied index, whatever prefix of the batches survives a crash.
- *  2. apply() is total (see shard-apply) and idempotent across restarts: it never takes an entry twice.
+ *  2. apply() is total but for what a later version wrote (see shard-apply), and idempotent across restarts: it never takes an entry twice.
  *  3. The index hears of a change after the store. Searches are right only while indexReady.
  *  4. Each checksum command ends a batch, so that the state that is noted is that of exactly its index.
  *  5. A snapshot becomes the state by one synced descriptor write; before that nothing of it can be seen.
@@ -62,6 +66,7 @@ export interface ChecksumNote {
 export class ShardMachine {
   private descriptor: Descriptor;
   private readonly feed: IndexFeed;
+  private table: ChangeTable;
   private readonly sources = new Set<ShardSnapshotSource>();
   private readonly selecting = new Set<Selecting>();
   private outcomes: ReadonlyMap<LogIndex, Outcome> = new Map();
@@ -73,19 +78,27 @@ export class ShardMachine {
   private readonly garbage: { readonly space: Space; part: number }[] = [];
   private restoring: ShardSnapshotSink | null = null;
 
-  /** Throws CORRUPT if the stored descriptor is. Deletes what nobody owns; a snapshot that was cut off may go on. */
+  /** Throws CORRUPT if the stored descriptor is, and UNSUPPORTED_VERSION if this program cannot go on from it. Deletes what nobody owns; a snapshot that was cut off may go on. */
   constructor(private readonly options: ShardMachineOptions) {
     const value = options.state.get(replicaStateKey(options.replica, 'descriptor'));
-    this.descriptor = value === undefined ? firstDescriptor(options) : decodeDescriptor(value);
+    const level = options.level ?? 0;
+    this.descriptor = value === undefined ? firstDescriptor({ ...options, level }) : decodeDescriptor(value);
+    checkLevel(this.descriptor.level, options.flags, `replica ${options.replica}`);
     const { generation } = this.descriptor;
     const left = readProgress(options.state, options.replica);
-    const rest = left !== null && left.meta.index > this.appliedIndex && left.generation > generation ? left : null;
+    const rest = left !== null && this.isUsable(left) ? left : null;
     const kept = rest === null ? [generation] : [generation, rest.generation];
     this.generationNext = Math.max(...kept) + 1;
     for (const { start, end } of otherSpaces(options.replica, ...kept)) options.state.deleteRange(start, end);
     if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
     this.scrub = new Scrub(options.state);
-    this.feed = new IndexFeed(options.state, options.index, this.space, this.appliedIndex);
+    this.table = new ChangeTable(options.state, this.space);
+    this.feed = new IndexFeed(options.index, this.feedSource);
+  }
+
+  private isUsable({ meta, generation, header }: RestoreProgress): boolean {
+    const isKnown = header === null || header.level <= this.options.flags.newest;
+    return isKnown && meta.index > this.appliedIndex && generation > this.descriptor.generation;
   }
 
   get appliedIndex(): LogIndex {
@@ -99,6 +112,10 @@ export class ShardMachine {
   }
   get configuration(): Configuration {
     return this.descriptor.configuration;
+  }
+  /** Of the flags that are on (flags.ts). */
+  get level(): number {
+    return this.descriptor.level;
   }
   /** Where the members are, as far as the log has said. */
   get members(): readonly Member[] {
@@ -195,6 +212,16 @@ export class ShardMachine {
     return this.scrub.slice(this.space, this.descriptor, recordsMax, bytesMax);
   }
 
+  /** How much the graph file lacks, if the index that was brought level was as of `stamp` before. */
+  unsavedChanges(stamp: number): number {
+    return this.table.countUnsaved(stamp) ?? this.points;
+  }
+
+  /** A graph file as of `index` is on disk. */
+  indexSaved(index: number): void {
+    this.table.trim(index);
+  }
+
   /** One slice of bringing the index level with the store; true when it is. */
   catchUpIndex(): boolean {
     return this.feed.catchUp(this.appliedIndex);
@@ -204,6 +231,10 @@ export class ShardMachine {
   collectGarbage(): boolean {
     const oldest = this.garbage[0];
     if (oldest === undefined) return true;
+    if (oldest.part === 0) {
+      const changes = changesFrom(oldest.space, 0);
+      this.options.state.deleteRange(changes.start, changes.end);
+    }
     const { start, end } = spacePart(oldest.space, oldest.part++, garbageParts);
     this.options.state.deleteRange(start, end);
     if (oldest.part === garbageParts) this.garbage.shift();
@@ -249,11 +280,12 @@ export class ShardMachine {
     generation: number,
     resumed: RestoreProgress | null,
   ): ShardSnapshotSink {
-    const { state: store, replica, keyHash } = this.options;
+    const { state: store, replica, keyHash, flags } = this.options;
     return new ShardSnapshotSink({
       store,
       replica,
       keyHash,
+      flags,
       meta,
       stream,
       generation,
@@ -267,6 +299,11 @@ export class ShardMachine {
     return spaceOf(this.options.replica, this.descriptor.generation);
   }
 
+  private get feedSource(): FeedSource {
+    const { points, records, appliedIndex } = this.descriptor;
+    return { view: this.view, table: this.table, records: Math.max(points, records), appliedIndex };
+  }
+
   private get view(): PointView {
     return { store: this.options.state, space: this.space, keyHash: this.options.keyHash };
   }
@@ -278,9 +315,12 @@ export class ShardMachine {
       for (const source of this.sources) source.beforeChange(change, key);
       batch.put(key, change.after);
     }
+    const revised = changes.filter((change) => change.revised).map((change) => change.id);
+    this.table.add(batch, revised, this.appliedIndex, descriptor.appliedIndex);
     batch.put(replicaStateKey(this.options.replica, 'descriptor'), encodeDescriptor(descriptor));
     this.options.state.write(batch, { sync: false });
     this.descriptor = descriptor;
+    this.table.bound(descriptor.records, descriptor.appliedIndex);
   }
 
   private replaced(descriptor: Descriptor): void {
@@ -290,7 +330,8 @@ export class ShardMachine {
     this.garbage.push({ space: this.space, part: 0 });
     this.descriptor = descriptor;
     this.restoring = null;
-    this.feed.switchTo(this.space, this.appliedIndex);
+    this.table = new ChangeTable(this.options.state, this.space);
+    this.feed.switchTo(this.feedSource);
   }
 }
 
@@ -301,8 +342,7 @@ export class ShardMachine {
 export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
   const batch = new WriteBatch().delete(replicaStateKey(replica, 'descriptor'));
   state.write(clearProgress(clearQuarantine(batch, replica), replica), { sync: false });
-  const { start, end } = allSpaces(replica);
-  state.deleteRange(start, end);
+  for (const { start, end } of [allSpaces(replica), allChanges(replica)]) state.deleteRange(start, end);
   state.sync();
 }
 
