@@ -1,7 +1,7 @@
 import { commitHash, sampleOf, seedOf } from './commit-seeds';
 
 const names = Array.from({ length: 60 }, (_, i) => `bug-${i}`);
-const commits = Array.from({ length: 40 }, (_, i) => (i * 0x9e3779b97f).toString(16).padStart(40, '0'));
+const commits = Array.from({ length: 40 }, (_, i) => (i * 0x9e3779b97f).toString(16).padEnd(40, '7'));
 
 test('a commit has its own seeds and its own sample, always the same', () => {
   expect(new Set(commits.map(seedOf)).size).toBe(commits.length);
