@@ -9,12 +9,14 @@ import type { Message } from '../../src/protocol/messages';
 import type { Member } from '../../src/protocol/records';
 import type { CallHistory } from './call-history';
 import { ConsensusChecker } from './consensus-checker';
+import type { SimContext } from './context';
 import { Damage } from './damage';
 import { DurableLog } from './durability';
 import { GatewayProcess, gatewayNode } from './gateway';
-import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
+import { PlacementMachine, placementNodes, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
 import { PlacementChecker } from './placement-checker';
+import { checkProgram, firstPrograms, lowLevel } from './versions';
 import { Violation } from './violation';
 import { type SimNode, type SimThread, SimWorld } from './world';
 
@@ -62,6 +64,7 @@ export class SimCluster {
       log: options.log,
       deadAfterMs: options.deadAfterMs,
       owners: new Map(),
+      firstProgram: firstPrograms(options),
     };
     this.placement = placementNodes.map((name) => new PlacementMachine(context, name));
     const names = Array.from({ length: options.machines }, (_, i) => nodeName(`machine-${i + 1}`));
@@ -141,6 +144,8 @@ export class SimCluster {
       }
     }
     if (this.records()?.moveCount !== 0) return 'replicas are being moved';
+    const low = lowLevel(this);
+    if (low !== null) return low;
     return groups.size > 1 ? this.damage.undetected() : 'no shard runs';
   }
 
@@ -223,25 +228,27 @@ export class SimCluster {
 
   private observePlacement({ actor }: PlacementMachine): void {
     if (actor === null) return;
-    this.observe(0, actor.member);
+    checkProgram(actor.failedReason, 'a placement driver');
+    this.observe(0, actor.member, actor.machine.level);
     this.placementChecker.observe(actor.machine);
   }
 
   private observeReplicas(machine: WorkerMachine, thread: SimThread | null): void {
     for (const { actor, spec, name } of machine.replicas.values()) {
+      checkProgram(actor.failure, `shard ${spec.shard.id} on ${machine.name}`);
       this.damage.observe(machine, actor, spec);
       if (thread !== null && !thread.host.has(name)) continue;
-      this.observe(spec.shard.id, actor.member);
+      this.observe(spec.shard.id, actor.member, actor.machine?.level ?? 0);
     }
   }
 
-  private observe(shard: number, member: RaftMember | null): void {
+  private observe(shard: number, member: RaftMember | null, level: number): void {
     if (member?.raft == null) return;
     if (member.snapshotsResumed > 0 && !this.resumed.has(member)) {
       this.resumed.add(member);
       this.snapshotsResumed++;
     }
-    const digest = this.damage.mayDiffer(shard) ? null : () => member.machine.digest();
+    const digest = this.damage.mayDiffer(shard) ? null : () => `${member.machine.digest()} level ${level}`;
     this.checkerOf(shard).observe(member.raft, digest);
   }
 

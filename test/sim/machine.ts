@@ -10,8 +10,8 @@ import { replicaIndexPath } from '../../src/actors/replica-options';
 import { SupervisorActor } from '../../src/actors/supervisor';
 import { ThreadKeeper } from '../../src/actors/thread-keeper';
 import { present } from '../../src/base/assert';
-import { type ClusterId, type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
-import type { Prng } from '../../src/base/prng';
+import { type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
+
 import {
   at,
   beatsActor,
@@ -22,15 +22,16 @@ import {
   replicaActor,
   supervisorActor,
 } from '../../src/protocol/envelope';
-import type { KeyHash } from '../../src/protocol/key-hash';
+import { type FlagRange, flagRange } from '../../src/protocol/flags';
+
 import type { ReplicaSpec } from '../../src/protocol/records';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
 import { sourceLimits } from '../../src/shard/snapshot-source';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';
-import type { DiskOptions, LogOptions } from './options';
+import type { SimContext } from './context';
 import { must } from './violation';
-import { SimNode, type SimThread, type SimWorld } from './world';
+import { SimNode, type SimThread } from './world';
 
 export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('pd-2'), nodeName('pd-3')];
 const placementMembers = placementNodes.map((node, i) => ({ replica: replicaId(i + 1), node }));
@@ -44,26 +45,14 @@ const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 4
 const afterlifeMsMax = 400;
 const slowStartMsMax = 8_000;
 
-/** What every simulated process of a run shares. */
-export interface SimContext {
-  readonly world: SimWorld;
-  readonly cluster: ClusterId;
-  readonly keyHash: KeyHash;
-  readonly disk: DiskOptions;
-  /** Decides which replicas start slowly. */
-  readonly starts: Prng;
-  readonly log: LogOptions;
-  readonly deadAfterMs: number;
-  /** Which shard, and where, each replica id was ever given to. */
-  readonly owners: Map<ReplicaId, string>;
-}
-
 /** A process with disks: they outlive its crashes, nothing else does. */
 abstract class SimMachine {
   disk = new MemoryDisk();
   node: SimNode;
   /** Set by a disk hook in the middle of a write: the machine dies before anything else happens. */
   dying = false;
+  /** The levels that the program installed here supports. */
+  private program: FlagRange;
   /** A write or sync has failed. The process goes on, must not acknowledge anything, and waits for a restart. */
   sick = false;
   private armed: 'no' | 'crash' | 'error' = 'no';
@@ -72,6 +61,7 @@ abstract class SimMachine {
     readonly context: SimContext,
     readonly name: NodeName,
   ) {
+    this.program = context.firstProgram();
     this.attach();
     this.node = new SimNode(context.world, name);
   }
@@ -90,6 +80,21 @@ abstract class SimMachine {
     this.context.world.note(`WIPE ${this.name}`);
     this.disk = new MemoryDisk();
     this.attach();
+  }
+
+  get flags(): FlagRange {
+    return this.program;
+  }
+
+  get isOutOfDate(): boolean {
+    return this.program.newest < flagRange.newest;
+  }
+
+  /** The machine, which is down, starts with the newest program from now on. */
+  upgrade(): void {
+    this.context.world.note(`UPGRADE ${this.name}`);
+    this.context.world.tally.add('upgrade');
+    this.program = flagRange;
   }
 
   protected get tuning(): RaftMemberTuning {
@@ -186,6 +191,7 @@ export class PlacementMachine extends SimMachine {
       members: placementMembers,
       state: this.disk.state,
       logWriter: at(this.name, logActor),
+      flags: this.flags,
       options: { deadAfterMs: this.context.deadAfterMs },
     });
     this.node.addThread('pd').host.spawn(placementActor, this.actor);
@@ -257,6 +263,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       hosts: this,
       links: { setPeers: () => undefined },
       logWriter: at(this.name, logActor),
+      flags: this.flags,
     });
     this.node.addThread('main').host.spawn(supervisorActor, supervisor);
   }
@@ -287,6 +294,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
         logWriter: at(this.name, logActor),
         supervisor: at(this.name, supervisorActor),
         keeper,
+        flags: this.flags,
         indexDirectory: this.context.log.savesGraphs ? this.name : null,
         options: {
           ...graphOptions,

@@ -2,6 +2,7 @@ import type { Mutation } from './mutation';
 import { actorMutations } from './mutations-actors';
 import { coreMutations } from './mutations-core';
 import { equalMutations } from './mutations-equal';
+import { flagMutations } from './mutations-flags';
 import { hostMutations } from './mutations-host';
 import { membersMutations } from './mutations-members';
 import { onceMutations } from './mutations-once';
@@ -15,6 +16,7 @@ const all: readonly Mutation[] = [
   ...onceMutations,
   ...equalMutations,
   ...membersMutations,
+  ...flagMutations,
 ];
 
 /** Those that no seed has found yet: what the simulator cannot see so far. One that is found belongs to the others. */

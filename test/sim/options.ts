@@ -21,6 +21,7 @@ export interface SimOptions {
   readonly log: LogOptions;
   readonly nemesis: NemesisOptions;
   readonly time: TimeOptions;
+  readonly versions: VersionOptions;
   /** A machine that is silent for so long loses its replicas to others. */
   readonly deadAfterMs: number;
 }
@@ -42,6 +43,14 @@ export interface TimeOptions {
   readonly stallEveryMs: number;
   readonly clogEveryMs: number;
   readonly wallJumpEveryMs: number;
+}
+
+/** Machines that begin with a program which knows no flags, and are upgraded one after the other. */
+export interface VersionOptions {
+  /** Share of the machines and placement drivers that begin so; 0: all run the same program. */
+  readonly oldShare: number;
+  /** Mean time between two upgrades. */
+  readonly upgradeEveryMs: number;
 }
 
 export interface DiskOptions {
@@ -102,6 +111,12 @@ const sleepAfter = (random: Prng): number => random.pick([2, 4, 8, 40, 0]);
 
 /** Many groups in few seeds, as they cost time. */
 const idleShards = (random: Prng): number => (random.chance(0.01) ? random.between(100, 130) : 0);
+
+/** Of its own numbers: the other options of a seed stay what they were. */
+function versions(random: Prng): VersionOptions {
+  const oldShare = random.chance(0.5) ? 0 : random.pick([0.2, 0.5, 1]);
+  return { oldShare, upgradeEveryMs: scale(random, 1_500, 8_000) };
+}
 
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);
@@ -172,6 +187,7 @@ export function drawOptions(seed: number): SimOptions {
     deadAfterMs,
     network: { ...options.network, truncateChance },
     nemesis: { ...options.nemesis, ...more },
+    versions: versions(new Prng(seed ^ 0xf1a65)),
     time: { clocks, pauseEveryMs: rarely(), stallEveryMs: rarely(), clogEveryMs: rarely(), wallJumpEveryMs: rarely() },
   };
 }
