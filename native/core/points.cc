@@ -100,7 +100,8 @@ int32_t Points::append(const float* vector, std::string_view id, int64_t version
 void Points::note(int32_t offset, std::string_view id, int64_t version, uint32_t label) {
   uint8_t* const row = codes_ + static_cast<size_t>(offset) * shape.stride;
   encodeRow(shape, vector(offset), row);
-  longest_ = std::max(longest_, lengthOf(shape, sumsOf(shape, row)));
+  const float length = std::max(longest_, lengthOf(shape, sumsOf(shape, row)));
+  __atomic_store(&longest_, &length, __ATOMIC_RELAXED);
   ids_[offset] = id;
   versions_[offset] = version;
   labels_[offset] = label;
@@ -128,6 +129,31 @@ void Points::copyFrom(const Points& other) {
   adopt(other.index_, other.idMemory_, other.versionMemory_, other.labelMemory_, other.linked_);
   std::copy(other.rowMemory_.begin(), other.rowMemory_.end(), rowMemory_.begin());
   entry_ = other.entry_;
+  index_.hnsw.rng = other.index_.hnsw.rng;
+  std::copy_n(other.tombstones_, other.count_ / 64 + 1, tombstones_);
+  dead_ = other.dead_;
+}
+
+void Points::copyFirst(const Points& other, int32_t count) {
+  const auto n = static_cast<size_t>(count);
+  faiss::HNSW& hnsw = index_.hnsw;
+  const auto* const rows = reinterpret_cast<const uint8_t*>(other.vectors_);
+  flat_->codes.insert(flat_->codes.end(), rows, rows + n * dimension_ * sizeof(float));
+  hnsw.levels.insert(hnsw.levels.end(), other.levels_, other.levels_ + n);
+  hnsw.offsets.insert(hnsw.offsets.end(), other.offsets_ + 1, other.offsets_ + n + 1);
+  hnsw.neighbors.insert(hnsw.neighbors.end(), other.lists_, other.lists_ + other.offsets_[n]);
+  flat_->ntotal = index_.ntotal = count;
+  bind();
+  for (int32_t i = 0; i < count; i++) note(i, other.id(i), other.version(i), other.label(i));
+  linked_ = std::min(other.linked(), count);
+  count_ = count;
+  entry_ = other.entry_;
+}
+
+void Points::copyRest(const Points& other) {
+  for (int32_t i = count_; i < other.count_; i++)
+    append(other.vector(i), other.id(i), other.version(i), other.label(i), other.level(i) + 1);
+  std::copy(other.rowMemory_.begin(), other.rowMemory_.end(), rowMemory_.begin());
   index_.hnsw.rng = other.index_.hnsw.rng;
   std::copy_n(other.tombstones_, other.count_ / 64 + 1, tombstones_);
   dead_ = other.dead_;

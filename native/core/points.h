@@ -56,6 +56,10 @@ class Points {
   void publishLink(int32_t offset);
   /** Copies points with their links into an empty object; there must be room. Same offsets. */
   void copyFrom(const Points& other);
+  /** The same for the first `count`, while a writer appends to the other; nobody may link there. */
+  void copyFirst(const Points& other, int32_t count);
+  /** Afterwards, without a writer: what was appended since, labels and tombstones. */
+  void copyRest(const Points& other);
   /** Takes vectors and graph from an index that was read from a file; its arrays were checked. A label for each. */
   void adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::string_view>& ids,
              const std::vector<int64_t>& versions, const std::vector<uint32_t>& labels, int32_t linked);
@@ -79,8 +83,12 @@ class Points {
   uint32_t label(int32_t i) const { return labels_[i]; }
   /** The offset of the point that has the label, or -1; it may be beyond a count taken before. */
   int32_t rowOf(uint32_t label) const { return __atomic_load_n(&rows_[label], __ATOMIC_ACQUIRE); }
-  /** The largest squared length of all vectors. Writer. */
-  float longest() const { return longest_; }
+  /** The largest squared length of all vectors. */
+  float longest() const {
+    float value;
+    __atomic_load(&longest_, &value, __ATOMIC_RELAXED);
+    return value;
+  }
   /** The highest level the point is on. */
   int32_t level(int32_t i) const { return levels_[i] - 1; }
   int32_t* list(int32_t i, int32_t level) const {

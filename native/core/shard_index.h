@@ -33,7 +33,10 @@ struct Stats {
  *  6. Once tombstones are two fifths of a graph, link() also builds a graph of the living beside it, in its slices, and
  *     swaps it in when it has them all. Both are in memory meanwhile.
  *
- * Order of locks: writing_ before swapping_.
+ *  7. Linking has a lock of its own, so that puts and removes wait for it only when memory is full: the linker reads what
+ *     appends never change, and nothing but the holder of linking_ replaces the points or changes a list.
+ *
+ * Order of locks: linking_ before writing_ before swapping_.
  */
 class ShardIndex {
  public:
@@ -53,6 +56,10 @@ class ShardIndex {
   int64_t versionOf(std::string_view id);
   /** Links for about this long; returns how many are left to do, those of a rebuild included. */
   uint64_t link(uint64_t budgetMicros);
+  /** 0 once destroyed. */
+  uint64_t unlinkedCount();
+  /** Whether a builder has this index in hand or in line (see Builders). */
+  std::atomic<bool> inLine{false};
   Hits search(const Request& request);
   Hits search(const float* query, size_t length, uint32_t k, uint32_t ef);
   Hits exact(const float* query, size_t length, uint32_t k);
@@ -79,7 +86,10 @@ class ShardIndex {
   /** The points, or FAILED_PRECONDITION once destroyed. Under either lock. */
   Points& live() const;
   void prepare(const char* field, const float* vector, size_t length, std::vector<float>& out) const;
+  uint32_t place(std::string_view key, Held& held, int64_t version);
+  bool lacksRoom() const;
   void makeRoom();
+  void growBeside();
   void kill(int32_t offset);
   std::unique_ptr<Points> larger(const Points& points) const;
   bool wantsRebuild() const;
@@ -97,12 +107,13 @@ class ShardIndex {
 
   const Options options_;
   const Kernels& kernels_;
+  std::mutex linking_;
   std::mutex writing_;
   ReadWriteLock swapping_;
-  /** Written under both locks; read under either. Null once destroyed. */
+  /** Written under all three locks; read under any. Null once destroyed. */
   std::unique_ptr<Points> points_;
   Linker linker_;
-  /** Under writing_. The graph of the living while it is being built; empty otherwise. */
+  /** Changed under linking_ and writing_. The graph of the living while it is being built; empty otherwise. */
   struct Rebuild {
     std::unique_ptr<Points> next;
     /** Points from here on are not in `next` yet. */

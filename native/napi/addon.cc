@@ -6,6 +6,7 @@
 #include <new>
 #include <string>
 
+#include "../core/builders.h"
 #include "../core/failure.h"
 #include "../core/graph_file.h"
 #include "../core/registry.h"
@@ -226,6 +227,15 @@ vectron::LabelSet setOf(const uint32_t* values, size_t length, uint64_t kind) {
   return kind == setWords ? vectron::LabelSet{values, nullptr, length} : vectron::LabelSet{nullptr, values, length};
 }
 
+/** (index): builder threads link what is unlinked. Returns at once. */
+napi_value linkInBackground(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<1> args(env, info);
+    vectron::Builders::instance().build(args.handle().index);
+    return nullptr;
+  });
+}
+
 /** (index, query, k, set, scores, figures) to ids. Fills scores; figures are as in Asked, then as in Told. */
 napi_value search(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
@@ -334,7 +344,7 @@ napi_value init(napi_env env, napi_value exports) {
       const char* name;
       napi_callback call;
     } functions[] = {{"open", open},       {"put", put},   {"remove", remove},
-                     {"versionOf", versionOf}, {"link", link}, {"search", search},
+                     {"versionOf", versionOf}, {"link", link}, {"linkInBackground", linkInBackground}, {"search", search},
                      {"stats", stats},     {"setAppliedIndex", setAppliedIndex}, {"save", save},
                      {"labelOf", labelOf}, {"idOf", idOf},
                      {"destroy", destroy}, {"drop", drop}, {"extractFaiss", extractFaiss}};

@@ -7,13 +7,11 @@ import type { ReplicaOptions } from './replica-options';
 export const upkeepKey = 'replica.upkeep';
 
 /**
- * Background work of one replica, in slices behind whatever waits: the index catches up with the store, points are
- * linked, replaced spaces are deleted, and now and then the graph file is written.
+ * Background work of one replica, in slices behind whatever waits: the index catches up with the store, replaced spaces
+ * are deleted, and now and then the graph file is written. Points are linked by threads of the index's own.
  */
 export class ReplicaUpkeep {
   private scheduled = false;
-  private requestsSeen = 0;
-  private requestsAtSlice = 0;
   private changesUnsaved = 0;
   private changedAt: MonotonicMs | null = null;
   private savedAt: MonotonicMs | null = null;
@@ -28,11 +26,7 @@ export class ReplicaUpkeep {
 
   /** Work is under way, or will be once the shard has been quiet for long enough. */
   get isBusy(): boolean {
-    return this.scheduled || (this.path !== null && this.worthSaving());
-  }
-
-  requested(): void {
-    this.requestsSeen++;
+    return this.scheduled || this.index.unlinked > 0 || (this.path !== null && this.worthSaving());
   }
 
   /** `count`: records, not log entries. 0: something else than records was applied, perhaps a snapshot. */
@@ -68,12 +62,12 @@ export class ReplicaUpkeep {
 
   /** One piece of the most urgent work; true if more is left. */
   private slice(context: ActorContext): boolean {
+    this.index.linkInBackground();
     if (!this.machine.indexReady) {
       const stamp = this.index.appliedIndex;
       if (this.machine.catchUpIndex()) this.levelled(stamp, context);
       return true;
     }
-    if (this.index.unlinked > 0) return this.index.link(this.linkBudget()) > 0 || !this.machine.collectGarbage();
     return !this.machine.collectGarbage();
   }
 
@@ -81,12 +75,6 @@ export class ReplicaUpkeep {
   private levelled(stamp: number, context: ActorContext): void {
     this.changesUnsaved = this.machine.unsavedChanges(stamp);
     this.indexReady(context);
-  }
-
-  private linkBudget(): number {
-    const idle = this.requestsSeen === this.requestsAtSlice;
-    this.requestsAtSlice = this.requestsSeen;
-    return idle ? this.options.linkIdleBudgetMicros : this.options.linkBudgetMicros;
   }
 
   private worthSaving(): boolean {

@@ -235,7 +235,6 @@ export class ReplicaActor implements Actor {
   private request(message: DataRequest, from: Address, context: ActorContext): void {
     const request = new OpenRequest(message, from, context);
     const { parts } = this;
-    parts?.upkeep.requested();
     if (request.expire(context)) return;
     if (message.shard !== this.spec.shard.id) {
       request.refuse('STALE_SHARD', `this is a replica of shard ${this.spec.shard.id}`, context);

@@ -102,6 +102,10 @@ class FlatIndex implements VectorIndex {
     return 0;
   }
 
+  linkInBackground(): void {
+    this.mustLive();
+  }
+
   search(query: Float32Array, k: number, options: SearchOptions = {}): SearchResult {
     checkSearchOptions(options);
     return this.exact(query, k, options.allowed);

@@ -60,7 +60,7 @@ export interface SearchResult {
  * the order of the log but may be offered again, and an older version than the one held is ignored.
  *
  *  1. Every put point is found by the next search: those not yet linked into the graph are scanned.
- *  2. link() works for about its budget and no longer; put() never links.
+ *  2. link() works for about its budget and no longer, linkInBackground() returns at once; put() never links.
  *  3. Below the threshold at which a scan is faster there is no graph, and link() has nothing to do.
  *  4. The native object outlives the thread that opened it; open() with the same key finds it again.
  *  5. Each live point has a label: a small whole number, dense, the same for as long as the point is live, whatever
@@ -94,6 +94,8 @@ export interface VectorIndex {
   idOf(label: number): string | null;
   /** Links unlinked points for about `budgetMicros`; returns how many are left. */
   link(budgetMicros: number): number;
+  /** Lets threads of low priority link what is unlinked, and replace a graph that has too many tombstones. */
+  linkInBackground(): void;
   /** k >= 1. Never fewer than min(k, size) hits, or with a set min(k, live points in it). */
   search(query: Float32Array, k: number, options?: SearchOptions): SearchResult;
   /** Exact, by scanning all live points, or those of the set. */

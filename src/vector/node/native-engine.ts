@@ -30,6 +30,7 @@ interface Addon {
   labelOf(index: Handle, id: string): number;
   idOf(index: Handle, label: number): string | undefined;
   link(index: Handle, budgetMicros: number): number;
+  linkInBackground(index: Handle): void;
   search(
     index: Handle,
     query: Float32Array,
@@ -170,6 +171,10 @@ class NativeIndex implements VectorIndex {
 
   link(budgetMicros: number): number {
     return calling(() => this.native.link(this.handle, budgetMicros));
+  }
+
+  linkInBackground(): void {
+    calling(() => this.native.linkInBackground(this.handle));
   }
 
   search(query: Float32Array, k: number, options: SearchOptions = {}): SearchResult {
