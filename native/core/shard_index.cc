@@ -276,10 +276,24 @@ void ShardIndex::save(const std::string& path) {
   GraphFile::save(*this, path);
 }
 
-/** Only before anybody else has the index. */
+void ShardIndex::endLoad(const std::string& refused) {
+  const std::lock_guard<std::mutex> lock(loadLock_);
+  refused_ = refused;
+  loading_ = false;
+  loaded_.notify_all();
+}
+
+void ShardIndex::whenLoaded() {
+  if (!loading_) return;
+  std::unique_lock<std::mutex> lock(loadLock_);
+  loaded_.wait(lock, [this] { return !loading_; });
+}
+
+/** Only before anybody else uses the index. */
 void ShardIndex::load(const std::string& path) {
   const std::lock_guard<std::mutex> linking(linking_);
   const std::lock_guard<std::mutex> lock(writing_);
+  live();
   try {
     GraphFile::load(*this, path);
   } catch (...) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <atomic>
+#include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -64,8 +65,17 @@ class ShardIndex {
   Hits search(const float* query, size_t length, uint32_t k, uint32_t ef);
   Hits exact(const float* query, size_t length, uint32_t k);
   void save(const std::string& path);
-  /** Fills a new index, before anybody else has it. Throws NOT_FOUND or CORRUPT and leaves it empty. */
+  /** Fills a new index, before anybody else uses it. Throws NOT_FOUND or CORRUPT and leaves it empty. */
   void load(const std::string& path);
+  /** Between these two the index is loading, and only destroy() may be called beside isLoading() and whenLoaded(). */
+  void beginLoad() { loading_ = true; }
+  /** `refused`: why the file was not used; empty when it was, or there was none. */
+  void endLoad(const std::string& refused);
+  bool isLoading() const { return loading_; }
+  /** Waits for the end of loading. */
+  void whenLoaded();
+  /** What endLoad() was told; only after it. */
+  const std::string& refused() const { return refused_; }
   void destroy();
 
   Stats stats();
@@ -131,6 +141,10 @@ class ShardIndex {
   /** Odd while a point changes, so that a search can tell whether one did while it ran. */
   std::atomic<uint64_t> changes_{0};
   std::atomic<double> appliedIndex_{0};
+  std::atomic<bool> loading_{false};
+  std::mutex loadLock_;
+  std::condition_variable loaded_;
+  std::string refused_;
 };
 
 }  // namespace vectron

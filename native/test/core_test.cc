@@ -417,7 +417,7 @@ void testArguments() {
 
 /** Readers beside one writer that puts, updates, removes, links, grows and saves. For the thread sanitizer. */
 void testReadersBesideWriter() {
-  const auto index = Registry::instance().open("race", optionsOf(16, Metric::euclidean, 150, 64), "").index;
+  const auto index = Registry::instance().open("race", optionsOf(16, Metric::euclidean, 150, 64), "");
   std::atomic<bool> done{false};
   Data data(1, 16);
   fillIndex(*index, data, 0, 100, 1);
@@ -449,7 +449,7 @@ void testReadersBesideWriter() {
 /** Builders link, grow and rebuild while one thread writes and others search; in the end the graph has what was put. */
 void testBuildersBesideAWriter() {
   Data data(31, 16);
-  const auto index = Registry::instance().open("built", optionsOf(16, Metric::euclidean, 50, 0), "").index;
+  const auto index = Registry::instance().open("built", optionsOf(16, Metric::euclidean, 50, 0), "");
   std::map<std::string, Vector> kept;
   std::atomic<bool> done{false};
   std::vector<std::thread> readers;

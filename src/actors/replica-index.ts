@@ -5,6 +5,11 @@ import type { VectorIndex } from '../vector/ports';
 import type { ReplicaOptions } from './replica-options';
 
 export const upkeepKey = 'replica.upkeep';
+/** How often to look whether the graph file is loaded. */
+const loadingPollMs = 20;
+
+/** Never waits. */
+export const unlinkedOf = (index: VectorIndex): number => (index.loading ? 0 : index.unlinked);
 
 /**
  * Background work of one replica, in slices behind whatever waits: the index catches up with the store, replaced spaces
@@ -26,7 +31,9 @@ export class ReplicaUpkeep {
 
   /** Work is under way, or will be once the shard has been quiet for long enough. */
   get isBusy(): boolean {
-    return this.scheduled || this.index.unlinked > 0 || (this.path !== null && this.worthSaving());
+    return (
+      this.scheduled || this.index.loading || this.index.unlinked > 0 || (this.path !== null && this.worthSaving())
+    );
   }
 
   /** `count`: records, not log entries. 0: something else than records was applied, perhaps a snapshot. */
@@ -44,7 +51,7 @@ export class ReplicaUpkeep {
 
   /** True if the signal was its own. */
   signalled(signal: Signal, context: ActorContext): boolean {
-    if (signal.signal !== 'work' || signal.key !== upkeepKey) return false;
+    if ((signal.signal !== 'work' && signal.signal !== 'timer') || signal.key !== upkeepKey) return false;
     this.scheduled = false;
     if (this.slice(context)) this.schedule(context);
     return true;
@@ -62,12 +69,16 @@ export class ReplicaUpkeep {
 
   /** One piece of the most urgent work; true if more is left. */
   private slice(context: ActorContext): boolean {
-    this.index.linkInBackground();
+    if (!this.machine.indexIsWorkable) {
+      context.setTimer(upkeepKey, loadingPollMs, { signal: 'timer', key: upkeepKey });
+      return false;
+    }
     if (!this.machine.indexReady) {
       const stamp = this.index.appliedIndex;
       if (this.machine.catchUpIndex()) this.levelled(stamp, context);
       return true;
     }
+    this.index.linkInBackground();
     return !this.machine.collectGarbage();
   }
 

@@ -93,7 +93,7 @@ export class ShardMachine {
     if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
     this.scrub = new Scrub(options.state);
     this.table = new ChangeTable(options.state, this.space);
-    this.feed = new IndexFeed(options.index, this.feedSource);
+    this.feed = new IndexFeed(options.index, () => this.feedSource);
   }
 
   private isUsable({ meta, generation, header }: RestoreProgress): boolean {
@@ -222,6 +222,11 @@ export class ShardMachine {
     this.table.trim(index);
   }
 
+  /** False: catchUpIndex() can do nothing before the index has loaded its file. */
+  get indexIsWorkable(): boolean {
+    return this.feed.isWorkable;
+  }
+
   /** One slice of bringing the index level with the store; true when it is. */
   catchUpIndex(): boolean {
     return this.feed.catchUp(this.appliedIndex);
@@ -331,7 +336,7 @@ export class ShardMachine {
     this.descriptor = descriptor;
     this.restoring = null;
     this.table = new ChangeTable(this.options.state, this.space);
-    this.feed.switchTo(this.feedSource);
+    this.feed.begin();
   }
 }
 

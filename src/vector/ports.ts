@@ -71,6 +71,8 @@ export interface SearchResult {
  */
 export interface VectorIndex {
   readonly dimension: number;
+  /** Its file is still being read. Everything else waits for the end of that: who may not wait asks first. */
+  readonly loading: boolean;
   /** Live points. */
   readonly size: number;
   /** Live points not in the graph although the shard is large enough to have one. */
@@ -107,7 +109,9 @@ export interface VectorIndex {
 }
 
 export interface VectorEngine {
-  /** Attaches to the index of this key if it is alive, else loads `path` if it holds a valid file, else creates one. */
+  /**
+   * Attaches to the index of this key if it is alive; else creates one, and begins to load `path` if it holds a valid file.
+   */
   open(options: IndexOptions, path: string | null): VectorIndex;
   /** Destroys the index of this key, if any, wherever it was opened. */
   drop(key: string): void;
