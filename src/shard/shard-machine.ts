@@ -177,7 +177,11 @@ export class ShardMachine {
     const closed = (work: Selecting): void => {
       this.selecting.delete(work);
     };
-    const work = new Selecting({ view: this.view, filter, selection, metric, stored: () => this.points, closed });
+    const work = new Selecting({
+      ...{ view: this.view, filter, selection, metric, closed },
+      stored: () => this.points,
+      plan: () => ({ kind: 'all' }),
+    });
     this.selecting.add(work);
     return work;
   }
