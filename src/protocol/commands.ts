@@ -1,5 +1,6 @@
 import { bool, bytes, f64, list, struct, type TypeOf, text, union, varint } from './codec';
 import { epochCodec } from './ids';
+import { schemaCodec } from './schemas';
 
 /**
  * A point as clients write it. `vector` is float32 little-endian, `payload` JSON in UTF-8 (empty: none). Both are
@@ -49,6 +50,8 @@ export const shardCommandCodec = union({
   2: ['v2', struct({ ...stamped, options: writeOptionsCodec })],
   /** Changes nothing: every replica notes the checksum of its state at this entry, to compare it with its peers'. */
   10: ['checksum', struct({ epoch: epochCodec })],
+  /** What payload indexes there are to be, unless the shard knows of a later revision. Changes no point. */
+  20: ['schema', struct({ epoch: epochCodec, schema: schemaCodec })],
 });
 export type ShardCommand = TypeOf<typeof shardCommandCodec>;
 

@@ -6,6 +6,7 @@ import { plainWrite, type ShardCommand, shardCommandCodec } from '../protocol/co
 import { type HashRange, inRange, type KeyHash } from '../protocol/key-hash';
 import { configurationChangeCodec, type Entry } from '../protocol/raft-messages';
 import { memberListCodec } from '../protocol/records';
+import type { Schema } from '../protocol/schemas';
 import { idsOf, operationFault, optionsFault } from './command-faults';
 import type { Descriptor } from './descriptor';
 import { decodeRecord, encodeRecord, type PointRecord } from './point-record';
@@ -43,6 +44,8 @@ export interface Change {
 
 export interface Applied {
   readonly descriptor: Descriptor;
+  /** As it is after the entries. */
+  readonly schema: Schema;
   readonly changes: readonly Change[];
   readonly outcomes: ReadonlyMap<LogIndex, Outcome>;
 }
@@ -68,9 +71,10 @@ export function applyEntries(
   shape: ShardShape,
   read: ReadRecords,
   before: Descriptor,
+  schema: Schema,
   entries: readonly Entry[],
 ): Applied {
-  const work = new ApplyWork(shape, before);
+  const work = new ApplyWork(shape, before, schema);
   const commands = entries.map((entry) => (entry.type === 'command' ? parse(entry) : null));
   work.load(read, commands);
   entries.forEach((entry, at) => {
@@ -82,7 +86,7 @@ export function applyEntries(
 }
 
 type Parsed =
-  | Extract<ShardCommand, { readonly kind: 'v2' | 'checksum' }>
+  | Extract<ShardCommand, { readonly kind: 'v2' | 'checksum' | 'schema' }>
   | { readonly kind: 'malformed'; readonly message: string };
 
 /** Commands of every version as the latest. */
@@ -111,6 +115,7 @@ class ApplyWork {
   constructor(
     private readonly shape: ShardShape,
     private readonly before: Descriptor,
+    private schema: Schema,
   ) {
     this.timeMs = before.timeMs;
     this.membership = before;
@@ -141,7 +146,10 @@ class ApplyWork {
     const refusal = this.refusal(command);
     if (refusal !== null) this.outcomes.set(index, refusal);
     else if (command.kind === 'v2') this.outcomes.set(index, this.perform(index, command));
-    else this.outcomes.set(index, { ...nothing, index });
+    else {
+      if (command.kind === 'schema' && command.schema.revision > this.schema.revision) this.schema = command.schema;
+      this.outcomes.set(index, { ...nothing, index });
+    }
   }
 
   /** Each entry is one step of the epoch, the one that enters a joint configuration and the one that leaves it. */
@@ -158,7 +166,7 @@ class ApplyWork {
       const { version, confVersion } = this.before.epoch;
       return { ok: false, code: 'STALE_SHARD', message: `the shard's epoch is (${version}, ${confVersion})` };
     }
-    if (command.kind === 'checksum') return null;
+    if (command.kind !== 'v2') return null;
     const { operation, options } = command;
     for (const id of idsOf(operation)) {
       const slot = this.slots.get(id);
@@ -195,7 +203,7 @@ class ApplyWork {
     const { configuration, epoch, members } = this.membership;
     const membership = { configuration, epoch, members };
     const descriptor = { ...this.before, ...membership, ...applied, timeMs: this.timeMs, points, records, digest };
-    return { descriptor, changes, outcomes: this.outcomes };
+    return { descriptor, schema: this.schema, changes, outcomes: this.outcomes };
   }
 }
 
