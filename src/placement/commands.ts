@@ -1,9 +1,9 @@
-import { list, struct, type TypeOf, text, union, varint } from '../protocol/codec';
+import { list, struct, type TypeOf, text, varint, versionedUnion } from '../protocol/codec';
 import { nodeNameCodec, replicaIdCodec, shardIdCodec, workerIdCodec } from '../protocol/ids';
 import { hnswCodec, metricCodec } from '../protocol/records';
 
 /** What the placement driver's log entries of type `command` hold. Durable: never change a variant, add one. */
-export const placementOperationCodec = union({
+export const placementOperationCodec = versionedUnion('placement operation', {
   /** The same node and store keep their worker id; a new store of a known node gets a new one. */
   1: ['registerWorker', struct({ node: nodeNameCodec, address: text, zone: text, rack: text, storeIncarnation: text })],
   /** `avoid`: workers that the proposing leader holds for dead. Soft knowledge enters the machine only this way. */
@@ -41,5 +41,7 @@ export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract
   { readonly kind: K }
 >;
 
-export const placementCommandCodec = union({ 1: ['v1', struct({ operation: placementOperationCodec })] });
+export const placementCommandCodec = versionedUnion('placement command', {
+  1: ['v1', struct({ operation: placementOperationCodec })],
+});
 export type PlacementCommand = TypeOf<typeof placementCommandCodec>;

@@ -51,7 +51,8 @@ const rowsCodec = list(rowCodec, 10_000_000);
  * log, one command after the other; called from one thread.
  *
  *  1. The state is a function of the commands applied, in their order: no clock, randomness or map order enters.
- *  2. apply() is total: a command that cannot be done changes nothing, and its outcome says why.
+ *  2. apply() is total: a command that cannot be done changes nothing, and its outcome says why. It throws only for what
+ *     this program does not know (UNSUPPORTED_VERSION): then nothing has changed, and nothing more may be applied.
  *  3. Ids only grow and are never given out twice.
  *  4. The ranges of a collection's shards tile the hash space; the replicas of a shard are on different workers, but
  *     for one that is being replaced where it is.
@@ -179,7 +180,9 @@ export class PlacementMachine {
     try {
       operation = decode(placementCommandCodec, command).operation;
     } catch (thrown) {
-      return { kind: 'rejected', error: asVectronError(thrown) };
+      const error = asVectronError(thrown);
+      if (error.code === 'UNSUPPORTED_VERSION') throw error;
+      return { kind: 'rejected', error };
     }
     const plan = this.plan(operation);
     return plan instanceof VectronError ? { kind: 'rejected', error: plan } : plan();

@@ -58,13 +58,14 @@ export type ReplicaReport = TypeOf<typeof replicaReportCodec>;
 /**
  * A replica that needs its peers, in its worker's report. `damaged`: what it holds is not what it acknowledged; it serves
  * no more and is to be replaced under a new id. `undecided`: its group's checksums differ and no majority says whose is
- * right; it serves on, and people must decide.
+ * right; it serves on, and people must decide. `outdated`: it met what only a later version of the program knows, and
+ * waits for its machine to run that.
  */
 export const replicaFaultCodec = struct({
   shard: shardIdCodec,
   replica: replicaIdCodec,
   epoch: epochCodec,
-  state: oneOf('damaged', 'undecided'),
+  state: oneOf('damaged', 'undecided', 'outdated'),
   reason: text,
 });
 export type ReplicaFault = TypeOf<typeof replicaFaultCodec>;

@@ -3,6 +3,7 @@ import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
 import { isChecksumCommand } from '../protocol/commands';
 import type { Selection, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
+import { checkLevel } from '../protocol/flags';
 import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
 import type { Member, Metric } from '../protocol/records';
@@ -35,6 +36,8 @@ export interface ShardMachineOptions extends ShardShape {
   /** Of a replica that never ran; afterwards the stored ones hold. */
   readonly epoch: Epoch;
   readonly configuration: Configuration;
+  /** Only tests begin at another level than 0. */
+  readonly level?: number;
   readonly state: KeyValueStore;
   readonly index: VectorIndex;
   readonly snapshotLimits?: SourceLimits;
@@ -54,7 +57,7 @@ export interface ChecksumNote {
  *
  *  1. Points and the applied index, term, log time, counts and digest change in one batch: the state is always that of
  *     exactly the applied index, whatever prefix of the batches survives a crash.
- *  2. apply() is total (see shard-apply) and idempotent across restarts: it never takes an entry twice.
+ *  2. apply() is total but for what a later version wrote (see shard-apply), and idempotent across restarts: it never takes an entry twice.
  *  3. The index hears of a change after the store. Searches are right only while indexReady.
  *  4. Each checksum command ends a batch, so that the state that is noted is that of exactly its index.
  *  5. A snapshot becomes the state by one synced descriptor write; before that nothing of it can be seen.
@@ -73,19 +76,26 @@ export class ShardMachine {
   private readonly garbage: { readonly space: Space; part: number }[] = [];
   private restoring: ShardSnapshotSink | null = null;
 
-  /** Throws CORRUPT if the stored descriptor is. Deletes what nobody owns; a snapshot that was cut off may go on. */
+  /** Throws CORRUPT if the stored descriptor is, and UNSUPPORTED_VERSION if this program cannot go on from it. Deletes what nobody owns; a snapshot that was cut off may go on. */
   constructor(private readonly options: ShardMachineOptions) {
     const value = options.state.get(replicaStateKey(options.replica, 'descriptor'));
-    this.descriptor = value === undefined ? firstDescriptor(options) : decodeDescriptor(value);
+    const level = options.level ?? 0;
+    this.descriptor = value === undefined ? firstDescriptor({ ...options, level }) : decodeDescriptor(value);
+    checkLevel(this.descriptor.level, options.flags, `replica ${options.replica}`);
     const { generation } = this.descriptor;
     const left = readProgress(options.state, options.replica);
-    const rest = left !== null && left.meta.index > this.appliedIndex && left.generation > generation ? left : null;
+    const rest = left !== null && this.isUsable(left) ? left : null;
     const kept = rest === null ? [generation] : [generation, rest.generation];
     this.generationNext = Math.max(...kept) + 1;
     for (const { start, end } of otherSpaces(options.replica, ...kept)) options.state.deleteRange(start, end);
     if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
     this.scrub = new Scrub(options.state);
     this.feed = new IndexFeed(options.state, options.index, this.space, this.appliedIndex);
+  }
+
+  private isUsable({ meta, generation, header }: RestoreProgress): boolean {
+    const isKnown = header === null || header.level <= this.options.flags.newest;
+    return isKnown && meta.index > this.appliedIndex && generation > this.descriptor.generation;
   }
 
   get appliedIndex(): LogIndex {
@@ -99,6 +109,10 @@ export class ShardMachine {
   }
   get configuration(): Configuration {
     return this.descriptor.configuration;
+  }
+  /** Of the flags that are on (flags.ts). */
+  get level(): number {
+    return this.descriptor.level;
   }
   /** Where the members are, as far as the log has said. */
   get members(): readonly Member[] {
@@ -253,11 +267,12 @@ export class ShardMachine {
     generation: number,
     resumed: RestoreProgress | null,
   ): ShardSnapshotSink {
-    const { state: store, replica, keyHash } = this.options;
+    const { state: store, replica, keyHash, flags } = this.options;
     return new ShardSnapshotSink({
       store,
       replica,
       keyHash,
+      flags,
       meta,
       stream,
       generation,

@@ -3,20 +3,20 @@ import { ByteWriter, compareBytes } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import type { LogIndex, ReplicaId, Term } from '../base/ids';
 import { snapshotChunkBytesMax } from '../base/limits';
-import { encode, f64, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
+import { type Codec, encode, f64, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
 import { epochCodec } from '../protocol/ids';
 import { laterMembers } from '../protocol/records';
 import type { Schema } from '../protocol/schemas';
 import { pointRange, spaceOf } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
-import type { Descriptor } from './descriptor';
+import { checkFormat, type Descriptor, formatOf } from './descriptor';
 import { pointIdOf, successor } from './point-keys';
 import { decodeRecord } from './point-record';
 import { encodeSchema } from './schema-record';
 import type { Change } from './shard-apply';
 
 /** What comes before the records: enough for the receiver to know that it has them all, and unharmed. */
-export const snapshotHeaderCodec = struct({
+const headerFields = {
   format: u8,
   epoch: epochCodec,
   timeMs: f64,
@@ -24,9 +24,26 @@ export const snapshotHeaderCodec = struct({
   records: varint,
   digest: u64,
   members: laterMembers,
-});
-export type SnapshotHeader = TypeOf<typeof snapshotHeaderCodec>;
-export const snapshotFormat = 1;
+};
+const headerCodec = struct(headerFields);
+export type SnapshotHeader = TypeOf<typeof headerCodec> & {
+  /** Of flags that are on; in format 2 alone. */
+  readonly level: number;
+};
+
+/** Also in the middle of other bytes. Throws UNSUPPORTED_VERSION for a format of a later version. */
+export const snapshotHeaderCodec: Codec<SnapshotHeader> = {
+  write: (w, header) => {
+    const format = formatOf(header.level);
+    headerCodec.write(w, { ...header, format });
+    if (format > 1) varint.write(w, header.level);
+  },
+  read: (r) => {
+    const header = headerCodec.read(r);
+    checkFormat(header.format, 'a snapshot');
+    return { ...header, level: header.format === 1 ? 0 : varint.read(r) };
+  },
+};
 
 /** Old records held for one reader: a snapshot that falls behind a busier writer ends with an error and is begun anew. */
 export const preImageBytesMax = 64 * 1024 * 1024;
@@ -151,7 +168,7 @@ export class ShardSnapshotSource {
 
 function beginning(descriptor: Descriptor, schema: Schema): Uint8Array {
   const writer = new ByteWriter();
-  writer.lengthPrefixed(encode(snapshotHeaderCodec, { ...descriptor, format: snapshotFormat }));
+  writer.lengthPrefixed(encode(snapshotHeaderCodec, descriptor));
   if (schema.revision > 0) {
     writer.text(schemaItem);
     writer.lengthPrefixed(encodeSchema(schema));
