@@ -1,7 +1,8 @@
-import type { Space } from '../base/ids';
+import { compareBytes } from '../base/bytes';
+import { type ReplicaId, replicaId, type Space } from '../base/ids';
 import { emptySchema, type Schema, schemaCodec } from '../protocol/schemas';
-import { recordKey } from '../storage/keys';
-import type { KeyValueStore, WriteBatch } from '../storage/ports';
+import { recordKey, spaceOf } from '../storage/keys';
+import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import { seal, unseal } from '../storage/sealed';
 
 /**
@@ -9,6 +10,8 @@ import { seal, unseal } from '../storage/sealed';
  * without one has the empty schema.
  */
 const schemaKind = 0;
+/** Of one replica at a time: each abandoned generation leaves one at most, until the next start. */
+const schemasMax = 4_096;
 const keyOf = (space: Space): Uint8Array => recordKey(space, schemaKind, new Uint8Array(0));
 /** Its seal does not name a space: a snapshot carries it from one to another. */
 const sealedAs = new Uint8Array(0);
@@ -28,7 +31,17 @@ export function readSchema(store: KeyValueStore, space: Space): Schema {
   return value === undefined ? emptySchema : decodeSchema(value);
 }
 
-/** Every schema of the spaces from `first` up to before `end`. */
-export function deleteSchemas(store: KeyValueStore, first: Space, end: Space): void {
-  store.deleteRange(keyOf(first), keyOf(end));
+export function deleteSchema(store: KeyValueStore, space: Space): void {
+  store.write(new WriteBatch().delete(keyOf(space)), { sync: false });
+}
+
+/** Of all spaces of a replica but those of the generations `kept`. */
+export function deleteOtherSchemas(store: KeyValueStore, replica: ReplicaId, kept: readonly number[]): void {
+  const own = new Set(kept.map((generation) => spaceOf(replica, generation)));
+  const range = { start: keyOf(spaceOf(replica, 0)), end: keyOf(spaceOf(replicaId(replica + 1), 0)) };
+  const batch = new WriteBatch();
+  for (const { key } of store.range({ ...range, countMax: schemasMax })) {
+    if (![...own].some((space) => compareBytes(keyOf(space), key) === 0)) batch.delete(key);
+  }
+  if (batch.operations.length > 0) store.write(batch, { sync: false });
 }

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert';
 import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
+import { payloadIndexBytesMax } from '../base/limits';
 import { isChecksumCommand } from '../protocol/commands';
 import type { Selection, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
@@ -7,18 +8,21 @@ import { checkLevel } from '../protocol/flags';
 import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
 import type { Member, Metric } from '../protocol/records';
+import type { Schema } from '../protocol/schemas';
 import { replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
 import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, stateChecksum } from './descriptor';
 import { IndexFeed } from './index-feed';
 import { allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
+import { PayloadFeed } from './payload-feed';
 import { clearQuarantine } from './quarantine';
 import { digestText } from './record-digest';
 import { clearProgress, type RestoreProgress, readProgress } from './restore-progress';
+import { deleteOtherSchemas, deleteSchema, putSchema, readSchema } from './schema-record';
 import { Scrub } from './scrub';
 import { Selecting } from './selecting';
-import { applyEntries, type Change, type Outcome, type ShardShape } from './shard-apply';
+import { type Applied, applyEntries, type Outcome, type ShardShape } from './shard-apply';
 import {
   getPoints,
   type PointView,
@@ -41,6 +45,8 @@ export interface ShardMachineOptions extends ShardShape {
   readonly state: KeyValueStore;
   readonly index: VectorIndex;
   readonly snapshotLimits?: SourceLimits;
+  /** What payload indexes may take in memory; smaller is for tests. */
+  readonly payloadIndexBytes?: number;
 }
 
 const garbageParts = 256;
@@ -65,6 +71,8 @@ export interface ChecksumNote {
 export class ShardMachine {
   private descriptor: Descriptor;
   private readonly feed: IndexFeed;
+  private schemaNow: Schema;
+  private readonly payloads: PayloadFeed;
   private readonly sources = new Set<ShardSnapshotSource>();
   private readonly selecting = new Set<Selecting>();
   private outcomes: ReadonlyMap<LogIndex, Outcome> = new Map();
@@ -88,9 +96,14 @@ export class ShardMachine {
     const kept = rest === null ? [generation] : [generation, rest.generation];
     this.generationNext = Math.max(...kept) + 1;
     for (const { start, end } of otherSpaces(options.replica, ...kept)) options.state.deleteRange(start, end);
+    deleteOtherSchemas(options.state, options.replica, kept);
     if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
     this.scrub = new Scrub(options.state);
     this.feed = new IndexFeed(options.state, options.index, this.space, this.appliedIndex);
+    this.schemaNow = readSchema(options.state, this.space);
+    this.payloads = new PayloadFeed(options.state, options.index, options.payloadIndexBytes ?? payloadIndexBytesMax, {
+      ...{ space: this.space, schema: this.schemaNow },
+    });
   }
 
   private isUsable({ meta, generation, header }: RestoreProgress): boolean {
@@ -160,10 +173,12 @@ export class ShardMachine {
   private applyBatch(entries: readonly Entry[]): ReadonlyMap<LogIndex, Outcome> {
     const read = (points: Parameters<Parameters<typeof applyEntries>[1]>[0]): (Uint8Array | undefined)[] =>
       this.options.state.getMany(points.map((point) => keyOf(this.space, point)));
-    const { descriptor, changes, outcomes } = applyEntries(this.options, read, this.descriptor, entries);
-    this.write(descriptor, changes);
+    const applied = applyEntries(this.options, read, this.descriptor, this.schemaNow, entries);
+    const { changes, outcomes } = applied;
+    this.write(applied);
     this.changed += changes.length;
-    this.feed.changed(changes, this.appliedIndex);
+    this.payloads.setSchema(this.schemaNow);
+    this.feed.changed(changes, this.appliedIndex, (...change) => this.payloads.changed(...change));
     for (const work of this.selecting) work.changed(changes);
     return outcomes;
   }
@@ -218,13 +233,32 @@ export class ShardMachine {
     return this.feed.catchUp(this.appliedIndex);
   }
 
+  /** One slice of making payload indexes; true when they are what the schema asks for. */
+  buildPayloadIndexes(): boolean {
+    return this.indexReady && this.payloads.build();
+  }
+
+  /** What payload indexes there are to be. */
+  get schema(): Schema {
+    return this.schemaNow;
+  }
+  get payloadIndexesReady(): boolean {
+    return this.payloads.isLevel;
+  }
+  /** About what they take in memory. */
+  get payloadIndexBytes(): number {
+    return this.payloads.bytes;
+  }
+
   /** One slice of deleting replaced spaces; true when none is left. */
   collectGarbage(): boolean {
     const oldest = this.garbage[0];
     if (oldest === undefined) return true;
     const { start, end } = spacePart(oldest.space, oldest.part++, garbageParts);
     this.options.state.deleteRange(start, end);
-    if (oldest.part === garbageParts) this.garbage.shift();
+    if (oldest.part < garbageParts) return false;
+    deleteSchema(this.options.state, oldest.space);
+    this.garbage.shift();
     return this.garbage.length === 0;
   }
 
@@ -234,7 +268,7 @@ export class ShardMachine {
       this.sources.delete(source);
     };
     const { state, replica, snapshotLimits } = this.options;
-    const source = new ShardSnapshotSource(state, replica, this.descriptor, closed, snapshotLimits);
+    const source = new ShardSnapshotSource(state, replica, this.descriptor, this.schemaNow, closed, snapshotLimits);
     this.sources.add(source);
     return source;
   }
@@ -290,8 +324,9 @@ export class ShardMachine {
     return { store: this.options.state, space: this.space, keyHash: this.options.keyHash };
   }
 
-  private write(descriptor: Descriptor, changes: readonly Change[]): void {
+  private write({ descriptor, schema, changes }: Applied): void {
     const batch = new WriteBatch();
+    if (schema !== this.schemaNow) putSchema(batch, this.space, schema);
     for (const change of changes) {
       const key = keyOf(this.space, change);
       for (const source of this.sources) source.beforeChange(change, key);
@@ -300,6 +335,7 @@ export class ShardMachine {
     batch.put(replicaStateKey(this.options.replica, 'descriptor'), encodeDescriptor(descriptor));
     this.options.state.write(batch, { sync: false });
     this.descriptor = descriptor;
+    this.schemaNow = schema;
   }
 
   private replaced(descriptor: Descriptor): void {
@@ -310,6 +346,8 @@ export class ShardMachine {
     this.descriptor = descriptor;
     this.restoring = null;
     this.feed.switchTo(this.space, this.appliedIndex);
+    this.schemaNow = readSchema(this.options.state, this.space);
+    this.payloads.restart(this.space, this.schemaNow);
   }
 }
 
@@ -322,6 +360,7 @@ export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): v
   state.write(clearProgress(clearQuarantine(batch, replica), replica), { sync: false });
   const { start, end } = allSpaces(replica);
   state.deleteRange(start, end);
+  deleteOtherSchemas(state, replica, []);
   state.sync();
 }
 

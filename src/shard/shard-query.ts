@@ -84,8 +84,9 @@ export function searchPoints(
 ): { readonly hits: readonly Hit[]; readonly stats: SearchStats } {
   const query = floatsOf(request.vector);
   const { k, ef } = request;
-  const result = request.exact ? index.exact(query, k) : index.search(query, k, efFor(k, ef));
-  const stats = { strategy: result.strategy, distances: result.distances, points: index.size };
+  const result = request.exact ? index.exact(query, k) : index.search(query, k, { ef: efFor(k, ef) });
+  const strategy = result.strategy === 'scan' ? ('scan' as const) : ('graph' as const);
+  const stats = { strategy, distances: result.distances, points: index.size };
   return { hits: hitsOf(view, { ids: result.ids, scoreAt: (at) => result.scores[at] as number }, request), stats };
 }
 
