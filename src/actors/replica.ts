@@ -373,6 +373,7 @@ const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.get',
   'data.scan',
   'data.select',
+  'data.query',
   'data.status',
 ]);
 const isDataRequest = (message: Message): message is DataRequest => dataKinds.has(message.kind);

@@ -82,3 +82,7 @@ export const payloadIndexesMax = 64;
 export const indexedValuesMax = 1_024;
 /** What the payload indexes of one replica may take in memory, about; one that would go beyond is given up until it is made anew. */
 export const payloadIndexBytesMax = 512 * 1024 * 1024;
+/** wire: searches in one batch. */
+export const queriesMax = 256;
+/** wire: how many times k may be looked for. */
+export const oversamplingMax = 100;

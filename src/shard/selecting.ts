@@ -1,6 +1,6 @@
 import { compareBytes, floatsOf } from '../base/bytes';
 import { VectronError } from '../base/errors';
-import type { Hit, Selection, StoredPoint } from '../protocol/data-messages';
+import type { Hit, Query, Selection, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import type { Metric } from '../protocol/records';
 import type { KeyRange } from '../storage/keys';
@@ -39,10 +39,17 @@ export interface Selected {
   readonly count: number;
   readonly visited: number;
   readonly stored: number;
+  /** Of `nearest`: how it was found, as in QueryStats. */
+  readonly strategy: string;
+  readonly distances: number;
+  readonly estimate: number | null;
+  readonly micros: number;
 }
 
-/** What is found by reading records in key order. */
-export type ReadSelection = Extract<Selection, { readonly kind: 'nearest' | 'page' | 'count' }>;
+/** `ef` 0: chosen. */
+export type Nearest = Extract<Selection, { readonly kind: 'nearest' }> &
+  Partial<Pick<Query, 'ef' | 'exact' | 'oversampling'>>;
+export type ReadSelection = Exclude<Selection, { readonly kind: 'nearest' }> | Nearest;
 
 /** Of one page, about. */
 const pageBytesMax = 4 * 1024 * 1024;
@@ -135,7 +142,11 @@ export class Selecting {
   result(): Selected {
     if (this.answer !== null) return this.answer;
     const { selection, view, stored } = this.options;
-    const figures = { count: this.found.size, visited: this.visited, stored: stored() };
+    const { visited } = this;
+    const figures = {
+      ...{ count: this.found.size, visited, stored: stored(), estimate: null },
+      ...{ strategy: 'records', distances: selection.kind === 'nearest' ? this.found.size : 0, micros: 0 },
+    };
     if (selection.kind === 'count') return { hits: [], points: [], done: true, ...figures };
     if (selection.kind === 'page') return { hits: [], ...this.page(selection.countMax), ...figures };
     const best = new TopK<Scored>(selection.k);
@@ -163,7 +174,8 @@ export class Selecting {
 
   private whole(): SelectingPlan {
     const stored = this.options.stored();
-    const answer = { hits: [], points: [], done: true, count: stored, visited: 0, stored };
+    const figures = { visited: 0, stored, strategy: 'records', distances: 0, estimate: null, micros: 0 };
+    const answer = { hits: [], points: [], done: true, count: stored, ...figures };
     return { kind: 'answered', answer };
   }
 

@@ -2,7 +2,7 @@ import { assert } from '../base/assert';
 import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
 import { payloadIndexBytesMax } from '../base/limits';
 import { isChecksumCommand } from '../protocol/commands';
-import type { Selection, StoredPoint } from '../protocol/data-messages';
+import type { StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import { checkLevel } from '../protocol/flags';
 import type { Epoch } from '../protocol/ids';
@@ -13,15 +13,16 @@ import { replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
 import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, stateChecksum } from './descriptor';
+import { planFiltered } from './filtered';
 import { IndexFeed } from './index-feed';
-import { allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
 import { PayloadFeed } from './payload-feed';
+import { allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
 import { clearQuarantine } from './quarantine';
 import { digestText } from './record-digest';
 import { clearProgress, type RestoreProgress, readProgress } from './restore-progress';
 import { deleteOtherSchemas, deleteSchema, putSchema, readSchema } from './schema-record';
 import { Scrub } from './scrub';
-import { Selecting } from './selecting';
+import { type ReadSelection, Selecting, type SelectingPlan } from './selecting';
 import { type Applied, applyEntries, type Outcome, type ShardShape } from './shard-apply';
 import {
   getPoints,
@@ -202,17 +203,24 @@ export class ShardMachine {
   }
 
   /** The points that match a filter, found in slices while applies go on. To be closed. */
-  select(filter: Filter | null, selection: Selection, metric: Metric): Selecting {
+  select(filter: Filter | null, selection: ReadSelection, metric: Metric): Selecting {
     const closed = (work: Selecting): void => {
       this.selecting.delete(work);
     };
     const work = new Selecting({
       ...{ view: this.view, filter, selection, metric, closed },
       stored: () => this.points,
-      plan: () => ({ kind: 'all' }),
+      plan: () => this.plan(filter, selection),
     });
     this.selecting.add(work);
     return work;
+  }
+
+  private plan(filter: Filter | null, selection: ReadSelection): SelectingPlan {
+    const indexes = this.indexReady ? this.payloads.ready : null;
+    if (filter === null || indexes === null) return { kind: 'all' };
+    const filtered = { view: this.view, index: this.options.index, indexes, stored: this.points };
+    return planFiltered(filtered, filter, selection);
   }
 
   /** Points, records and digest by a scan of everything: must equal what is kept. Slow. */
