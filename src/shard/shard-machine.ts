@@ -1,7 +1,6 @@
 import { assert } from '../base/assert';
 import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
 import { payloadIndexBytesMax } from '../base/limits';
-import { isChecksumCommand } from '../protocol/commands';
 import type { StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import { checkLevel } from '../protocol/flags';
@@ -9,14 +8,16 @@ import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
 import type { Member, Metric } from '../protocol/records';
 import type { Schema } from '../protocol/schemas';
-import { replicaStateKey, spaceOf } from '../storage/keys';
+import { changesFrom, replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
+import { ChangeTable } from './change-table';
+import { cutAtChecksums, isChecksum } from './checksum-entries';
 import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, stateChecksum } from './descriptor';
 import { planFiltered } from './filtered';
-import { IndexFeed } from './index-feed';
+import { type FeedSource, IndexFeed } from './index-feed';
 import { PayloadFeed } from './payload-feed';
-import { allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
+import { allChanges, allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
 import { clearQuarantine } from './quarantine';
 import { digestText } from './record-digest';
 import { clearProgress, type RestoreProgress, readProgress } from './restore-progress';
@@ -74,6 +75,7 @@ export class ShardMachine {
   private readonly feed: IndexFeed;
   private schemaNow: Schema;
   private readonly payloads: PayloadFeed;
+  private table: ChangeTable;
   private readonly sources = new Set<ShardSnapshotSource>();
   private readonly selecting = new Set<Selecting>();
   private outcomes: ReadonlyMap<LogIndex, Outcome> = new Map();
@@ -100,7 +102,8 @@ export class ShardMachine {
     deleteOtherSchemas(options.state, options.replica, kept);
     if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
     this.scrub = new Scrub(options.state);
-    this.feed = new IndexFeed(options.state, options.index, this.space, this.appliedIndex);
+    this.table = new ChangeTable(options.state, this.space);
+    this.feed = new IndexFeed(options.index, this.feedSource);
     this.schemaNow = readSchema(options.state, this.space);
     this.payloads = new PayloadFeed(options.state, options.index, options.payloadIndexBytes ?? payloadIndexBytesMax, {
       ...{ space: this.space, schema: this.schemaNow },
@@ -236,6 +239,16 @@ export class ShardMachine {
     return this.scrub.slice(this.space, this.descriptor, recordsMax, bytesMax);
   }
 
+  /** How much the graph file lacks, if the index that was brought level was as of `stamp` before. */
+  unsavedChanges(stamp: number): number {
+    return this.table.countUnsaved(stamp) ?? this.points;
+  }
+
+  /** A graph file as of `index` is on disk. */
+  indexSaved(index: number): void {
+    this.table.trim(index);
+  }
+
   /** One slice of bringing the index level with the store; true when it is. */
   catchUpIndex(): boolean {
     return this.feed.catchUp(this.appliedIndex);
@@ -262,6 +275,10 @@ export class ShardMachine {
   collectGarbage(): boolean {
     const oldest = this.garbage[0];
     if (oldest === undefined) return true;
+    if (oldest.part === 0) {
+      const changes = changesFrom(oldest.space, 0);
+      this.options.state.deleteRange(changes.start, changes.end);
+    }
     const { start, end } = spacePart(oldest.space, oldest.part++, garbageParts);
     this.options.state.deleteRange(start, end);
     if (oldest.part < garbageParts) return false;
@@ -328,6 +345,11 @@ export class ShardMachine {
     return spaceOf(this.options.replica, this.descriptor.generation);
   }
 
+  private get feedSource(): FeedSource {
+    const { points, records, appliedIndex } = this.descriptor;
+    return { view: this.view, table: this.table, records: Math.max(points, records), appliedIndex };
+  }
+
   private get view(): PointView {
     return { store: this.options.state, space: this.space, keyHash: this.options.keyHash };
   }
@@ -340,10 +362,13 @@ export class ShardMachine {
       for (const source of this.sources) source.beforeChange(change, key);
       batch.put(key, change.after);
     }
+    const revised = changes.filter((change) => change.revised).map((change) => change.id);
+    this.table.add(batch, revised, this.appliedIndex, descriptor.appliedIndex);
     batch.put(replicaStateKey(this.options.replica, 'descriptor'), encodeDescriptor(descriptor));
     this.options.state.write(batch, { sync: false });
     this.descriptor = descriptor;
     this.schemaNow = schema;
+    this.table.bound(descriptor.records, descriptor.appliedIndex);
   }
 
   private replaced(descriptor: Descriptor): void {
@@ -353,7 +378,8 @@ export class ShardMachine {
     this.garbage.push({ space: this.space, part: 0 });
     this.descriptor = descriptor;
     this.restoring = null;
-    this.feed.switchTo(this.space, this.appliedIndex);
+    this.table = new ChangeTable(this.options.state, this.space);
+    this.feed.switchTo(this.feedSource);
     this.schemaNow = readSchema(this.options.state, this.space);
     this.payloads.restart(this.space, this.schemaNow);
   }
@@ -366,22 +392,7 @@ export class ShardMachine {
 export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
   const batch = new WriteBatch().delete(replicaStateKey(replica, 'descriptor'));
   state.write(clearProgress(clearQuarantine(batch, replica), replica), { sync: false });
-  const { start, end } = allSpaces(replica);
-  state.deleteRange(start, end);
+  for (const { start, end } of [allSpaces(replica), allChanges(replica)]) state.deleteRange(start, end);
   deleteOtherSchemas(state, replica, []);
   state.sync();
-}
-
-const isChecksum = ({ type, data }: Entry): boolean => type === 'command' && isChecksumCommand(data);
-
-/** The entries in order, each part ending with a checksum command or with the last entry. */
-function cutAtChecksums(entries: readonly Entry[]): (readonly Entry[])[] {
-  const parts: (readonly Entry[])[] = [];
-  let from = 0;
-  entries.forEach((entry, at) => {
-    if (!isChecksum(entry) && at < entries.length - 1) return;
-    parts.push(entries.slice(from, at + 1));
-    from = at + 1;
-  });
-  return parts;
 }
