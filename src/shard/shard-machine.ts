@@ -24,7 +24,7 @@ import { clearProgress, type RestoreProgress, readProgress } from './restore-pro
 import { deleteOtherSchemas, deleteSchema, putSchema, readSchema } from './schema-record';
 import { Scrub } from './scrub';
 import { type ReadSelection, Selecting, type SelectingPlan } from './selecting';
-import { type Applied, applyEntries, type Outcome, type ShardShape } from './shard-apply';
+import { applyEntries, type Change, type Outcome, type ShardShape } from './shard-apply';
 import {
   getPoints,
   type PointView,
@@ -178,8 +178,8 @@ export class ShardMachine {
     const read = (points: Parameters<Parameters<typeof applyEntries>[1]>[0]): (Uint8Array | undefined)[] =>
       this.options.state.getMany(points.map((point) => keyOf(this.space, point)));
     const applied = applyEntries(this.options, read, this.descriptor, this.schemaNow, entries);
-    const { changes, outcomes } = applied;
-    this.write(applied);
+    const { descriptor, schema, changes, outcomes } = applied;
+    this.write(descriptor, changes, schema);
     this.changed += changes.length;
     this.payloads.setSchema(this.schemaNow);
     this.feed.changed(changes, this.appliedIndex, (...change) => this.payloads.changed(...change));
@@ -354,7 +354,7 @@ export class ShardMachine {
     return { store: this.options.state, space: this.space, keyHash: this.options.keyHash };
   }
 
-  private write({ descriptor, schema, changes }: Applied): void {
+  private write(descriptor: Descriptor, changes: readonly Change[], schema: Schema): void {
     const batch = new WriteBatch();
     if (schema !== this.schemaNow) putSchema(batch, this.space, schema);
     for (const change of changes) {
