@@ -179,6 +179,7 @@ export const actorMutations: readonly Mutation[] = [
           original(
             changes.filter(({ record }) => !record.deleted),
             appliedIndex,
+            offered,
           ),
       ),
     ],
