@@ -27,6 +27,8 @@ export type PlacementRequest =
   | 'pd.registerWorker'
   | 'pd.heartbeat'
   | 'pd.replicaFaults'
+  | 'pd.support'
+  | 'pd.flags'
   | 'pd.createCollection'
   | 'pd.deleteCollection'
   | 'pd.moveReplica'
@@ -115,6 +117,21 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     failure: failed,
     term: term(0),
     revision: revision(0),
+  }),
+  'pd.support': (m, failed) => ({
+    kind: 'pd.heartbeatReply',
+    request: m.request,
+    failure: failed,
+    term: term(0),
+    revision: revision(0),
+  }),
+  'pd.flags': ({ request }, failed) => ({
+    kind: 'pd.flagsReply',
+    request,
+    failure: failed,
+    level: 0,
+    nodes: [],
+    shards: [],
   }),
   'pd.createCollection': (m, failed) => ({
     kind: 'pd.collectionCreated',
