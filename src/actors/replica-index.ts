@@ -79,6 +79,10 @@ export class ReplicaUpkeep {
       return true;
     }
     this.index.linkInBackground();
+    if (!this.machine.payloadIndexesReady) {
+      this.machine.buildPayloadIndexes();
+      return true;
+    }
     return !this.machine.collectGarbage();
   }
 
