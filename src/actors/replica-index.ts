@@ -93,9 +93,10 @@ export class ReplicaUpkeep {
   }
 
   private worthSaving(): boolean {
+    if (!this.machine.indexReady) return false;
     const { saveChangesMin, saveChangesShare } = this.options;
     const wanted = Math.max(saveChangesMin, this.index.size * saveChangesShare);
-    return this.changesUnsaved >= wanted && this.machine.indexReady && this.index.unlinked === 0;
+    return this.changesUnsaved >= wanted && this.index.unlinked === 0;
   }
 
   private isQuiet(now: MonotonicMs): boolean {
