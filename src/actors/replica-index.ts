@@ -73,6 +73,10 @@ export class ReplicaUpkeep {
       if (this.machine.catchUpIndex()) this.levelled(stamp, context);
       return true;
     }
+    if (!this.machine.payloadIndexesReady) {
+      this.machine.buildPayloadIndexes();
+      return true;
+    }
     if (this.index.unlinked > 0) return this.index.link(this.linkBudget()) > 0 || !this.machine.collectGarbage();
     return !this.machine.collectGarbage();
   }

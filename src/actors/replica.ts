@@ -364,8 +364,13 @@ function firstConfiguration({ bootstrap, shard }: ReplicaSpec): Configuration {
 const isServing = ({ member, machine }: Parts): boolean =>
   member.state === 'running' && machine.configuration.voters.length > 0;
 
-const isOrder = (message: Message): message is MembersOrder =>
-  message.kind === 'members.ask' || message.kind === 'members.change' || message.kind === 'members.handOver';
+const orderKinds: ReadonlySet<string> = new Set<MembersOrder['kind']>([
+  'members.ask',
+  'members.change',
+  'members.handOver',
+  'level.raise',
+]);
+const isOrder = (message: Message): message is MembersOrder => orderKinds.has(message.kind);
 
 const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.write',
@@ -373,6 +378,7 @@ const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.get',
   'data.scan',
   'data.select',
+  'data.query',
   'data.status',
 ]);
 const isDataRequest = (message: Message): message is DataRequest => dataKinds.has(message.kind);

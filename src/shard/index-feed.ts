@@ -60,8 +60,13 @@ export class IndexFeed {
     } else this.work = this.allRecords();
   }
 
-  changed(changes: readonly Pick<Change, 'id' | 'record' | 'revised'>[], appliedIndex: number): void {
-    for (const { id, record, revised } of changes) if (revised) this.offer(id, record);
+  /** `offered` hears of each after the index, with the label that this freed, or -1. */
+  changed(
+    changes: readonly Pick<Change, 'id' | 'record' | 'revised'>[],
+    appliedIndex: number,
+    offered: (id: string, record: PointRecord, freed: number) => void,
+  ): void {
+    for (const { id, record, revised } of changes) if (revised) offered(id, record, this.offer(id, record));
     if (this.ready) this.index.appliedIndex = Math.max(this.index.appliedIndex, appliedIndex);
   }
 
@@ -107,8 +112,10 @@ export class IndexFeed {
     if (record.version > this.index.appliedIndex) this.offer(id, record);
   }
 
-  private offer(id: string, record: PointRecord): void {
-    if (record.deleted) this.index.remove(id, record.version);
-    else this.index.put(id, record.version, floatsOf(record.vector));
+  /** The label that a deletion freed, or -1. */
+  private offer(id: string, record: PointRecord): number {
+    if (record.deleted) return this.index.remove(id, record.version);
+    this.index.put(id, record.version, floatsOf(record.vector));
+    return -1;
   }
 }

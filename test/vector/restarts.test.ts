@@ -28,7 +28,7 @@ interface Change {
   readonly vector: Float32Array | null;
 }
 
-const offer = (index: VectorIndex, { id, version, vector }: Change): void =>
+const offer = (index: VectorIndex, { id, version, vector }: Change): number =>
   vector === null ? index.remove(id, version) : index.put(id, version, vector);
 
 function linkAll(index: VectorIndex): void {
@@ -39,7 +39,7 @@ function recallOf(index: VectorIndex, queries: readonly Float32Array[]): number 
   let hits = 0;
   for (const query of queries) {
     const truth = new Set(index.exact(query, 10).ids);
-    const found = index.search(query, 10, 60);
+    const found = index.search(query, 10, { ef: 60 });
     expect(found.strategy).toBe('graph');
     hits += found.ids.filter((id) => truth.has(id)).length;
   }
