@@ -213,6 +213,7 @@ export interface SimReplica {
   readonly spec: ReplicaSpec;
   /** Of the actor. */
   readonly name: string;
+  readonly thread: SimThread;
 }
 
 /** A worker: supervisor, log writer, shard threads with replicas. */
@@ -304,7 +305,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
         },
       });
       const name = replicaActor(spec.replica);
-      this.replicas.set(spec.replica, { actor, spec, name });
+      this.replicas.set(spec.replica, { actor, spec, name, thread });
       thread.host.spawn(name, actor);
       thread.wake();
     });
