@@ -21,7 +21,7 @@ import { allChanges, allSpaces, keyOf, otherSpaces } from './point-keys';
 import { clearQuarantine } from './quarantine';
 import { digestText } from './record-digest';
 import { clearProgress, type RestoreProgress, readProgress } from './restore-progress';
-import { deleteOtherSchemas, deleteSchema, putSchema, readSchema } from './schema-record';
+import { deleteOtherSchemas, putSchema, readSchema } from './schema-record';
 import { Scrub } from './scrub';
 import { type ReadSelection, Selecting, type SelectingPlan } from './selecting';
 import { applyEntries, type Change, type Outcome, type ShardShape } from './shard-apply';

@@ -2,6 +2,7 @@ import type { Space } from '../base/ids';
 import { changesFrom } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
 import { spacePart } from './point-keys';
+import { deleteSchema } from './schema-record';
 
 const parts = 256;
 
@@ -25,7 +26,9 @@ export class SpaceGarbage {
     }
     const { start, end } = spacePart(oldest.space, oldest.part++, parts);
     this.state.deleteRange(start, end);
-    if (oldest.part === parts) this.waiting.shift();
+    if (oldest.part < parts) return false;
+    deleteSchema(this.state, oldest.space);
+    this.waiting.shift();
     return this.waiting.length === 0;
   }
 }
