@@ -14,7 +14,14 @@ export const failure = (code: ErrorCode, message: string, retryAfterMs = 0): Fai
 });
 
 type Refuse<K extends MessageKind> = (request: MessageOf<K>, failed: Failure) => Message;
-type DataRequest = 'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.status';
+type DataRequest =
+  | 'data.write'
+  | 'data.search'
+  | 'data.get'
+  | 'data.scan'
+  | 'data.select'
+  | 'data.query'
+  | 'data.status';
 /** What the placement driver answers. */
 export type PlacementRequest =
   | 'pd.registerWorker'
@@ -61,6 +68,13 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
     kind: 'data.selected',
     ...header(m, failed),
     ...{ hits: [], points: [], done: false, count: 0, visited: 0, stored: 0 },
+    appliedIndex: none,
+    ageMs: null,
+  }),
+  'data.query': (m, failed) => ({
+    kind: 'data.queried',
+    ...header(m, failed),
+    results: [],
     appliedIndex: none,
     ageMs: null,
   }),
