@@ -1,3 +1,4 @@
+import { BeatBoard } from '../../src/actors/beat-board';
 import { KeeperActor } from '../../src/actors/keeper';
 import { LogWriter } from '../../src/actors/log-writer';
 import { MachineBeats } from '../../src/actors/machine-beats';
@@ -34,11 +35,14 @@ import { SimNode, type SimThread, type SimWorld } from './world';
 
 export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('pd-2'), nodeName('pd-3')];
 const placementMembers = placementNodes.map((node, i) => ({ replica: replicaId(i + 1), node }));
-const shardThreadCount = 2;
+const shardThreads = ['shard-0', 'shard-1'];
+const newBoard = (): BeatBoard => new BeatBoard(BeatBoard.memory(shardThreads.length));
 const stateSyncMs = 1_000;
 /** Graph files are written often enough that crashes fall between them. */
 /** Comparisons and scrubs often enough that a run sees many. */
 const auditOptions = { auditMs: 1_500, scrubRecords: 16 };
+/** How long an index takes to load its file, in looks of its replica. */
+const loadPolls = 3;
 const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 400, saveQuietMs: 50 };
 /** Longer than a supervisor waits before it starts a replica again. */
 const afterlifeMsMax = 400;
@@ -218,10 +222,12 @@ export interface SimReplica {
 export class WorkerMachine extends SimMachine implements ReplicaHosts {
   /** By shard thread. */
   private readonly keepers = new Map<string, ThreadKeeper>();
+  /** Memory that the threads of one life of the process share. */
+  private board = newBoard();
   readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
-  engine = new FlatEngine(this.graphs);
+  engine = new FlatEngine(this.graphs, loadPolls);
   private storeNumber = 0;
 
   /** What it registers its store as; another one after each wipe. */
@@ -241,12 +247,14 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   }
 
   boot(): void {
-    this.engine = new FlatEngine(this.graphs);
+    this.engine = new FlatEngine(this.graphs, loadPolls);
     this.replicas.clear();
     this.startLog();
     this.keepers.clear();
-    this.node.addThread('link').host.spawn(beatsActor, new MachineBeats(this.context.cluster, this.tuning));
-    for (let i = 0; i < shardThreadCount; i++) this.addShardThread(`shard-${i}`);
+    this.board = newBoard();
+    const beats = new MachineBeats(this.context.cluster, this.tuning, this.board);
+    this.node.addThread('link').host.spawn(beatsActor, beats);
+    for (const name of shardThreads) this.addShardThread(name);
     const supervisor = new SupervisorActor({
       cluster: this.context.cluster,
       node: this.name,
@@ -269,7 +277,8 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   private addShardThread(name: string): void {
     const keeper = new ThreadKeeper(this.tuning.electionTicks);
     this.keepers.set(name, keeper);
-    this.node.addThread(name).host.spawn(keeperActor(name), new KeeperActor(keeper, this.tuning));
+    const actor = new KeeperActor(keeper, this.tuning, this.board, shardThreads.indexOf(name));
+    this.node.addThread(name).host.spawn(keeperActor(name), actor);
   }
 
   start(spec: ReplicaSpec): void {
@@ -377,7 +386,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   }
 
   private threadFor(replica: ReplicaId): SimThread | undefined {
-    const first = replica % shardThreadCount;
+    const first = replica % shardThreads.length;
     return this.node.threads.get(`shard-${first}`) ?? this.node.threads.get(`shard-${1 - first}`);
   }
 
