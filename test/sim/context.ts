@@ -1,9 +1,20 @@
+import type { ReplicaActor } from '../../src/actors/replica';
 import type { ClusterId, ReplicaId } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import type { FlagRange } from '../../src/protocol/flags';
 import type { KeyHash } from '../../src/protocol/key-hash';
+import type { ReplicaSpec } from '../../src/protocol/records';
 import type { DiskOptions, LogOptions } from './options';
-import type { SimWorld } from './world';
+import type { SimThread, SimWorld } from './world';
+
+/** A replica on one of a worker's threads. */
+export interface SimReplica {
+  readonly actor: ReplicaActor;
+  readonly spec: ReplicaSpec;
+  /** Of the actor. */
+  readonly name: string;
+  readonly thread: SimThread;
+}
 
 /** What every simulated process of a run shares. */
 export interface SimContext {

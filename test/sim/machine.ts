@@ -30,7 +30,7 @@ import { destroyReplicaState } from '../../src/shard/shard-machine';
 import { sourceLimits } from '../../src/shard/snapshot-source';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';
-import type { SimContext } from './context';
+import type { SimContext, SimReplica } from './context';
 import { must } from './violation';
 import { SimNode, type SimThread } from './world';
 
@@ -214,14 +214,6 @@ export class PlacementMachine extends SimMachine {
   private get self(): ReplicaId {
     return replicaId(placementNodes.indexOf(this.name) + 1);
   }
-}
-
-export interface SimReplica {
-  readonly actor: ReplicaActor;
-  readonly spec: ReplicaSpec;
-  /** Of the actor. */
-  readonly name: string;
-  readonly thread: SimThread;
 }
 
 /** A worker: supervisor, log writer, shard threads with replicas. */
