@@ -7,12 +7,21 @@ import { shardCommandCodec } from '../../src/protocol/commands';
 import { flags } from '../../src/protocol/flags';
 import { configurationChangeCodec, type Entry } from '../../src/protocol/raft-messages';
 import { memberListCodec } from '../../src/protocol/records';
+import { indexedTypes } from '../../src/protocol/schemas';
 import { sessionKeyText } from '../../src/protocol/session-key';
 import { anyOperation, commandOf as placementCommandOf, register } from '../placement/generate';
 import { epoch } from '../shard/shard-helpers';
 
 export type Made = readonly [Entry['type'], Uint8Array];
 const none = new Uint8Array(0);
+
+/** Of a revision that at times is passed. */
+export function schemaCommand(random: Prng, n: number): Uint8Array {
+  const all = indexedTypes.map((type) => ({ key: `key-of-${type}`, type }));
+  const indexes = all.filter(() => random.chance(0.4)).sort((a, b) => (a.key < b.key ? -1 : 1));
+  const schema = { revision: Math.max(1, n - random.pick([0, 0, 50])), indexes };
+  return encode(shardCommandCodec, { kind: 'schema', epoch, schema });
+}
 
 /** A group that adds a learner, puts it in the place of a voter by a joint configuration, and leaves that again. */
 export class ChangingMembers {

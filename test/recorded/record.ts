@@ -5,7 +5,7 @@ import { encode } from '../../src/protocol/codec';
 import { type Condition, type ShardOperation, shardCommandCodec } from '../../src/protocol/commands';
 import { anyOperation, commandOf as placementCommandOf, register } from '../placement/generate';
 import { commandOf, dimension, entryOf, epoch, pointOf, remove, upsert, writeOf } from '../shard/shard-helpers';
-import { ChangingMembers, type Made, PlacementHistory, raiseCommand, sessionKey } from './generators';
+import { ChangingMembers, type Made, PlacementHistory, raiseCommand, schemaCommand, sessionKey } from './generators';
 import { type RecordedLog, statesAt, writeRecorded } from './recorded-log';
 
 /**
@@ -75,12 +75,13 @@ function levelledWrite(random: Prng, n: number): Uint8Array {
 const generators: Readonly<Record<string, { machine: RecordedLog['machine']; about: string; next: Generator }>> = {
   'shard-levels': {
     machine: 'shard',
-    about: 'members change, flags come on one after the other, keys are those of sessions',
+    about: 'members change, flags come on one after the other, payload indexes come and go, keys are those of sessions',
     next: (random, n) => {
       if (random.chance(0.08)) return members.change();
       if (random.chance(0.04)) return ['command', raiseCommand(n, raiseEvery)];
       if (random.chance(0.04)) return ['command', encode(shardCommandCodec, { kind: 'checksum', epoch })];
       if (random.chance(0.02)) return ['noop', none];
+      if (random.chance(0.02)) return ['command', schemaCommand(random, n)];
       return ['command', random.chance(0.1) ? conditionalWrite(random, n) : levelledWrite(random, n)];
     },
   },

@@ -58,11 +58,16 @@ function shardReplay(): Replay {
     apply: (entries) => machine.apply(entries),
     state: () => {
       const { epoch, points, logTimeMs, level } = machine;
-      const later = `${level > 0 ? ` level ${level}` : ''}${membersText(machine)}`;
+      const later = `${level > 0 ? ` level ${level}` : ''}${membersText(machine)}${schemaText(machine)}`;
       const { records } = machine.recount();
       return `${machine.digest()} points ${points} records ${records} time ${logTimeMs} epoch ${epoch.version}.${epoch.confVersion}${later}`;
     },
   };
+}
+
+/** Empty without one: what older recordings do not have. */
+function schemaText({ schema: { revision, indexes } }: ShardMachine): string {
+  return revision === 0 ? '' : ` schema ${revision} ${indexes.map(({ key, type }) => `${key}/${type}`)}`;
 }
 
 /** Empty before the first change: what older recordings do not have. */
