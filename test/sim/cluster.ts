@@ -8,6 +8,7 @@ import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
 import type { Member } from '../../src/protocol/records';
 import type { CallHistory } from './call-history';
+import { ClaimsChecker } from './claims-checker';
 import { ConsensusChecker } from './consensus-checker';
 import { Damage } from './damage';
 import { DurableLog } from './durability';
@@ -30,6 +31,7 @@ export class SimCluster {
   readonly workers: WorkerMachine[];
   readonly placement: PlacementMachine[];
   private readonly checkers = new Map<number, ConsensusChecker>();
+  private readonly claims = new Map<number, ClaimsChecker>();
   private readonly placementChecker = new PlacementChecker();
   private readonly byName = new Map<NodeName, PlacementMachine | WorkerMachine>();
   private readonly disks = new Map<ReplicaId, DurableLog>();
@@ -186,10 +188,16 @@ export class SimCluster {
   private checkerOf(shard: number): ConsensusChecker {
     const known = this.checkers.get(shard);
     if (known !== undefined) return known;
-    const created = new ConsensusChecker(shard === 0 ? 'placement' : `shard ${shard}`, (replica) =>
-      this.diskOf(replica),
-    );
+    const created = new ConsensusChecker(groupName(shard), (replica) => this.diskOf(replica));
     this.checkers.set(shard, created);
+    return created;
+  }
+
+  private claimsOf(shard: number): ClaimsChecker {
+    const known = this.claims.get(shard);
+    if (known !== undefined) return known;
+    const created = new ClaimsChecker(groupName(shard), (replica) => this.diskOf(replica));
+    this.claims.set(shard, created);
     return created;
   }
 
@@ -203,6 +211,7 @@ export class SimCluster {
     try {
       this.damage.sent(message.message.from);
       this.checkerOf(message.shard).sent(message.message);
+      this.claimsOf(message.shard).sent(message.message);
     } catch (thrown) {
       this.world.fail(thrown as Error);
     }
@@ -236,7 +245,9 @@ export class SimCluster {
   }
 
   private observe(shard: number, member: RaftMember | null): void {
-    if (member?.raft == null) return;
+    if (member === null) return;
+    this.claimsOf(shard).observe(member);
+    if (member.raft === null) return;
     if (member.snapshotsResumed > 0 && !this.resumed.has(member)) {
       this.resumed.add(member);
       this.snapshotsResumed++;
@@ -264,6 +275,8 @@ export class SimCluster {
     }
   }
 }
+
+const groupName = (shard: number): string => (shard === 0 ? 'placement' : `shard ${shard}`);
 
 /** A handler's own error is a bug, unless it is a checker's verdict that passed through the handler. */
 function threw(where: string, error: unknown): Violation {
