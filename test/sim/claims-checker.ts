@@ -1,5 +1,5 @@
 import type { RaftMember } from '../../src/actors/raft-member';
-import type { LogIndex, ReplicaId, Term } from '../../src/base/ids';
+import { type LogIndex, noReplica, type ReplicaId, type Term } from '../../src/base/ids';
 import type { RaftMessage } from '../../src/protocol/raft-messages';
 import { Raft } from '../../src/raft/raft';
 import type { RaftCore } from '../../src/raft/types';
@@ -8,6 +8,8 @@ import { must } from './violation';
 
 /** What a member was last seen to believe: a belief is held against the disks when it changes. */
 interface Seen {
+  term: Term;
+  vote: ReplicaId;
   durable: LogIndex;
   lastTerm: Term;
   ledTerm: Term | null;
@@ -22,7 +24,8 @@ interface Seen {
  *  2. What a leader counts a member for is on that member's disk, unless the member has entered a newer term since.
  *  3. What a member takes for durable is on its disk.
  *  4. Nobody but a leader has proposals that wait.
- *  5. A read that is safe to serve has applied whatever was committed anywhere when it was asked for (thesis, 6.4).
+ *  5. Nobody takes a vote back that it has given, or gives it again, within a term.
+ *  6. A read that is safe to serve has applied whatever was committed anywhere when it was asked for (thesis, 6.4).
  */
 export class ClaimsChecker {
   private readonly votes = new Map<string, Set<ReplicaId>>();
@@ -52,6 +55,7 @@ export class ClaimsChecker {
     if (raft.commitIndex > this.committedTo) this.committedTo = raft.commitIndex;
     const seen = this.seen.get(raft) ?? newSeen();
     this.seen.set(raft, seen);
+    this.checkVote(raft, seen);
     this.checkDurable(raft, seen);
     if (raft.leadership === null) seen.matches.clear();
     else this.checkLeader(raft, seen);
@@ -61,6 +65,14 @@ export class ClaimsChecker {
     const key = `${term}:${candidate}`;
     const voters = this.votes.get(key) ?? new Set();
     this.votes.set(key, voters.add(voter));
+  }
+
+  private checkVote({ self, term, vote }: Raft, seen: Seen): void {
+    must(seen.term !== term || seen.vote === 0 || seen.vote === vote, () =>
+      this.say(`${self} had voted for ${seen.vote} in term ${term}, and has now for ${vote}`),
+    );
+    seen.term = term;
+    seen.vote = vote;
   }
 
   private checkLeader(raft: Raft, seen: Seen): void {
@@ -127,4 +139,11 @@ export class ClaimsChecker {
   }
 }
 
-const newSeen = (): Seen => ({ durable: 0 as LogIndex, lastTerm: 0 as Term, ledTerm: null, matches: new Map() });
+const newSeen = (): Seen => ({
+  term: 0 as Term,
+  vote: noReplica,
+  durable: 0 as LogIndex,
+  lastTerm: 0 as Term,
+  ledTerm: null,
+  matches: new Map(),
+});

@@ -3,7 +3,6 @@ import { clusterId, type NodeName, nodeName, type ReplicaId } from '../../src/ba
 import { Prng } from '../../src/base/prng';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import type { PlacementMachine as PlacementRecords } from '../../src/placement/machine';
-import { logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
 import type { Member } from '../../src/protocol/records';
@@ -13,9 +12,10 @@ import { ConsensusChecker } from './consensus-checker';
 import { Damage } from './damage';
 import { DurableLog } from './durability';
 import { GatewayProcess, gatewayNode } from './gateway';
-import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
+import { PlacementMachine, placementNodes, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
 import { PlacementChecker } from './placement-checker';
+import type { SimContext } from './sim-machine';
 import { Violation } from './violation';
 import { type SimNode, type SimThread, SimWorld } from './world';
 
@@ -136,9 +136,14 @@ export class SimCluster {
         add(`shard ${spec.shard.id}`, actor.member, actor.failure, `${spec.replica} on ${worker.name}`);
       }
     }
+    const sizes = new Map((this.records()?.shards() ?? []).map(({ id, members }) => [`shard ${id}`, members.length]));
     for (const [group, states] of groups) {
       const distinct = new Set(states.values());
-      if (states.size !== 3 || distinct.size !== 1 || [...distinct].some((state) => state.startsWith(notRunning))) {
+      if (
+        states.size !== (sizes.get(group) ?? this.placement.length) ||
+        distinct.size !== 1 ||
+        [...distinct].some((state) => state.startsWith(notRunning))
+      ) {
         return `${group}: ${[...states].map(([where, state]) => `${where} ${state}`).join('; ')}`;
       }
     }
@@ -269,10 +274,9 @@ export class SimCluster {
   private ended(node: SimNode, actor: string, error: unknown): void {
     const machine = this.machineOf(node);
     if (machine?.dying === true) return;
-    if (error !== null && machine?.sick !== true) this.world.fail(threw(`${node.name}/${actor}`, error));
-    if (machine instanceof WorkerMachine && actor !== logActor) {
-      machine.ended(actor, 'a handler threw');
-    }
+    const isExpected = error instanceof Violation ? false : machine?.faults.isExpected(error) === true;
+    if (error !== null && !isExpected) this.world.fail(threw(`${node.name}/${actor}`, error));
+    machine?.ended(actor, 'a handler threw');
   }
 }
 

@@ -35,6 +35,7 @@ const ghost = 'a point that no client wrote';
  *
  *  1. One whose quarantine is on disk never sends a word to its group again.
  *  2. In the end no replica that serves holds damage, and those that serve agree.
+ *  3. Nobody else takes itself for damaged.
  */
 export class Damage {
   private readonly victims = new Map<ReplicaId, Victim>();
@@ -81,12 +82,19 @@ export class Damage {
   }
 
   /** After every event of a machine. */
-  observe(machine: WorkerMachine, actor: ReplicaActor, { replica }: ReplicaSpec): void {
-    if (!this.victims.has(replica) || actor.failure === null || this.quarantined.has(replica)) return;
+  observe(machine: WorkerMachine, actor: ReplicaActor, { replica, shard }: ReplicaSpec): void {
+    if (actor.failure === null || this.quarantined.has(replica)) return;
+    if (!this.victims.has(replica)) return this.checkUnhurt(machine, actor.failure, replica, shard.id);
     const mark = machine.disk.state.getDurable(replicaStateKey(replica, 'quarantine'));
     if (mark === undefined) return;
     this.cluster.world.note(`QUARANTINE ${replica}: ${actor.failure}`);
     this.quarantined.add(replica);
+  }
+
+  private checkUnhurt({ disk, name }: WorkerMachine, reason: string, replica: ReplicaId, shard: number): void {
+    if (this.mayDiffer(shard)) return;
+    const mark = disk.state.getDurable(replicaStateKey(replica, 'quarantine'));
+    must(mark === undefined, () => `replica ${replica} on ${name} was whole and is in quarantine: ${reason}`);
   }
 
   sent(from: ReplicaId): void {

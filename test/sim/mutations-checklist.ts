@@ -62,6 +62,7 @@ export const checklist: Readonly<Record<string, string>> = {
   'dedupe-not-consulted': '68',
   'dedupe-not-stored': '68',
   'dedupe-window-ignored': '68',
+  'settled-key-executed': '68',
   'failure-not-remembered': '68',
   'condition-at-propose': '93',
   'snapshot-forgets-touched': '57, 63',
@@ -78,4 +79,8 @@ export const checklist: Readonly<Record<string, string>> = {
   'removed-before-the-group-agrees': '49',
   'late-member-starts-from-the-record': '47, 51',
   'progress-ahead-of-records': '58, 66',
+  'mark-not-compared': '50, 81',
+  'read-error-is-nothing': '84, 87',
+  'full-disk-ignored': '83, 87',
+  'beat-in-dead-thread-name': '13',
 };
