@@ -64,6 +64,11 @@ export class MemoryDisk {
     }
   }
 
+  /** Whether the process that has the stores open can write no more. */
+  get poisoned(): boolean {
+    return this.fence.poisoned;
+  }
+
   openLog(): FencedLogEngine {
     return new FencedLogEngine(this.log, this.logMark, this.fence);
   }

@@ -172,6 +172,12 @@ export class MemoryStore implements SequencedStore {
     this.durableCount = this.history.length;
   }
 
+  /** Puts other bytes in a value's place behind everybody's back. */
+  overwrite(key: Uint8Array, value: Uint8Array): void {
+    assert(this.map.get(key) !== undefined, 'overwrite: no value to damage');
+    this.map.set(key, value);
+  }
+
   /** Flips one bit of a stored value behind everybody's back. */
   flipBit(key: Uint8Array, random: Prng): void {
     const value = this.map.get(key);

@@ -21,7 +21,7 @@ export class DiskFaults {
     const { downMeanMs } = options;
     schedule.repeat(options.diskErrorEveryMs, 'disk error', () => this.failWrite(schedule, downMeanMs));
     schedule.repeat(options.diskFullEveryMs, 'disk full', () => this.fill(schedule, downMeanMs));
-    schedule.repeat(options.readErrorEveryMs, 'read error', () => this.anyUp()?.faults.failRead());
+    schedule.repeat(options.readErrorEveryMs, 'read error', () => this.failRead(schedule, downMeanMs));
     schedule.repeat(options.lieEveryMs, 'lie', () => this.lie());
   }
 
@@ -35,6 +35,14 @@ export class DiskFaults {
     if (machine === null) return;
     machine.faults.arm('error');
     schedule.after(downMeanMs, 'replace', () => this.replace(machine));
+  }
+
+  /** Where it leaves open what is on disk it ends all writing of its process. */
+  private failRead(schedule: FaultSchedule, downMeanMs: number): void {
+    const machine = this.anyUp();
+    if (machine === null) return;
+    machine.faults.failRead();
+    schedule.after(downMeanMs, 'replace', () => this.restartSick(machine));
   }
 
   /** Restarted while it is still full, and again when there is room: which comes first is chance. */

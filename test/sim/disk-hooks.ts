@@ -59,7 +59,7 @@ export class DiskHooks {
 
   /** Whether an actor may end with this: its disk has failed it, and it said so. */
   isExpected(thrown: unknown): boolean {
-    return this.sick || String(thrown).includes('EIO');
+    return this.machine.sick || String(thrown).includes('EIO');
   }
 
   private beforeWrite(batch: WriteBatch | null): void {

@@ -123,6 +123,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   /** The machine, which is down, has a disk that lied: what it had synced is not all there, and its name still is. */
   deceive(): void {
     this.context.world.note(`LIE ${this.name}`);
+    this.context.world.tally.add('lie');
     this.isDeceived = true;
     this.disk = this.disk.afterLie(this.context.world.random);
     this.faults.attach();

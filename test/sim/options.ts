@@ -124,8 +124,8 @@ function threadAndDiskFaults(random: Prng) {
     diskFullEveryMs: now(8_000, 30_000),
     readErrorEveryMs: now(1_000, 15_000),
     lieEveryMs: now(8_000, 30_000),
-    hangEveryMs: now(5_000, 20_000),
-    overtakeEveryMs: now(2_000, 15_000),
+    hangEveryMs: now(12_000, 40_000),
+    overtakeEveryMs: now(4_000, 30_000),
     removalFaultEveryMs: now(1_000, 5_000),
   };
 }

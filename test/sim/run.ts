@@ -48,7 +48,8 @@ const faultPhaseFactorMax = 4;
 const acknowledgedMin = 100;
 const setUpMsMax = 60_000;
 const convergeMsMax = 60_000;
-const settleMsMax = 10_000;
+/** A removal that has lost its answer is repeated after seconds, of a slow clock even. */
+const settleMsMax = 30_000;
 const restMsMax = 60_000;
 const sleepMs = 5_000;
 const repairsMax = 3;

@@ -54,7 +54,7 @@ export abstract class SimMachine {
   }
   /** A write or sync has failed. The process goes on, must not acknowledge anything, and waits for a restart. */
   get sick(): boolean {
-    return this.faults.sick;
+    return this.faults.sick || this.disk.poisoned;
   }
 
   /** The machine, which is down, gets other disks: empty ones, or those that it says it has. */
