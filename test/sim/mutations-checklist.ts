@@ -12,7 +12,7 @@ export const checklist: Readonly<Record<string, string>> = {
   'keep-conflicts': '22',
   'heartbeat-commits-too-far': '28, 33',
   'old-votes-counted': '5',
-  'old-acks-counted': '24',
+  'refusals-counted': '24, 33',
   'own-vote-forgotten': '3',
   'vote-from-refusal': '7',
   'previous-term-unchecked': '22',

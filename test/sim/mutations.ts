@@ -22,7 +22,6 @@ const all: readonly Mutation[] = [
 /** Those that no seed has found yet: what the simulator cannot see so far. One that is found belongs to the others. */
 const notFoundYet: ReadonlySet<string> = new Set([
   'old-votes-counted',
-  'old-acks-counted',
   'vote-from-refusal',
   'any-heartbeat-confirms',
   'one-confirms-reads',

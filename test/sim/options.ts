@@ -31,7 +31,7 @@ export interface NetworkOptions {
   readonly delayMeanMs: number;
   readonly dropChance: number;
   readonly duplicateChance: number;
-  /** Chance that a message arrives once more, up to six seconds later. */
+  /** Chance that a message arrives up to six seconds late, or again so late. */
   readonly lateCopyChance: number;
   /** Chance that a message takes ten times its delay, which reorders it. */
   readonly straggleChance: number;

@@ -2,7 +2,7 @@
 export const faultKinds = {
   drop: 'a message is lost',
   duplicate: 'a message arrives twice',
-  lateCopy: 'a message arrives twice, the second time up to six seconds later',
+  lateCopy: 'a message arrives up to six seconds late, or again so late',
   straggle: 'a message takes ten times as long, which reorders it',
   truncate: 'a message arrives cut short, which its reader must refuse',
   cut: 'a message is lost on a link that is cut',
