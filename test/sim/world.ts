@@ -182,6 +182,8 @@ export class SimNode {
   readonly threads = new Map<string, SimThread>();
   /** Called once, when the log thread is told to remove a log. */
   whenItRemoves: (() => void) | null = null;
+  /** Where actors were found last. */
+  private readonly homes = new Map<string, SimThread>();
   up = true;
   /** How far its wall clock is off; the same after a restart. */
   skewMs: number;
@@ -204,7 +206,13 @@ export class SimNode {
   }
 
   threadOf(actor: string): SimThread | undefined {
-    for (const thread of this.threads.values()) if (thread.host.has(actor)) return thread;
+    const known = this.homes.get(actor);
+    if (known?.host.has(actor) === true && this.threads.get(known.name) === known) return known;
+    for (const thread of this.threads.values()) {
+      if (!thread.host.has(actor)) continue;
+      this.homes.set(actor, thread);
+      return thread;
+    }
     return undefined;
   }
 
