@@ -35,6 +35,8 @@ const shardThreads = ['shard-0', 'shard-1'];
 const newBoard = (): BeatBoard => new BeatBoard(BeatBoard.memory(shardThreads.length));
 /** Comparisons and scrubs often enough that a run sees many. */
 const auditOptions = { auditMs: 1_500, scrubRecords: 16 };
+/** How long an index takes to load its file, in looks of its replica. */
+const loadPolls = 3;
 /** Graph files are written often enough that crashes fall between them. */
 const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 400, saveQuietMs: 50 };
 /** Longer than a supervisor waits before it starts a replica again. */
@@ -104,7 +106,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
-  engine = new FlatEngine(this.graphs);
+  engine = new FlatEngine(this.graphs, loadPolls);
   private storeNumber = 0;
   /** Its disk has lost what it had synced, and it has not noticed yet. */
   private isDeceived = false;
@@ -152,7 +154,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
 
   boot(): void {
     this.retireIfCorrupt();
-    this.engine = new FlatEngine(this.graphs);
+    this.engine = new FlatEngine(this.graphs, loadPolls);
     this.replicas.clear();
     this.startLog();
     this.keepers.clear();
