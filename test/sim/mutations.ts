@@ -1,6 +1,7 @@
 import type { Mutation } from './mutation';
 import { actorMutations } from './mutations-actors';
 import { coreMutations } from './mutations-core';
+import { diskMutations } from './mutations-disk';
 import { equalMutations } from './mutations-equal';
 import { flagMutations } from './mutations-flags';
 import { hostMutations } from './mutations-host';
@@ -17,12 +18,12 @@ const all: readonly Mutation[] = [
   ...equalMutations,
   ...membersMutations,
   ...flagMutations,
+  ...diskMutations,
 ];
 
 /** Those that no seed has found yet: what the simulator cannot see so far. One that is found belongs to the others. */
 const notFoundYet: ReadonlySet<string> = new Set([
   'old-votes-counted',
-  'old-acks-counted',
   'vote-from-refusal',
   'any-heartbeat-confirms',
   'one-confirms-reads',
