@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Prng } from '../../src/base/prng';
 import { createNativeEngine } from '../../src/vector/node/native-engine';
 import type { IndexOptions, VectorIndex } from '../../src/vector/ports';
@@ -22,7 +22,7 @@ async function until(what: string, isSo: () => boolean): Promise<void> {
   const deadlineMs = performance.now() + 60_000;
   while (!isSo()) {
     if (performance.now() > deadlineMs) throw new Error(`not within a minute: ${what}`);
-    await sleep(2);
+    await nextTurn();
   }
 }
 
