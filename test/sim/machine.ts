@@ -27,7 +27,8 @@ import type { ReplicaSpec } from '../../src/protocol/records';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
 import { sourceLimits } from '../../src/shard/snapshot-source';
 import { MemoryDisk } from '../../src/storage/memory-disk';
-import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';
+import type { FlatFile } from '../../src/vector/flat-index';
+import { LaggingEngine } from './lagging-engine';
 import type { DiskOptions, LogOptions } from './options';
 import { must } from './violation';
 import { SimNode, type SimThread, type SimWorld } from './world';
@@ -93,9 +94,9 @@ abstract class SimMachine {
   }
 
   protected get tuning(): RaftMemberTuning {
-    const { windowBytes, chunkBytes, sleepAfterTicks } = this.context.log;
+    const { windowBytes, chunkBytes, sleepAfterTicks, applyBytesMax } = this.context.log;
     const snapshotWindowBytes = 3 * chunkBytes;
-    return { ...raftMemberTuning, logWindowBytes: windowBytes, snapshotWindowBytes, sleepAfterTicks };
+    return { ...raftMemberTuning, logWindowBytes: windowBytes, snapshotWindowBytes, sleepAfterTicks, applyBytesMax };
   }
 
   get up(): boolean {
@@ -221,12 +222,18 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
-  engine = new FlatEngine(this.graphs);
+  engine = this.newEngine();
+  /** Until when its graphs are behind. */
+  lagsUntilMs = 0;
   private storeNumber = 0;
 
   /** What it registers its store as; another one after each wipe. */
   get storeName(): string {
     return this.storeIdentity();
+  }
+
+  private newEngine(): LaggingEngine {
+    return new LaggingEngine(this.graphs, () => this.context.world.now < this.lagsUntilMs);
   }
 
   private storeIdentity(): string {
@@ -241,7 +248,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   }
 
   boot(): void {
-    this.engine = new FlatEngine(this.graphs);
+    this.engine = this.newEngine();
     this.replicas.clear();
     this.startLog();
     this.keepers.clear();

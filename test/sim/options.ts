@@ -42,6 +42,9 @@ export interface TimeOptions {
   readonly stallEveryMs: number;
   readonly clogEveryMs: number;
   readonly wallJumpEveryMs: number;
+  readonly linkLagEveryMs: number;
+  /** How long a turn takes a thread that has more to do: what waits for its end comes late. */
+  readonly turnMs: number;
 }
 
 export interface DiskOptions {
@@ -63,6 +66,8 @@ export interface LogOptions {
   /** Small enough that a snapshot is many chunks, with writes and crashes between them. */
   readonly chunkBytes: number;
   readonly savesGraphs: boolean;
+  /** Small enough, in some seeds, that a member is behind in applying what is committed. */
+  readonly applyBytesMax: number;
   /** Small enough, in many seeds, that groups fall asleep between two writes. */
   readonly sleepAfterTicks: number;
 }
@@ -99,6 +104,9 @@ const offOr = (random: Prng, offChance: number, value: () => number): number =>
 
 /** From soon enough to sleep between two writes to never. */
 const sleepAfter = (random: Prng): number => random.pick([2, 4, 8, 40, 0]);
+
+const applyBytes = (random: Prng): number => (random.chance(0.3) ? 1 : raftMemberTuning.applyBytesMax);
+const turn = (random: Prng): number => (random.chance(0.2) ? scale(random, 0.1, 3) : 0.005);
 
 /** Many groups in few seeds, as they cost time. */
 const idleShards = (random: Prng): number => (random.chance(0.01) ? random.between(100, 130) : 0);
@@ -142,6 +150,7 @@ export function drawOptions(seed: number): SimOptions {
       chunkBytes: Math.floor(scale(random, 128, 65_536)),
       savesGraphs: random.chance(0.5),
       sleepAfterTicks: sleepAfter(new Prng(seed ^ 0x51ee9)),
+      applyBytesMax: applyBytes(new Prng(seed ^ 0xa991)),
     },
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };
@@ -172,6 +181,14 @@ export function drawOptions(seed: number): SimOptions {
     deadAfterMs,
     network: { ...options.network, truncateChance },
     nemesis: { ...options.nemesis, ...more },
-    time: { clocks, pauseEveryMs: rarely(), stallEveryMs: rarely(), clogEveryMs: rarely(), wallJumpEveryMs: rarely() },
+    time: {
+      clocks,
+      pauseEveryMs: rarely(),
+      stallEveryMs: rarely(),
+      clogEveryMs: rarely(),
+      wallJumpEveryMs: rarely(),
+      linkLagEveryMs: rarely(),
+      turnMs: turn(new Prng(seed ^ 0x7042)),
+    },
   };
 }
