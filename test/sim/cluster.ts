@@ -12,9 +12,10 @@ import { ConsensusChecker } from './consensus-checker';
 import { Damage } from './damage';
 import { DurableLog } from './durability';
 import { GatewayProcess, gatewayNode } from './gateway';
-import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
+import { PlacementMachine, placementNodes, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
 import { PlacementChecker } from './placement-checker';
+import type { SimContext } from './sim-context';
 import { Violation } from './violation';
 import { type SimNode, type SimThread, SimWorld } from './world';
 

@@ -6,10 +6,11 @@ import type { IndexOptions, VectorIndex } from '../../src/vector/ports';
 export class LaggingEngine extends FlatEngine {
   constructor(
     files: Map<string, FlatFile>,
+    loadPolls: number,
     /** Whether points are written faster than a graph would take them in. */
     private readonly lags: () => boolean,
   ) {
-    super(files);
+    super(files, loadPolls);
   }
 
   override open(options: IndexOptions, path: string | null): VectorIndex {

@@ -1,3 +1,4 @@
+import { BeatBoard } from '../../src/actors/beat-board';
 import { KeeperActor } from '../../src/actors/keeper';
 import { LogWriter } from '../../src/actors/log-writer';
 import { MachineBeats } from '../../src/actors/machine-beats';
@@ -10,8 +11,7 @@ import { replicaIndexPath } from '../../src/actors/replica-options';
 import { SupervisorActor } from '../../src/actors/supervisor';
 import { ThreadKeeper } from '../../src/actors/thread-keeper';
 import { present } from '../../src/base/assert';
-import { type ClusterId, type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
-import type { Prng } from '../../src/base/prng';
+import { type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
 import {
   at,
   beatsActor,
@@ -22,42 +22,30 @@ import {
   replicaActor,
   supervisorActor,
 } from '../../src/protocol/envelope';
-import type { KeyHash } from '../../src/protocol/key-hash';
 import type { ReplicaSpec } from '../../src/protocol/records';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
 import { sourceLimits } from '../../src/shard/snapshot-source';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import type { FlatFile } from '../../src/vector/flat-index';
 import { LaggingEngine } from './lagging-engine';
-import type { DiskOptions, LogOptions } from './options';
+import type { SimContext } from './sim-context';
 import { must } from './violation';
-import { SimNode, type SimThread, type SimWorld } from './world';
+import { SimNode, type SimThread } from './world';
 
 export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('pd-2'), nodeName('pd-3')];
 const placementMembers = placementNodes.map((node, i) => ({ replica: replicaId(i + 1), node }));
-const shardThreadCount = 2;
+const shardThreads = ['shard-0', 'shard-1'];
+const newBoard = (): BeatBoard => new BeatBoard(BeatBoard.memory(shardThreads.length));
 const stateSyncMs = 1_000;
 /** Graph files are written often enough that crashes fall between them. */
 /** Comparisons and scrubs often enough that a run sees many. */
 const auditOptions = { auditMs: 1_500, scrubRecords: 16 };
+/** How long an index takes to load its file, in looks of its replica. */
+const loadPolls = 3;
 const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 400, saveQuietMs: 50 };
 /** Longer than a supervisor waits before it starts a replica again. */
 const afterlifeMsMax = 400;
 const slowStartMsMax = 8_000;
-
-/** What every simulated process of a run shares. */
-export interface SimContext {
-  readonly world: SimWorld;
-  readonly cluster: ClusterId;
-  readonly keyHash: KeyHash;
-  readonly disk: DiskOptions;
-  /** Decides which replicas start slowly. */
-  readonly starts: Prng;
-  readonly log: LogOptions;
-  readonly deadAfterMs: number;
-  /** Which shard, and where, each replica id was ever given to. */
-  readonly owners: Map<ReplicaId, string>;
-}
 
 /** A process with disks: they outlive its crashes, nothing else does. */
 abstract class SimMachine {
@@ -219,6 +207,8 @@ export interface SimReplica {
 export class WorkerMachine extends SimMachine implements ReplicaHosts {
   /** By shard thread. */
   private readonly keepers = new Map<string, ThreadKeeper>();
+  /** Memory that the threads of one life of the process share. */
+  private board = newBoard();
   readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
@@ -233,7 +223,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   }
 
   private newEngine(): LaggingEngine {
-    return new LaggingEngine(this.graphs, () => this.context.world.now < this.lagsUntilMs);
+    return new LaggingEngine(this.graphs, loadPolls, () => this.context.world.now < this.lagsUntilMs);
   }
 
   private storeIdentity(): string {
@@ -252,8 +242,10 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.replicas.clear();
     this.startLog();
     this.keepers.clear();
-    this.node.addThread('link').host.spawn(beatsActor, new MachineBeats(this.context.cluster, this.tuning));
-    for (let i = 0; i < shardThreadCount; i++) this.addShardThread(`shard-${i}`);
+    this.board = newBoard();
+    const beats = new MachineBeats(this.context.cluster, this.tuning, this.board);
+    this.node.addThread('link').host.spawn(beatsActor, beats);
+    for (const name of shardThreads) this.addShardThread(name);
     const supervisor = new SupervisorActor({
       cluster: this.context.cluster,
       node: this.name,
@@ -276,7 +268,8 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   private addShardThread(name: string): void {
     const keeper = new ThreadKeeper(this.tuning.electionTicks);
     this.keepers.set(name, keeper);
-    this.node.addThread(name).host.spawn(keeperActor(name), new KeeperActor(keeper, this.tuning));
+    const actor = new KeeperActor(keeper, this.tuning, this.board, shardThreads.indexOf(name));
+    this.node.addThread(name).host.spawn(keeperActor(name), actor);
   }
 
   start(spec: ReplicaSpec): void {
@@ -384,7 +377,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   }
 
   private threadFor(replica: ReplicaId): SimThread | undefined {
-    const first = replica % shardThreadCount;
+    const first = replica % shardThreads.length;
     return this.node.threads.get(`shard-${first}`) ?? this.node.threads.get(`shard-${1 - first}`);
   }
 
