@@ -63,6 +63,7 @@ export class SchemaDriver {
     const shard = machine.shard(state.shard);
     if (shard === null || state.failure !== null) return;
     this.known.set(shard.id, Math.max(state.revision, this.known.get(shard.id) ?? 0));
+    this.places.delete(shard.id);
     const record = machine.schemas.unsettled().find(({ id }) => id === shard.collection);
     if (record === undefined) return;
     if (this.shardsOf(record.id).every((one) => this.has(one, record))) this.settle(record, context);
