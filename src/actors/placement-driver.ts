@@ -222,10 +222,8 @@ export class PlacementDriverActor implements Actor {
       if (signal.signal !== 'timer' || signal.key !== sweepKey) return;
       this.watchers.expire(context.now);
       const soft = this.isServing ? this.soft : null;
-      if (soft !== null) {
-        this.moves.sweep(soft, this.tuning.deadAfterMs, context);
-        this.schemas.sweep(soft, context);
-      }
+      if (soft !== null) this.moves.sweep(soft, this.tuning.deadAfterMs, context);
+      if (soft !== null) this.schemas.sweep(soft, context);
       this.flags.sweep(soft, context);
       this.armSweep(context);
     });
