@@ -19,7 +19,7 @@ import { RaftMember } from './raft-member';
 import type { MemberEnd } from './raft-member-options';
 import { ReplicaAudit } from './replica-audit';
 import { endCodes, endsBy } from './replica-ends';
-import { ReplicaUpkeep, unlinkedOf } from './replica-index';
+import { figuresOf, ReplicaUpkeep, unlinkedOf } from './replica-index';
 import { type MembersOrder, ReplicaBook, ReplicaMembers } from './replica-members';
 import {
   type ReplicaEnvironment,
@@ -268,7 +268,15 @@ export class ReplicaActor implements Actor {
     const { replica } = this.spec;
     const where = { request, shard, failure: null, replica, node: this.node };
     const raft = { role, term, leader, appliedIndex, commitIndex };
-    return { kind: 'data.statusReply', ...where, ...raft, points, unlinked: unlinkedOf(index), digest };
+    return {
+      kind: 'data.statusReply',
+      ...where,
+      ...raft,
+      points,
+      unlinked: unlinkedOf(index),
+      index: figuresOf(index),
+      digest,
+    };
   }
 
   private notLeader(): Failure {
