@@ -151,6 +151,11 @@ export const searchResult = (reply: proto.SearchReply): SearchResult => ({
 
 export const statusOf = (reply: proto.CollectionStatus): CollectionStatus => ({
   ...reply,
+  recall: reply.recall ?? null,
+  shards: reply.shards.map((shard) => ({
+    ...shard,
+    replicas: shard.replicas.map((replica) => ({ ...replica, recall: replica.recall ?? null })),
+  })),
   distance: reply.distance as Distance,
   hnsw: reply.hnsw ?? { m: 0, efConstruction: 0 },
 });

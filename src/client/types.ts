@@ -75,6 +75,8 @@ export interface CollectionStatus {
   readonly hnsw: { readonly m: number; readonly efConstruction: number };
   readonly shards: readonly ShardStatus[];
   readonly points: number;
+  /** As a replica's, over all of them. */
+  readonly recall: number | null;
   readonly ready: boolean;
 }
 
@@ -95,7 +97,14 @@ export interface ReplicaStatus {
   readonly term: number;
   readonly appliedIndex: number;
   readonly points: number;
+  /** Points that are not in the graph yet: found by scanning. */
   readonly unlinked: number;
+  /** Rows of the graph whose points were removed or replaced since it was built. */
+  readonly tombstones: number;
+  /** Memory of vectors, codes, graph and ids. */
+  readonly indexBytes: number;
+  /** The share of the nearest points that real searches found, by answering a few of them again exactly; null: none yet. */
+  readonly recall: number | null;
 }
 
 export interface PointInput {

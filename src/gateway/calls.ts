@@ -2,7 +2,7 @@ import { VectronError } from '../base/errors';
 import type { LogIndex, NodeName, ReplicaId, ShardId, Term } from '../base/ids';
 import type { Point, WriteOptions } from '../protocol/commands';
 import type { CommitToken } from '../protocol/commit-token';
-import type { Hit, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
+import type { Hit, IndexFigures, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import type { FlagRange } from '../protocol/flags';
 import type { CollectionRecord, HnswParameters, Metric } from '../protocol/records';
@@ -150,6 +150,14 @@ export interface ReplicaState {
   readonly appliedIndex: LogIndex;
   readonly points: number;
   readonly unlinked: number;
+  readonly index: IndexFigures;
+}
+
+/** Of the searches that these replicas answered again exactly; null: there were none. */
+export function recallOf(replicas: readonly Pick<ReplicaState, 'index'>[]): number | null {
+  const expected = replicas.reduce((sum, { index }) => sum + index.recallExpected, 0);
+  const found = replicas.reduce((sum, { index }) => sum + index.recallFound, 0);
+  return expected === 0 ? null : found / expected;
 }
 
 export interface ShardState {

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../base/errors';
 import { logIndex, nodeName, replicaId, revision, term, workerId } from '../base/ids';
-import type { Failure } from '../protocol/data-messages';
+import { type Failure, noFigures } from '../protocol/data-messages';
 import type { Message, MessageKind, MessageOf } from '../protocol/messages';
 
 /** A failure without the fields that only a shard can fill in. */
@@ -90,6 +90,7 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
     commitIndex: none,
     points: 0,
     unlinked: 0,
+    index: noFigures,
     digest: '',
   }),
 };

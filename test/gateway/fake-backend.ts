@@ -150,6 +150,7 @@ function stateOf({ record, points }: Collection): CollectionState {
     appliedIndex: logIndex(9),
     points: points.size,
     unlinked: 0,
+    index: { tombstones: 3, bytes: 4_096, recallExpected: 20, recallFound: 19 },
   };
   return { collection: record, shards: [{ shard: shardId(1), replicas: [leader], leader, ready: true }] };
 }

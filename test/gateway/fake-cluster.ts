@@ -19,7 +19,7 @@ import { monotonicMs, wallMs } from '../../src/base/time';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import { GatewayActor } from '../../src/gateway/gateway-actor';
 import type { Point } from '../../src/protocol/commands';
-import type { Failure } from '../../src/protocol/data-messages';
+import { type Failure, noFigures } from '../../src/protocol/data-messages';
 import { type Address, at, gatewayActor, lanes, placementActor, replicaActor } from '../../src/protocol/envelope';
 import { sameEpoch } from '../../src/protocol/ids';
 import { inRange, tile } from '../../src/protocol/key-hash';
@@ -277,7 +277,7 @@ export class FakeCluster {
       term: term(1),
       leader: shard.leader === null ? replicaId(0) : (members[shard.leader]?.replica ?? replicaId(0)),
       ...{ appliedIndex: logIndex(1), commitIndex: logIndex(1) },
-      ...{ points: shard.points.size, unlinked: 0, digest: '' },
+      ...{ points: shard.points.size, unlinked: 0, index: noFigures, digest: '' },
     };
   }
 

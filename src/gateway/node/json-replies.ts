@@ -7,6 +7,7 @@ import {
   type AnswerOf,
   type ClusterFlags,
   type CollectionState,
+  recallOf,
   type SearchAnswer,
   type ShardRead,
   type ShardSearchStats,
@@ -26,6 +27,7 @@ export function collectionStatus({ collection, shards }: CollectionState): objec
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),
+    recall: recallOf(shards.flatMap(({ replicas }) => replicas)),
   };
 }
 
@@ -54,6 +56,9 @@ function shardStatus({ shard, replicas, leader, ready }: ShardState): object {
       applied_index: state.appliedIndex,
       points: state.points,
       unlinked: state.unlinked,
+      tombstones: state.index.tombstones,
+      index_bytes: state.index.bytes,
+      recall: recallOf([state]),
     })),
     leader: leader?.replica ?? 0,
     ready,

@@ -1,15 +1,16 @@
 import { tokenText } from '../../protocol/commit-token';
 import type { StoredPoint } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
-import type {
-  AnswerOf,
-  CollectionState,
-  ReplicaState,
-  SearchAnswer,
-  ShardRead,
-  ShardSearchStats,
-  ShardState,
-  WriteAnswer,
+import {
+  type AnswerOf,
+  type CollectionState,
+  type ReplicaState,
+  recallOf,
+  type SearchAnswer,
+  type ShardRead,
+  type ShardSearchStats,
+  type ShardState,
+  type WriteAnswer,
 } from '../calls';
 
 /** Answers as messages of the public .proto. */
@@ -24,6 +25,7 @@ export function collectionStatus({ collection, shards }: CollectionState): proto
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),
+    recall: recallOf(shards.flatMap(({ replicas }) => replicas)) ?? undefined,
   };
 }
 
@@ -38,8 +40,10 @@ function shardStatus({ shard, replicas, leader, ready }: ShardState): proto.Shar
 }
 
 function replicaStatus(state: ReplicaState): proto.ReplicaStatus {
-  const { replica, node, role, term, appliedIndex, points, unlinked } = state;
-  return { id: replica, node, role, term, appliedIndex, points, unlinked };
+  const { replica, node, role, term, appliedIndex, points, unlinked, index } = state;
+  const { tombstones, bytes: indexBytes } = index;
+  const figures = { unlinked, tombstones, indexBytes, recall: recallOf([state]) ?? undefined };
+  return { id: replica, node, role, term, appliedIndex, points, ...figures };
 }
 
 export function searchReply(answer: SearchAnswer, explain: boolean): proto.SearchReply {

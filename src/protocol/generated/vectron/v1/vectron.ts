@@ -67,6 +67,8 @@ export interface CollectionStatus {
   points: number;
   /** Every shard has a leader and a majority of its replicas answers. */
   ready: boolean;
+  /** As a replica's, over all of them. */
+  recall?: number | undefined;
 }
 
 export interface ShardStatus {
@@ -88,6 +90,12 @@ export interface ReplicaStatus {
   points: number;
   /** Points not yet linked into the graph; they are found by scanning. */
   unlinked: number;
+  /** Rows of the graph whose points were removed or replaced since it was built. */
+  tombstones: number;
+  /** Memory of vectors, codes, graph and ids. */
+  indexBytes: number;
+  /** The share of the nearest points that real searches found, by answering a few of them again exactly; absent: none yet. */
+  recall?: number | undefined;
 }
 
 /** Exactly one of vector and vector_bytes is given. */
@@ -892,6 +900,7 @@ function createBaseCollectionStatus(): CollectionStatus {
     shards: [],
     points: 0,
     ready: false,
+    recall: undefined,
   };
 }
 
@@ -920,6 +929,9 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
     }
     if (message.ready !== false) {
       writer.uint32(64).bool(message.ready);
+    }
+    if (message.recall !== undefined) {
+      writer.uint32(73).double(message.recall);
     }
     return writer;
   },
@@ -999,6 +1011,14 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
             }
 
             message.ready = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.recall = reader.double();
             continue;
           }
         }
@@ -1105,7 +1125,18 @@ export const ShardStatus: MessageFns<ShardStatus> = {
 };
 
 function createBaseReplicaStatus(): ReplicaStatus {
-  return { id: 0, node: "", role: "", term: 0, appliedIndex: 0, points: 0, unlinked: 0 };
+  return {
+    id: 0,
+    node: "",
+    role: "",
+    term: 0,
+    appliedIndex: 0,
+    points: 0,
+    unlinked: 0,
+    tombstones: 0,
+    indexBytes: 0,
+    recall: undefined,
+  };
 }
 
 export const ReplicaStatus: MessageFns<ReplicaStatus> = {
@@ -1130,6 +1161,15 @@ export const ReplicaStatus: MessageFns<ReplicaStatus> = {
     }
     if (message.unlinked !== 0) {
       writer.uint32(56).uint64(message.unlinked);
+    }
+    if (message.tombstones !== 0) {
+      writer.uint32(64).uint64(message.tombstones);
+    }
+    if (message.indexBytes !== 0) {
+      writer.uint32(72).uint64(message.indexBytes);
+    }
+    if (message.recall !== undefined) {
+      writer.uint32(81).double(message.recall);
     }
     return writer;
   },
@@ -1201,6 +1241,30 @@ export const ReplicaStatus: MessageFns<ReplicaStatus> = {
             }
 
             message.unlinked = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.tombstones = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.indexBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.recall = reader.double();
             continue;
           }
         }
