@@ -66,6 +66,9 @@ export const placementLevels: { readonly [K in PlacementOperation['kind']]: numb
   settleMembers: 0,
   noteSupport: 0,
   raiseLevel: 0,
+  // Asked for by people: refused where it is planned, in words for them. Nothing settles before.
+  changeSchema: 0,
+  settleSchema: 0,
 };
 
 export const placementCommandCodec = versionedUnion('placement command', {

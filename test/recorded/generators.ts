@@ -1,4 +1,4 @@
-import { clusterId, nodeName, replicaId, shardId, workerId } from '../../src/base/ids';
+import { clusterId, collectionId, nodeName, replicaId, shardId, workerId } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import type { PlacementOperation } from '../../src/placement/commands';
 import { PlacementMachine } from '../../src/placement/machine';
@@ -107,6 +107,7 @@ export class PlacementHistory {
       () => this.settle(),
       () => this.support(),
       () => this.raise(),
+      () => this.schema(),
     ])();
   }
 
@@ -142,6 +143,14 @@ export class PlacementHistory {
     const hosts = machine.shards().flatMap((shard) => shard.members.map(({ worker }) => worker));
     const silent = [...hosts, ...machine.workerIds()].find((id) => (levels.worker(id)?.newest ?? 0) < flags.length);
     return noteOf('worker', silent ?? 1, flags.length);
+  }
+
+  private schema(): PlacementOperation {
+    const { random } = this;
+    const type = random.chance(0.3) ? null : random.pick(indexedTypes);
+    if (random.chance(0.6)) return { kind: 'changeSchema', name: `c${random.between(1, 8)}`, key: 'k', type };
+    const collection = collectionId(random.between(1, 20));
+    return { kind: 'settleSchema', collection, revision: this.machine.revision };
   }
 
   private raise(): PlacementOperation {
