@@ -24,8 +24,15 @@ export class VectronTarget {
     this.client = new Client(address, credentials.createInsecure());
   }
 
-  static async start(dataDirectory: string): Promise<VectronTarget> {
-    const cluster = await ProcessCluster.start({ dataDirectory, environment: { VECTRON_SHARD_THREADS: '1' } });
+  /** `profiles`: where every thread leaves a CPU profile (profiler.ts); empty: nowhere. */
+  static async start(dataDirectory: string, profiles = '', nodeOptions = ''): Promise<VectronTarget> {
+    const preload = `--require=${require.resolve('./profiler')}`;
+    const profiling =
+      profiles === ''
+        ? { NODE_OPTIONS: nodeOptions }
+        : { NODE_OPTIONS: `${preload} ${nodeOptions}`, VECTRON_PROFILES: profiles };
+    const environment = { VECTRON_SHARD_THREADS: '1', ...profiling };
+    const cluster = await ProcessCluster.start({ dataDirectory, environment });
     const [address = ''] = cluster.grpcAddresses;
     const client = connect({ url: address, apiKey: cluster.apiKey, timeoutMs: createMsMax });
     try {
@@ -44,6 +51,7 @@ export class VectronTarget {
       name: 'vectron',
       client: this.client,
       metadata,
+      processes: this.cluster.nodes.map(({ node, pid }) => ({ name: node, pid: pid ?? 0 })),
       write: (keys) => {
         const points = keys.map(pointOf);
         return {

@@ -1,7 +1,7 @@
-import { floatsOf } from '../base/bytes';
 import type { Space } from '../base/ids';
 import { pointRange } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
+import { floatsCopied } from '../vector/metrics';
 import type { VectorIndex } from '../vector/ports';
 import { pointIdOf, successor } from './point-keys';
 import { decodeRecord, type PointRecord } from './point-record';
@@ -68,6 +68,6 @@ export class IndexFeed {
 
   private offer(id: string, record: PointRecord): void {
     if (record.deleted) this.index.remove(id, record.version);
-    else this.index.put(id, record.version, floatsOf(record.vector));
+    else this.index.put(id, record.version, floatsCopied(record.vector));
   }
 }

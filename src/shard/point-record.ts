@@ -42,9 +42,17 @@ export const deletion = (version: number, timeMs: number, dedupe: Uint8Array = e
 });
 
 /** Format, CRC-32C of the id and all that follows, then the fields. The id is in the checksum: no record may move. */
-export function encodeRecord(id: string, record: PointRecord): Uint8Array {
+export const encodeRecord = (id: string, record: PointRecord): Uint8Array => encodeRecordOf(utf8(id), record).slice();
+
+let scratch = new ByteWriter(1_024);
+const scratchBytesMax = 65_536;
+
+/** The same for an id in UTF-8: a view that holds until the next call. */
+export function encodeRecordOf(name: Uint8Array, record: PointRecord): Uint8Array {
   const { dedupe, payload, vector, touched, version } = record;
-  const writer = new ByteWriter(64 + dedupe.length + payload.length + vector.length);
+  if (scratch.length > scratchBytesMax) scratch = new ByteWriter(1_024);
+  const writer = scratch;
+  writer.clear();
   const format = touched === version ? formatPlain : formatTouched;
   writer.u8(format);
   writer.u32(0);
@@ -57,8 +65,8 @@ export function encodeRecord(id: string, record: PointRecord): Uint8Array {
   writer.lengthPrefixed(payload);
   writer.raw(vector);
   const value = writer.finish();
-  const checksum = checksumOf(id, value);
-  new DataView(value.buffer, value.byteOffset).setUint32(1, checksum, true);
+  const checksum = checksumOf(name, value);
+  for (let at = 0; at < 4; at++) value[1 + at] = checksum >>> (8 * at);
   return value;
 }
 
@@ -85,9 +93,9 @@ function verifyRecord(id: string, value: Uint8Array): void {
   const reader = new ByteReader(value);
   const format = reader.u8();
   if (format !== formatPlain && format !== formatTouched) throw corrupt(id, 'its format is unknown');
-  if (reader.u32() !== checksumOf(id, value)) throw corrupt(id, 'its checksum does not hold');
+  if (reader.u32() !== checksumOf(utf8(id), value)) throw corrupt(id, 'its checksum does not hold');
 }
 
-const checksumOf = (id: string, value: Uint8Array): number => crc32c(value.subarray(headerBytes), crc32c(utf8(id)));
+const checksumOf = (name: Uint8Array, value: Uint8Array): number => crc32c(value.subarray(headerBytes), crc32c(name));
 
 const corrupt = (id: string, why: string): VectronError => new VectronError('CORRUPT', `record of point ${id}: ${why}`);

@@ -12,25 +12,29 @@ export const digestWithout = (digest: Digest, hash: bigint): Digest => BigInt.as
 export const digestText = (digest: Digest): string => digest.toString(16).padStart(16, '0');
 
 /** The hash of one record as stored: two lanes of 32-bit MurmurHash3 over the value, seeded with the id's. */
-export function recordHash(id: string, value: Uint8Array): bigint {
-  const name = utf8(id);
-  const high = murmur3(value, murmur3(name, 0x9747b28c));
-  const low = murmur3(value, murmur3(name, 0x1b873593) ^ high);
+export const recordHash = (id: string, value: Uint8Array): bigint => recordHashOf(utf8(id), value);
+
+/** The same for an id in UTF-8. */
+export function recordHashOf(name: Uint8Array, value: Uint8Array): bigint {
+  const words = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  const letters = new DataView(name.buffer, name.byteOffset, name.byteLength);
+  const high = murmur3(words, murmur3(letters, 0x9747b28c));
+  const low = murmur3(words, murmur3(letters, 0x1b873593) ^ high);
   return (BigInt(high) << 32n) | BigInt(low);
 }
 
 /** MurmurHash3_x86_32 (Austin Appleby, public domain algorithm). */
-function murmur3(bytes: Uint8Array, seed: number): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const words = bytes.length >>> 2;
+function murmur3(view: DataView, seed: number): number {
+  const { byteLength } = view;
+  const words = byteLength >>> 2;
   let hash = seed;
   for (let word = 0; word < words; word++) {
     hash ^= scramble(view.getInt32(word * 4, true));
     hash = (Math.imul((hash << 13) | (hash >>> 19), 5) + 0xe6546b64) | 0;
   }
   let tail = 0;
-  for (let at = bytes.length - 1; at >= words * 4; at--) tail = (tail << 8) | (bytes[at] as number);
-  hash ^= scramble(tail) ^ bytes.length;
+  for (let at = byteLength - 1; at >= words * 4; at--) tail = (tail << 8) | view.getUint8(at);
+  hash ^= scramble(tail) ^ byteLength;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert';
 import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
+import { recentPointsBytesMax } from '../base/limits';
 import { isChecksumCommand } from '../protocol/commands';
 import type { Selection, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
@@ -11,8 +12,9 @@ import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
 import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, stateChecksum } from './descriptor';
 import { IndexFeed } from './index-feed';
-import { allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
+import { allSpaces, otherSpaces, spacePart } from './point-keys';
 import { clearQuarantine } from './quarantine';
+import { RecentPoints } from './recent-points';
 import { digestText } from './record-digest';
 import { clearProgress, type RestoreProgress, readProgress } from './restore-progress';
 import { Scrub } from './scrub';
@@ -38,6 +40,8 @@ export interface ShardMachineOptions extends ShardShape {
   readonly state: KeyValueStore;
   readonly index: VectorIndex;
   readonly snapshotLimits?: SourceLimits;
+  /** 0: nothing is remembered. Default: recentPointsBytesMax. */
+  readonly recentBytesMax?: number;
 }
 
 const garbageParts = 256;
@@ -68,6 +72,7 @@ export class ShardMachine {
   private changed = 0;
   private notes: readonly ChecksumNote[] = [];
   private readonly scrub: Scrub;
+  private readonly recent: RecentPoints;
   private generationNext: number;
   /** Spaces to be deleted, each from the given part on. */
   private readonly garbage: { readonly space: Space; part: number }[] = [];
@@ -85,6 +90,7 @@ export class ShardMachine {
     for (const { start, end } of otherSpaces(options.replica, ...kept)) options.state.deleteRange(start, end);
     if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
     this.scrub = new Scrub(options.state);
+    this.recent = new RecentPoints(options.recentBytesMax ?? recentPointsBytesMax);
     this.feed = new IndexFeed(options.state, options.index, this.space, this.appliedIndex);
   }
 
@@ -144,9 +150,9 @@ export class ShardMachine {
   }
 
   private applyBatch(entries: readonly Entry[]): ReadonlyMap<LogIndex, Outcome> {
-    const read = (points: Parameters<Parameters<typeof applyEntries>[1]>[0]): (Uint8Array | undefined)[] =>
-      this.options.state.getMany(points.map((point) => keyOf(this.space, point)));
-    const { descriptor, changes, outcomes } = applyEntries(this.options, read, this.descriptor, entries);
+    const { space, recent } = this;
+    const stored = { space, recent, getMany: (keys: readonly Uint8Array[]) => this.options.state.getMany(keys) };
+    const { descriptor, changes, outcomes } = applyEntries(this.options, stored, this.descriptor, entries);
     this.write(descriptor, changes);
     this.changed += changes.length;
     this.feed.changed(changes, this.appliedIndex);
@@ -274,13 +280,19 @@ export class ShardMachine {
   private write(descriptor: Descriptor, changes: readonly Change[]): void {
     const batch = new WriteBatch();
     for (const change of changes) {
-      const key = keyOf(this.space, change);
+      const { key } = change;
       for (const source of this.sources) source.beforeChange(change, key);
       batch.put(key, change.after);
     }
     batch.put(replicaStateKey(this.options.replica, 'descriptor'), encodeDescriptor(descriptor));
     this.options.state.write(batch, { sync: false });
     this.descriptor = descriptor;
+    for (const { id, hash, earlier } of changes) this.recent.keep(id, { hash, earlier });
+  }
+
+  /** Gives back what is remembered only to be faster. */
+  forgetRecent(): void {
+    this.recent.clear();
   }
 
   private replaced(descriptor: Descriptor): void {
@@ -288,6 +300,7 @@ export class ShardMachine {
     for (const source of this.sources) source.fail('its state was replaced');
     for (const work of this.selecting) work.fail('the state was replaced by a snapshot');
     this.garbage.push({ space: this.space, part: 0 });
+    this.recent.clear();
     this.descriptor = descriptor;
     this.restoring = null;
     this.feed.switchTo(this.space, this.appliedIndex);

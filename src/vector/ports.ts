@@ -41,6 +41,7 @@ export interface VectorIndex {
   /** The applied index up to which every record has been offered: survives with the native object and in the file. */
   appliedIndex: number;
 
+  /** Keeps a copy of the vector. */
   put(id: string, version: number, vector: Float32Array): void;
   remove(id: string, version: number): void;
   /** The version held for an id (also of a removal it remembers), or -1. */

@@ -275,6 +275,7 @@ describe('reading', () => {
     const corrupt = expect.objectContaining({ code: 'CORRUPT' });
     expect(() => machine.get(['a'])).toThrow(corrupt);
     expect(() => machine.scan('', 10)).toThrow(corrupt);
+    machine.forgetRecent();
     expect(() => machine.apply([entryOf(2, commandOf(remove('a')))])).toThrow(corrupt);
     const request = { vector: vectorOf(random), k: 2, ef: 0, exact: true, includeVector: false, includePayload: true };
     expect(() => machine.search(request)).toThrow(corrupt);

@@ -140,8 +140,8 @@ export class DedicatedThread {
   private spawn(): void {
     const { options, heartbeats } = this;
     const { port1, port2 } = new MessageChannel();
-    const { node, workerData } = options;
-    const data: DedicatedThreadData = { node, control: port2, heartbeats, link: options.link(), workerData };
+    const { node, name, workerData } = options;
+    const data: DedicatedThreadData = { node, name, control: port2, heartbeats, link: options.link(), workerData };
     const worker = new Worker(options.entryFile, { workerData: data, transferList: [port2] });
     const client = new ThreadClient(port1, options.onProblem);
     let reason = '';

@@ -4,11 +4,13 @@ import type { NodeName } from '../../base/ids';
 import { Heart } from './heartbeat';
 import type { LinkSpec } from './link-host';
 import { exposeControl } from './thread-control';
+import { nameThread } from './thread-name';
 import { runThread, ThreadController, type ThreadSetup } from './thread-runtime';
 
 /** What a dedicated thread is started with. */
 export interface DedicatedThreadData {
   readonly node: NodeName;
+  readonly name: string;
   readonly control: MessagePort;
   readonly heartbeats: SharedArrayBuffer;
   readonly link: LinkSpec | null;
@@ -31,6 +33,7 @@ export interface GroupTask {
 /** For the entry file of a dedicated thread: call once, at the top level. */
 export function runDedicatedThread(setup: ThreadSetup): void {
   const data = workerData as DedicatedThreadData;
+  nameThread(data.name);
   const start = async (): Promise<void> => {
     const controller = await makeController(setup, data.node, data.workerData);
     if (data.link !== null) await controller.startLink(data.link);
@@ -48,6 +51,7 @@ export function groupTask(setup: ThreadSetup): (task: GroupTask) => Promise<void
     if (group === null) return;
     assert(control !== null, 'a group comes with its control port');
     const data = workerData as PoolThreadData;
+    nameThread(`shards-${threadId}`);
     controller ??= makeController(setup, data.node, data.workerData);
     const shared = await controller;
     // Groups of one thread share everything but their heartbeat, and finish together.
