@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { clusterId, keyHash64, logIndex, replicaId, term } from '../src/base/ids';
 import { encode } from '../src/protocol/codec';
 import { type Point, shardCommandCodec, type WriteOptions } from '../src/protocol/commands';
+import { flagRange } from '../src/protocol/flags';
 import { hashSpaceEnd } from '../src/protocol/key-hash';
 import { loadKeyHash } from '../src/protocol/node/xxh3';
 import type { Entry } from '../src/protocol/raft-messages';
@@ -94,6 +95,8 @@ async function main(): Promise<void> {
   const machine = new ShardMachine({
     replica: replicaId(1),
     dimension,
+    flags: flagRange,
+    level: flagRange.newest,
     range: { start: keyHash64(0n), end: keyHash64(hashSpaceEnd) },
     epoch,
     configuration: { voters: [replicaId(1)], votersOutgoing: [], learners: [] },

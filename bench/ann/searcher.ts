@@ -36,7 +36,7 @@ function measure(index: VectorIndex, queries: readonly Float32Array[], truth: In
   let graph = 0;
   const start = performance.now();
   for (const query of queries) {
-    const result = index.search(query, k, ef);
+    const result = index.search(query, k, { ef });
     found.push(result.ids);
     distances += result.distances;
     if (result.strategy === 'graph') graph++;

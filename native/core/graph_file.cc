@@ -251,7 +251,7 @@ void GraphFile::load(ShardIndex& index, const std::string& path) {
   if (hnsw == nullptr || faissPart.left != 0) throw corrupt("its FAISS part is not an IndexHNSWFlat");
   checkArrays(*hnsw, options, header);
   const uint64_t capacity = std::max({options.capacity, header.count, uint64_t{64}});
-  auto points = std::make_unique<Points>(options, capacity);
+  auto points = std::make_unique<Points>(options, capacity, 0);
   readOwn(index, BodyReader(file.get(), header.ownBytes), header, *hnsw, *points);
   index.points_ = std::move(points);
   index.appliedIndex_ = header.appliedIndex;
@@ -262,6 +262,7 @@ void GraphFile::readOwn(ShardIndex& index, BodyReader own, const Header& header,
                         Points& points) {
   std::vector<std::string_view> ids;
   std::vector<int64_t> versions;
+  std::vector<uint32_t> labels;
   std::vector<int32_t> dead;
   std::string id;
   for (int32_t i = 0; i < static_cast<int32_t>(header.count); i++) {
@@ -271,17 +272,19 @@ void GraphFile::readOwn(ShardIndex& index, BodyReader own, const Header& header,
     ids.push_back(key);
     if (own.value<uint8_t>() != 0) {
       dead.push_back(i);
+      labels.push_back(noLabel);
       continue;
     }
     if (held.offset >= 0) throw corrupt("an id is there twice");
-    held = {versions.back(), i};
+    held = {versions.back(), i, index.labelCount_++};
+    labels.push_back(held.label);
     index.liveCount_++;
   }
   while (own.left > 0) {
     own.text(id);
-    index.entryOf(id).second = {own.value<int64_t>(), -1};
+    index.entryOf(id).second = {own.value<int64_t>(), -1, noLabel};
   }
-  points.adopt(hnsw, ids, versions, static_cast<int32_t>(header.linked));
+  points.adopt(hnsw, ids, versions, labels, static_cast<int32_t>(header.linked));
   for (const int32_t offset : dead) points.kill(offset);
 }
 

@@ -33,7 +33,7 @@ Points::Mapped Points::map(size_t length) {
   return Mapped(static_cast<uint8_t*>(p), Unmap{length});
 }
 
-Points::Points(const Options& options, uint64_t capacity)
+Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
     : shape(options.dimension),
       dimension_(options.dimension),
       m_(static_cast<int32_t>(options.m)),
@@ -44,7 +44,9 @@ Points::Points(const Options& options, uint64_t capacity)
       codeMemory_(map(capacity * shape.stride)),
       idMemory_(capacity),
       versionMemory_(capacity),
-      tombstoneMemory_(capacity / 64 + 1) {
+      tombstoneMemory_(capacity / 64 + 1),
+      labelMemory_(capacity),
+      rowMemory_(std::max<uint64_t>(capacity, labels), -1) {
   index_.hnsw.efConstruction = static_cast<int>(options.efConstruction);
   flat_->codes.reserve(capacity * dimension_ * sizeof(float));
   index_.hnsw.levels.reserve(capacity);
@@ -63,6 +65,8 @@ void Points::bind() {
   ids_ = idMemory_.data();
   versions_ = versionMemory_.data();
   tombstones_ = tombstoneMemory_.data();
+  labels_ = labelMemory_.data();
+  rows_ = rowMemory_.data();
   for (size_t level = 0; level + 1 < index_.hnsw.cum_nneighbor_per_level.size() && level < 64; level++)
     levelStart_[level] = index_.hnsw.cum_nb_neighbors(static_cast<int>(level));
   adviseHuge(codes_, capacity_ * shape.stride);
@@ -76,8 +80,9 @@ bool Points::full() const {
   return static_cast<uint64_t>(count_) >= capacity_ || hnsw.neighbors.size() + most > hnsw.neighbors.capacity();
 }
 
-int32_t Points::append(const float* vector, std::string_view id, int64_t version, int levels) {
-  if (full()) throw Failure("INTERNAL", "append to full points");
+int32_t Points::append(const float* vector, std::string_view id, int64_t version, uint32_t label,
+                       int levels) {
+  if (full() || label >= labelCapacity()) throw Failure("INTERNAL", "append to full points");
   faiss::HNSW& hnsw = index_.hnsw;
   const auto* bytes = reinterpret_cast<const uint8_t*>(vector);
   const int32_t offset = count_;
@@ -86,17 +91,19 @@ int32_t Points::append(const float* vector, std::string_view id, int64_t version
   hnsw.offsets.push_back(hnsw.offsets.back() + static_cast<size_t>(hnsw.cum_nb_neighbors(hnsw.levels.back())));
   hnsw.neighbors.resize(hnsw.offsets.back(), -1);
   flat_->ntotal = index_.ntotal = offset + 1;
-  note(offset, id, version);
+  note(offset, id, version, label);
   __atomic_store_n(&count_, offset + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&rows_[label], offset, __ATOMIC_RELEASE);
   return offset;
 }
 
-void Points::note(int32_t offset, std::string_view id, int64_t version) {
+void Points::note(int32_t offset, std::string_view id, int64_t version, uint32_t label) {
   uint8_t* const row = codes_ + static_cast<size_t>(offset) * shape.stride;
   encodeRow(shape, vector(offset), row);
   longest_ = std::max(longest_, lengthOf(shape, sumsOf(shape, row)));
   ids_[offset] = id;
   versions_[offset] = version;
+  labels_[offset] = label;
 }
 
 void Points::kill(int32_t offset) {
@@ -118,7 +125,8 @@ void Points::publishLink(int32_t offset) {
 }
 
 void Points::copyFrom(const Points& other) {
-  adopt(other.index_, other.idMemory_, other.versionMemory_, other.linked_);
+  adopt(other.index_, other.idMemory_, other.versionMemory_, other.labelMemory_, other.linked_);
+  std::copy(other.rowMemory_.begin(), other.rowMemory_.end(), rowMemory_.begin());
   entry_ = other.entry_;
   index_.hnsw.rng = other.index_.hnsw.rng;
   std::copy_n(other.tombstones_, other.count_ / 64 + 1, tombstones_);
@@ -126,7 +134,7 @@ void Points::copyFrom(const Points& other) {
 }
 
 void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::string_view>& ids,
-                   const std::vector<int64_t>& versions, int32_t linked) {
+                   const std::vector<int64_t>& versions, const std::vector<uint32_t>& labels, int32_t linked) {
   const auto& from = loaded.hnsw;
   const auto& rows = dynamic_cast<const faiss::IndexFlat&>(*loaded.storage).codes;
   faiss::HNSW& hnsw = index_.hnsw;
@@ -139,7 +147,9 @@ void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::st
   bind();
   const auto count = static_cast<int32_t>(loaded.ntotal);
   for (int32_t i = 0; i < count; i++) {
-    note(i, ids[static_cast<size_t>(i)], versions[static_cast<size_t>(i)]);
+    const auto at = static_cast<size_t>(i);
+    note(i, ids[at], versions[at], labels[at]);
+    if (labels[at] != noLabel) rows_[labels[at]] = i;
   }
   if (from.entry_point >= 0 && linked > 0)
     entry_ = (static_cast<int64_t>(levels_[from.entry_point] - 1) << 32) | from.entry_point;
@@ -157,7 +167,7 @@ const faiss::IndexHNSWFlat& Points::faissIndex() {
 size_t Points::bytes() const {
   const auto points = static_cast<size_t>(count());
   const size_t perPoint = dimension_ * sizeof(float) + shape.stride + sizeof(int) + sizeof(size_t) +
-                          sizeof(std::string_view) + sizeof(int64_t);
+                          sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) + sizeof(int32_t);
   return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + capacity_ / 8;
 }
 

@@ -16,6 +16,9 @@ namespace vectron {
 inline int32_t loadRelaxed(const int32_t* slot) { return __atomic_load_n(slot, __ATOMIC_RELAXED); }
 inline void storeRelaxed(int32_t* slot, int32_t value) { __atomic_store_n(slot, value, __ATOMIC_RELAXED); }
 
+/** Of a point that was dead when it was loaded. */
+constexpr uint32_t noLabel = UINT32_MAX;
+
 /** Where a walk starts: a point of the highest level. `level` -1: there is no graph. */
 struct Entry {
   int32_t point = -1;
@@ -32,24 +35,30 @@ struct Entry {
  *     offset beyond it. Vectors, codes, ids, versions and levels never change afterwards.
  *  3. Points are linked in the order of their offsets: [0, linked) is the graph, [linked, count) is not. A reader ignores
  *     neighbours beyond the `linked` it took, so that graph and tail together cover each point once.
- *  4. Slots of the graph and words of the tombstones are single atomic stores; a list ends at its first -1.
+ *  4. A label leads to the newest offset of its point, once that is counted, and to none when the point is removed.
+ *  5. Slots of the graph and words of the tombstones are single atomic stores; a list ends at its first -1.
  */
 class Points {
  public:
-  Points(const Options& options, uint64_t capacity);
+  /** `labels`: how many labels there are already, beyond which none is given while there is room. */
+  Points(const Options& options, uint64_t capacity, uint32_t labels);
 
   bool full() const;
+  /** Labels below this can be used. */
+  uint64_t labelCapacity() const { return rowMemory_.size(); }
   uint64_t capacity() const { return capacity_; }
 
   /** Writer. `vector` is ready to store (normalised for cosine). Returns the new offset. `levels` 0 draws one. */
-  int32_t append(const float* vector, std::string_view id, int64_t version, int levels = 0);
+  int32_t append(const float* vector, std::string_view id, int64_t version, uint32_t label, int levels = 0);
   void kill(int32_t offset);
+  /** No point has this label from now on. */
+  void unlabel(uint32_t label) { __atomic_store_n(&rows_[label], -1, __ATOMIC_RELEASE); }
   void publishLink(int32_t offset);
   /** Copies points with their links into an empty object; there must be room. Same offsets. */
   void copyFrom(const Points& other);
-  /** Takes vectors and graph from an index that was read from a file; its arrays were checked. */
+  /** Takes vectors and graph from an index that was read from a file; its arrays were checked. A label for each. */
   void adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::string_view>& ids,
-             const std::vector<int64_t>& versions, int32_t linked);
+             const std::vector<int64_t>& versions, const std::vector<uint32_t>& labels, int32_t linked);
   /** The FAISS index, its entry point brought up to date. Valid until the next append. */
   const faiss::IndexHNSWFlat& faissIndex();
 
@@ -66,6 +75,10 @@ class Points {
   }
   std::string_view id(int32_t i) const { return ids_[i]; }
   int64_t version(int32_t i) const { return versions_[i]; }
+  /** A dead point's label may have become another's. */
+  uint32_t label(int32_t i) const { return labels_[i]; }
+  /** The offset of the point that has the label, or -1; it may be beyond a count taken before. */
+  int32_t rowOf(uint32_t label) const { return __atomic_load_n(&rows_[label], __ATOMIC_ACQUIRE); }
   /** The largest squared length of all vectors. Writer. */
   float longest() const { return longest_; }
   /** The highest level the point is on. */
@@ -81,7 +94,7 @@ class Points {
  private:
   void bind();
   /** Code, id and version of a point whose vector is in place. */
-  void note(int32_t offset, std::string_view id, int64_t version);
+  void note(int32_t offset, std::string_view id, int64_t version, uint32_t label);
 
   struct Unmap {
     size_t length;
@@ -99,6 +112,8 @@ class Points {
   std::vector<std::string_view> idMemory_;
   std::vector<int64_t> versionMemory_;
   std::vector<uint64_t> tombstoneMemory_;
+  std::vector<uint32_t> labelMemory_;
+  std::vector<int32_t> rowMemory_;
 
   const float* vectors_ = nullptr;
   uint8_t* codes_ = nullptr;
@@ -108,6 +123,8 @@ class Points {
   std::string_view* ids_ = nullptr;
   int64_t* versions_ = nullptr;
   uint64_t* tombstones_ = nullptr;
+  uint32_t* labels_ = nullptr;
+  int32_t* rows_ = nullptr;
   int32_t levelStart_[64] = {};
 
   float longest_ = 0;

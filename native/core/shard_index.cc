@@ -14,22 +14,13 @@ namespace {
 
 constexpr uint64_t capacityLeast = 64;
 constexpr uint32_t efLeast = 64;
-/** Candidates of the 8-bit walk that are measured again in float32, beyond k. */
-constexpr size_t rerankExtra = 20;
-/** With tombstones among them, a walk keeps more candidates, up to this many times ef. */
-constexpr size_t widenMost = 4;
-
 /** Tombstones that are not worth a copy. */
 constexpr int64_t deadLeast = 256;
 constexpr uint64_t budgetMicrosMost = 3600ull * 1000 * 1000;
 
 using Clock = std::chrono::steady_clock;
 
-/** Per thread, so that searches of any number of indexes share it and allocate nothing. */
-thread_local Scratch scratch;
 thread_local std::vector<float> prepared;
-thread_local std::vector<Candidate> starts;
-thread_local CodeQuery codeQuery;
 
 class Change {
  public:
@@ -61,7 +52,7 @@ void checkOptions(const Options& options) {
 ShardIndex::ShardIndex(const Options& options)
     : options_((checkOptions(options), options)),
       kernels_(kernels()),
-      points_(std::make_unique<Points>(options, std::max(capacityLeast, options.capacity))),
+      points_(std::make_unique<Points>(options, std::max(capacityLeast, options.capacity), 0)),
       linker_(options_, kernels_) {}
 
 Points& ShardIndex::live() const {
@@ -89,38 +80,67 @@ std::pair<const std::string_view, ShardIndex::Held>& ShardIndex::entryOf(std::st
   idTexts_.emplace_back(id);
   // The text, its entry in the map and the map's bucket: about this much beyond the characters.
   idBytes_ += id.size() + 128;
-  return *held_.emplace(idTexts_.back(), Held{-1, -1}).first;
+  return *held_.emplace(idTexts_.back(), Held{-1, -1, noLabel}).first;
 }
 
-void ShardIndex::put(std::string_view id, int64_t version, const float* vector, size_t length) {
+uint32_t ShardIndex::put(std::string_view id, int64_t version, const float* vector, size_t length) {
   checkId(id);
   checkVersion(version);
   const std::lock_guard<std::mutex> lock(writing_);
   live();
   prepare("vector", vector, length, prepared);
   auto& [key, held] = entryOf(id);
-  if (held.version >= version) return;
+  if (held.version >= version) return held.label;
   makeRoom();
   const Change change(changes_);
-  const int32_t before = held.offset;
-  held = {version, live().append(prepared.data(), key, version)};
-  if (before >= 0) kill(before);
+  const Held before = held;
+  const uint32_t label = before.offset >= 0 ? before.label : takeLabel();
+  held = {version, live().append(prepared.data(), key, version, label), label};
+  if (before.offset >= 0) kill(before.offset);
   else liveCount_++;
+  return label;
 }
 
-void ShardIndex::remove(std::string_view id, int64_t version) {
+/** There is room for it in the points: labels are as many as there were live points at most. */
+uint32_t ShardIndex::takeLabel() {
+  if (freeLabels_.empty()) return labelCount_++;
+  const uint32_t label = freeLabels_.back();
+  freeLabels_.pop_back();
+  return label;
+}
+
+uint32_t ShardIndex::remove(std::string_view id, int64_t version) {
   checkId(id);
   checkVersion(version);
   const std::lock_guard<std::mutex> lock(writing_);
   live();
   Held& held = entryOf(id).second;
-  if (held.version >= version) return;
+  if (held.version >= version) return noLabel;
   const Change change(changes_);
-  if (held.offset >= 0) {
-    liveCount_--;
-    kill(held.offset);
-  }
-  held = {version, -1};
+  const Held before = held;
+  held = {version, -1, noLabel};
+  if (before.offset < 0) return noLabel;
+  liveCount_--;
+  points_->unlabel(before.label);
+  if (before.offset < rebuild_.from) rebuild_.next->unlabel(before.label);
+  kill(before.offset);
+  freeLabels_.push_back(before.label);
+  return before.label;
+}
+
+uint32_t ShardIndex::labelOf(std::string_view id) {
+  const std::lock_guard<std::mutex> lock(writing_);
+  live();
+  const auto found = held_.find(id);
+  return found == held_.end() ? noLabel : found->second.label;
+}
+
+bool ShardIndex::idOf(uint32_t label, std::string& id) {
+  const std::lock_guard<std::mutex> lock(writing_);
+  const Points& points = live();
+  const int32_t row = label < points.labelCapacity() ? points.rowOf(label) : -1;
+  if (row >= 0) id = points.id(row);
+  return row >= 0;
 }
 
 int64_t ShardIndex::versionOf(std::string_view id) {
@@ -144,7 +164,7 @@ void ShardIndex::makeRoom() {
 std::unique_ptr<Points> ShardIndex::larger(const Points& points) const {
   const uint64_t capacity = std::min<uint64_t>(points.capacity() * 2, INT32_MAX);
   if (capacity == points.capacity()) throw Failure("RESOURCE_EXHAUSTED", "the index is full");
-  auto next = std::make_unique<Points>(options_, capacity);
+  auto next = std::make_unique<Points>(options_, capacity, labelCount_);
   next->copyFrom(points);
   return next;
 }
@@ -163,13 +183,16 @@ bool ShardIndex::wantsRebuild() const {
 void ShardIndex::rebuildOne() {
   if (rebuild_.next == nullptr) {
     const auto living = static_cast<uint64_t>(liveCount_.load());
-    rebuild_.next = std::make_unique<Points>(options_, std::max({capacityLeast, options_.capacity, living + living / 4}));
+    const uint64_t capacity = std::max({capacityLeast, options_.capacity, living + living / 4});
+    rebuild_.next = std::make_unique<Points>(options_, capacity, labelCount_);
   }
   const int32_t point = rebuild_.from++;
   rebuild_.moved.push_back(-1);
   if (points_->isDead(point)) return;
-  if (rebuild_.next->full()) rebuild_.next = larger(*rebuild_.next);
-  rebuild_.moved.back() = rebuild_.next->append(points_->vector(point), points_->id(point), points_->version(point));
+  const uint32_t label = points_->label(point);
+  if (rebuild_.next->full() || label >= rebuild_.next->labelCapacity()) rebuild_.next = larger(*rebuild_.next);
+  rebuild_.moved.back() =
+      rebuild_.next->append(points_->vector(point), points_->id(point), points_->version(point), label);
   linker_.linkNext(*rebuild_.next);
 }
 
@@ -182,10 +205,11 @@ void ShardIndex::finishRebuild() {
 }
 
 std::unique_ptr<Points> ShardIndex::compacted(uint64_t capacity) {
-  auto next = std::make_unique<Points>(options_, capacity);
+  auto next = std::make_unique<Points>(options_, capacity, labelCount_);
   for (int32_t i = 0; i < points_->count(); i++) {
     if (points_->isDead(i)) continue;
-    held_.find(points_->id(i))->second.offset = next->append(points_->vector(i), points_->id(i), points_->version(i));
+    Held& held = held_.find(points_->id(i))->second;
+    held.offset = next->append(points_->vector(i), points_->id(i), points_->version(i), held.label);
   }
   return next;
 }
@@ -205,6 +229,8 @@ void ShardIndex::destroy() {
   idBytes_ = 0;
   held_.clear();
   idTexts_.clear();
+  labelCount_ = 0;
+  freeLabels_.clear();
   liveCount_ = 0;
 }
 
@@ -223,6 +249,7 @@ void ShardIndex::load(const std::string& path) {
     held_.clear();
     idTexts_.clear();
     idBytes_ = 0;
+    labelCount_ = 0;
     liveCount_ = 0;
     throw;
   }
@@ -258,7 +285,7 @@ Stats ShardIndex::stats() {
   const Points& points = live();
   const size_t bytes = points.bytes() + (rebuild_.next ? rebuild_.next->bytes() : 0) + idBytes_;
   return {static_cast<double>(liveCount_.load()), static_cast<double>(unlinked(points)),
-          static_cast<double>(points.dead()), static_cast<double>(bytes)};
+          static_cast<double>(points.dead()), static_cast<double>(bytes), static_cast<double>(labelCount_)};
 }
 
 void ShardIndex::setAppliedIndex(double value) {
@@ -267,42 +294,69 @@ void ShardIndex::setAppliedIndex(double value) {
 }
 
 Hits ShardIndex::search(const float* query, size_t length, uint32_t k, uint32_t ef) {
-  if (k < 1 || k > kMax) throw invalid("k", "out of range");
-  if (ef > efMax) throw invalid("ef", "out of range");
-  prepare("query", query, length, prepared);
-  const uint32_t width = std::max(k, ef == 0 ? std::max(efLeast, 2 * k) : ef);
-  return answerFully(prepared, k, width);
+  Request request;
+  request.query = query;
+  request.length = length;
+  request.k = k;
+  request.ef = ef;
+  return search(request);
 }
 
 Hits ShardIndex::exact(const float* query, size_t length, uint32_t k) {
-  if (k < 1 || k > kMax) throw invalid("k", "out of range");
-  prepare("query", query, length, prepared);
-  return answerFully(prepared, k, 0);
+  Request request;
+  request.query = query;
+  request.length = length;
+  request.k = k;
+  request.exact = true;
+  return search(request);
 }
 
 /** A second look without the writer finds what a walk, or a change that went on beside it, left out. */
-Hits ShardIndex::answerFully(const std::vector<float>& query, uint32_t k, uint32_t ef) {
+Hits ShardIndex::search(const Request& request) {
+  if (request.k < 1 || request.k > kMax) throw invalid("k", "out of range");
+  if (request.ef > efMax) throw invalid("ef", "out of range");
+  const auto began = Clock::now();
+  prepare("query", request.query, request.length, prepared);
   Hits hits;
   {
     const std::shared_lock<ReadWriteLock> reading(swapping_);
-    const Points& points = live();
-    answer(points, query, k, ef, hits);
+    answer(live(), prepared, request, hits);
   }
-  if (hits.ids.size() >= std::min<size_t>(k, static_cast<size_t>(liveCount_.load()))) return hits;
-  const std::lock_guard<std::mutex> lock(writing_);
-  hits = Hits{{}, {}, false, hits.distances};
-  answer(live(), query, k, 0, hits);
+  if (isShort(request, hits)) {
+    const std::lock_guard<std::mutex> lock(writing_);
+    const Hits first = std::move(hits);
+    hits = Hits{};
+    Request again = request;
+    again.exact = true;
+    answer(live(), prepared, again, hits);
+    hits.fellBack = first.strategy != Strategy::scan;
+    hits.distances += first.distances;
+    hits.visited += first.visited;
+  }
+  hits.micros = std::chrono::duration<double, std::micro>(Clock::now() - began).count();
   return hits;
 }
 
-/** `ef` 0 asks for a scan. */
-void ShardIndex::answer(const Points& points, const std::vector<float>& query, uint32_t k, uint32_t ef, Hits& hits) {
+bool ShardIndex::isShort(const Request& request, const Hits& hits) const {
+  const uint64_t there = request.allowed != nullptr ? hits.matches : static_cast<uint64_t>(liveCount_.load());
+  return hits.ids.size() < std::min<uint64_t>(request.k, there);
+}
+
+void ShardIndex::answer(const Points& points, const std::vector<float>& query, const Request& request,
+                        Hits& hits) const {
   const uint64_t before = changes_.load();
-  Top top(points, k);
-  if (ef > 0 && usesGraph(points)) walk(points, query, k, ef, top, hits);
-  else scan(points, query, 0, points.count(), top, hits);
+  const uint32_t ef = std::max(request.k, request.ef == 0 ? std::max(efLeast, 2 * request.k) : request.ef);
+  const bool graph = !request.exact && usesGraph(points);
+  const Searcher searcher(options_, kernels_, points, query);
+  Top top(points, request.k);
+  if (request.allowed != nullptr) searcher.within(request, top, ef, graph, hits);
+  else searcher.all(top, request.k, graph ? ef : 0, static_cast<uint64_t>(liveCount_.load()), hits);
   std::vector<Candidate>& found = top.sorted();
-  if (before % 2 != 0 || changes_.load() != before) dropOlder(points, found);
+  if (before % 2 != 0 || changes_.load() != before) {
+    dropOlder(points, found);
+    // A match that was replaced while it was looked up may have been missed: as many as there may be are expected.
+    if (request.allowed != nullptr) hits.matches = std::max(hits.matches, request.allowed->count());
+  }
   for (const Candidate& candidate : found) {
     hits.ids.emplace_back(points.id(candidate.point));
     hits.scores.push_back(0 - candidate.distance);
@@ -318,46 +372,6 @@ void ShardIndex::dropOlder(const Points& points, std::vector<Candidate>& found) 
   }
   const auto older = [&](const Candidate& c) { return newest[points.id(c.point).data()] != c.point; };
   found.erase(std::remove_if(found.begin(), found.end(), older), found.end());
-}
-
-float ShardIndex::exactDistance(const Points& points, const std::vector<float>& query, int32_t point) const {
-  const float* const vector = points.vector(point);
-  if (options_.form() == Form::squaredL2) return kernels_.squaredL2(query.data(), vector, query.size());
-  return -kernels_.dot(query.data(), vector, query.size());
-}
-
-void ShardIndex::scan(const Points& points, const std::vector<float>& query, int32_t from, int32_t to, Top& top,
-                      Hits& hits) const {
-  for (int32_t i = from; i < to; i++) {
-    if (points.isDead(i)) continue;
-    hits.distances++;
-    top.offer(exactDistance(points, query, i), i);
-  }
-}
-
-/** Graph and tail: the entry is taken before `linked`, and that before `count` (Points, invariant 3). */
-void ShardIndex::walk(const Points& points, const std::vector<float>& query, uint32_t k, uint32_t ef, Top& top,
-                      Hits& hits) {
-  const Entry entry = points.entry();
-  const int32_t linked = points.linked();
-  Walk walk(points, kernels_, options_.form(), scratch);
-  codeQuery.fromVector(points.shape, query.data());
-  const Candidate start{walk.distance(codeQuery, entry.point), entry.point};
-  starts.assign(1, walk.descend(codeQuery, start, entry.level, 0, linked));
-  const auto living = static_cast<uint64_t>(std::max<int64_t>(liveCount_.load(), 1));
-  const uint64_t widened = ef + static_cast<uint64_t>(ef) * static_cast<uint64_t>(points.dead()) / living;
-  walk.expand(codeQuery, starts, 0, std::min<uint64_t>(widened, ef * widenMost), linked);
-  const size_t wanted = std::max<size_t>(k, std::min<size_t>(ef, k + rerankExtra));
-  size_t ranked = 0;
-  for (size_t i = 0; i < scratch.pool.size() && ranked < wanted; i++) {
-    const int32_t point = scratch.pool.at(i).point;
-    if (points.isDead(point)) continue;
-    ranked++;
-    top.offer(exactDistance(points, query, point), point);
-  }
-  hits.graph = true;
-  hits.distances += walk.distances + ranked;
-  scan(points, query, linked, points.count(), top, hits);
 }
 
 }  // namespace vectron

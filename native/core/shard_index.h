@@ -12,20 +12,12 @@
 #include "options.h"
 #include "points.h"
 #include "read_write_lock.h"
+#include "search.h"
 
 namespace vectron {
 
-class Top;
-
-struct Hits {
-  std::vector<std::string> ids;
-  std::vector<float> scores;
-  bool graph = false;
-  uint64_t distances = 0;
-};
-
 struct Stats {
-  double live, unlinked, tombstones, bytes;
+  double live, unlinked, tombstones, bytes, labels;
 };
 
 /**
@@ -34,10 +26,11 @@ struct Stats {
  *  1. Changes (put, remove, link, save, destroy) go one at a time: `writing_`. A search never waits for one, except
  *     while the memory is swapped for a larger or smaller copy: a pointer's assignment under `swapping_`.
  *  2. An id's newest version wins, whatever the order of arrival; a removal is remembered with its version.
- *  3. search() returns min(k, live) hits at least: what the walk and the tail lack, a scan finds.
+ *  3. search() returns min(k, live) hits at least, or with a set min(k, live points of it): what the walk and the tail
+ *     lack, a scan finds.
  *  4. Every argument is checked before FAISS or a kernel sees it. Everything thrown is a Failure or std::bad_alloc.
- *
- *  5. Once tombstones are two fifths of a graph, link() also builds a graph of the living beside it, in its slices, and
+ *  5. A live point keeps its label through all versions, growth and rebuilds; a removal frees it for the next new point.
+ *  6. Once tombstones are two fifths of a graph, link() also builds a graph of the living beside it, in its slices, and
  *     swaps it in when it has them all. Both are in memory meanwhile.
  *
  * Order of locks: writing_ before swapping_.
@@ -48,12 +41,19 @@ class ShardIndex {
 
   const Options& options() const { return options_; }
 
-  void put(std::string_view id, int64_t version, const float* vector, size_t length);
-  void remove(std::string_view id, int64_t version);
+  /** The point's label, or noLabel if a newer removal is remembered. */
+  uint32_t put(std::string_view id, int64_t version, const float* vector, size_t length);
+  /** The label this freed, or noLabel. */
+  uint32_t remove(std::string_view id, int64_t version);
+  /** The label of a live point, or noLabel. */
+  uint32_t labelOf(std::string_view id);
+  /** False if no live point has the label. */
+  bool idOf(uint32_t label, std::string& id);
   /** -1 when the id was never seen. */
   int64_t versionOf(std::string_view id);
   /** Links for about this long; returns how many are left to do, those of a rebuild included. */
   uint64_t link(uint64_t budgetMicros);
+  Hits search(const Request& request);
   Hits search(const float* query, size_t length, uint32_t k, uint32_t ef);
   Hits exact(const float* query, size_t length, uint32_t k);
   void save(const std::string& path);
@@ -67,10 +67,11 @@ class ShardIndex {
 
  private:
   friend class GraphFile;
-  /** `offset` -1: removed. */
+  /** `offset` -1: removed, and without a label. */
   struct Held {
     int64_t version;
     int32_t offset;
+    uint32_t label;
   };
 
   /** The entry of an id, made if need be: version -1, no offset. Its key lives as long as the index. */
@@ -84,17 +85,15 @@ class ShardIndex {
   bool wantsRebuild() const;
   void rebuildOne();
   void finishRebuild();
+  uint32_t takeLabel();
   void swap(std::unique_ptr<Points> next);
   std::unique_ptr<Points> compacted(uint64_t capacity);
   bool wantsGraph(const Points& points) const;
   bool usesGraph(const Points& points) const;
   uint64_t unlinked(const Points& points) const;
-  Hits answerFully(const std::vector<float>& query, uint32_t k, uint32_t ef);
-  void answer(const Points& points, const std::vector<float>& query, uint32_t k, uint32_t ef, Hits& hits);
+  void answer(const Points& points, const std::vector<float>& query, const Request& request, Hits& hits) const;
   void dropOlder(const Points& points, std::vector<Candidate>& found) const;
-  void walk(const Points& points, const std::vector<float>& query, uint32_t k, uint32_t ef, Top& top, Hits& hits);
-  void scan(const Points& points, const std::vector<float>& query, int32_t from, int32_t to, Top& top, Hits& hits) const;
-  float exactDistance(const Points& points, const std::vector<float>& query, int32_t point) const;
+  bool isShort(const Request& request, const Hits& hits) const;
 
   const Options options_;
   const Kernels& kernels_;
@@ -114,6 +113,9 @@ class ShardIndex {
   std::deque<std::string> idTexts_;
   size_t idBytes_ = 0;
   std::unordered_map<std::string_view, Held> held_;
+  /** Under writing_. Labels below labelCount_ are in use or free. */
+  uint32_t labelCount_ = 0;
+  std::vector<uint32_t> freeLabels_;
   std::atomic<int64_t> liveCount_{0};
   /** Odd while a point changes, so that a search can tell whether one did while it ran. */
   std::atomic<uint64_t> changes_{0};

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "points.h"
+#include "walk.h"
 
 namespace vectron {
 
@@ -37,6 +38,9 @@ class Top {
       std::push_heap(heap_.begin(), heap_.end(), before());
     }
   }
+
+  size_t size() const { return heap_.size(); }
+  void clear() { heap_.clear(); }
 
   /** Nearest first. Ends the use of this object. */
   std::vector<Candidate>& sorted() {

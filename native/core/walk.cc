@@ -37,12 +37,6 @@ void Visited::reset(size_t points) {
   tag_ = 1;
 }
 
-void Walk::prefetch(int32_t point) const {
-  const uint8_t* const row = points_.code(point);
-  const size_t length = points_.shape.stride;
-  for (size_t at = 0; at < length; at += 64) __builtin_prefetch(row + at);
-}
-
 Candidate Walk::descend(const CodeQuery& query, Candidate start, int32_t from, int32_t to, int32_t limit) {
   Candidate best = start;
   for (int32_t level = from; level > to; level--) {
@@ -84,13 +78,10 @@ void Walk::expand(const CodeQuery& query, const std::vector<Candidate>& starts, 
       if (point < 0) break;
       if (point >= limit || !visited.mark(point)) continue;
       fresh[count++] = point;
-      if (count <= 4) prefetch(point);
     }
-    for (int32_t j = 0; j < count; j++) {
-      if (j + 4 < count) prefetch(fresh[j + 4]);
-      const float d = distance(query, fresh[j]);
-      if (pool.admits(d)) pool.insert(d, fresh[j]);
-    }
+    measureAll(query, fresh, static_cast<size_t>(count), [&](float d, int32_t point) {
+      if (pool.admits(d)) pool.insert(d, point);
+    });
   }
 }
 

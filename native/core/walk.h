@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -43,6 +44,7 @@ class Visited {
     slot = tag_;
     return true;
   }
+  bool marked(int32_t point) const { return tags_[static_cast<size_t>(point)] == tag_; }
 
  private:
   std::vector<uint16_t> tags_;
@@ -75,10 +77,25 @@ class Walk {
     return query.distance(kernels_, form_, points_.code(point));
   }
 
+  /** Calls met(distance, point) for each, their rows fetched ahead. */
+  template <typename Met>
+  void measureAll(const CodeQuery& query, const int32_t* points, size_t count, Met met) {
+    for (size_t j = 0; j < std::min(count, ahead); j++) prefetch(points[j]);
+    for (size_t j = 0; j < count; j++) {
+      if (j + ahead < count) prefetch(points[j + ahead]);
+      met(distance(query, points[j]), points[j]);
+    }
+  }
+
   uint64_t distances = 0;
 
  private:
-  void prefetch(int32_t point) const;
+  /** Rows that are fetched before they are measured. */
+  static constexpr size_t ahead = 4;
+  void prefetch(int32_t point) const {
+    const uint8_t* const row = points_.code(point);
+    for (size_t at = 0; at < points_.shape.stride; at += 64) __builtin_prefetch(row + at);
+  }
 
   const Points& points_;
   const Kernels& kernels_;

@@ -33,6 +33,12 @@ struct Handle {
   std::shared_ptr<ShardIndex> index;
 };
 
+/** A whole number within [0, most]. */
+uint64_t wholeOf(double value, const char* field, double most) {
+  if (!(value >= 0 && value <= most) || value != std::floor(value)) throw vectron::invalid(field, "out of range");
+  return static_cast<uint64_t>(value);
+}
+
 template <size_t Count>
 struct Arguments {
   Arguments(napi_env env, napi_callback_info info) : env(env) {
@@ -53,9 +59,7 @@ struct Arguments {
   }
   /** A whole number within [0, most]. */
   uint64_t whole(size_t i, const char* field, double most) const {
-    const double value = number(i, field);
-    if (!(value >= 0 && value <= most) || value != std::floor(value)) throw vectron::invalid(field, "out of range");
-    return static_cast<uint64_t>(value);
+    return wholeOf(number(i, field), field, most);
   }
   std::string text(size_t i, const char* field) const {
     char small[520];
@@ -70,13 +74,13 @@ struct Arguments {
     long_.resize(length);
     return long_;
   }
-  /** The elements of a Float32Array or Float64Array. */
+  /** The elements of a Float32Array, Float64Array or Uint32Array. */
   template <typename T>
   T* array(size_t i, const char* field, size_t& length) const {
     napi_typedarray_type type;
     void* data = nullptr;
     expect(napi_get_typedarray_info(env, values[i], &type, &length, &data, nullptr, nullptr), field, "not a typed array");
-    if (type != (sizeof(T) == 4 ? napi_float32_array : napi_float64_array))
+    if (type != typeOf(static_cast<T*>(nullptr)))
       throw vectron::invalid(field, "an array of another type");
     return static_cast<T*>(data);
   }
@@ -85,6 +89,10 @@ struct Arguments {
     expect(napi_get_value_external(env, values[0], &data), "index", "not a handle");
     return *static_cast<Handle*>(data);
   }
+
+  static napi_typedarray_type typeOf(const float*) { return napi_float32_array; }
+  static napi_typedarray_type typeOf(const double*) { return napi_float64_array; }
+  static napi_typedarray_type typeOf(const uint32_t*) { return napi_uint32_array; }
 
   napi_env env;
   napi_value values[Count];
@@ -121,6 +129,11 @@ napi_value stringOf(napi_env env, const std::string& value) {
   return result;
 }
 
+/** -1 for none. */
+napi_value labelOf(napi_env env, uint32_t label) {
+  return numberOf(env, label == vectron::noLabel ? -1 : static_cast<double>(label));
+}
+
 constexpr double safeInteger = 9007199254740991.0;
 
 /** (key, dimension, metric, m, efConstruction, capacity, threshold, path) to [handle, refusal]. Threshold 0: ours. */
@@ -150,24 +163,41 @@ napi_value open(napi_env env, napi_callback_info info) {
   });
 }
 
-/** (index, id, version, vector) */
+/** (index, id, version, vector) to the label or -1 */
 napi_value put(napi_env env, napi_callback_info info) {
-  return guarded(env, [&]() -> napi_value {
+  return guarded(env, [&] {
     const Arguments<4> args(env, info);
     size_t length = 0;
     const float* const vector = args.array<float>(3, "vector", length);
-    args.handle().index->put(args.text(1, "id"), static_cast<int64_t>(args.whole(2, "version", safeInteger)), vector,
-                             length);
-    return nullptr;
+    const auto version = static_cast<int64_t>(args.whole(2, "version", safeInteger));
+    return labelOf(env, args.handle().index->put(args.text(1, "id"), version, vector, length));
   });
 }
 
-/** (index, id, version) */
+/** (index, id, version) to the label that is free now, or -1 */
 napi_value remove(napi_env env, napi_callback_info info) {
-  return guarded(env, [&]() -> napi_value {
+  return guarded(env, [&] {
     const Arguments<3> args(env, info);
-    args.handle().index->remove(args.text(1, "id"), static_cast<int64_t>(args.whole(2, "version", safeInteger)));
-    return nullptr;
+    const auto version = static_cast<int64_t>(args.whole(2, "version", safeInteger));
+    return labelOf(env, args.handle().index->remove(args.text(1, "id"), version));
+  });
+}
+
+/** (index, id) to the label or -1. */
+napi_value labelOf(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<2> args(env, info);
+    return labelOf(env, args.handle().index->labelOf(args.text(1, "id")));
+  });
+}
+
+/** (index, label) to the id, or undefined. */
+napi_value idOf(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<2> args(env, info);
+    std::string id;
+    const auto label = static_cast<uint32_t>(args.whole(1, "label", UINT32_MAX));
+    return args.handle().index->idOf(label, id) ? stringOf(env, id) : nullptr;
   });
 }
 
@@ -187,39 +217,59 @@ napi_value link(napi_env env, napi_callback_info info) {
   });
 }
 
-/** (index, query, k, ef, scores, stats) to ids. ef -1: exact. Fills scores; stats gets [graph, distances]. */
+/** What the figures of a search mean on the way in, and on the way out. */
+enum Asked { askedEf, askedExact, askedSetKind, askedStrategy, askedDistancesMax };
+enum Told { toldStrategy, toldFellBack, toldDistances, toldVisited, toldMatches, toldMicros, figuresCount };
+enum SetKind { noSet, setWords, setLabels, setKindLast = setLabels };
+
+vectron::LabelSet setOf(const uint32_t* values, size_t length, uint64_t kind) {
+  return kind == setWords ? vectron::LabelSet{values, nullptr, length} : vectron::LabelSet{nullptr, values, length};
+}
+
+/** (index, query, k, set, scores, figures) to ids. Fills scores; figures are as in Asked, then as in Told. */
 napi_value search(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Arguments<6> args(env, info);
-    size_t length = 0, scoresLength = 0, statsLength = 0;
-    const float* const query = args.array<float>(1, "query", length);
-    const auto k = static_cast<uint32_t>(args.whole(2, "k", vectron::kMax));
-    const bool exact = args.number(3, "ef") == -1;
-    const auto ef = exact ? 0 : static_cast<uint32_t>(args.whole(3, "ef", vectron::efMax));
+    size_t setLength = 0, scoresLength = 0, figuresLength = 0;
+    vectron::Request request;
+    request.query = args.array<float>(1, "query", request.length);
+    request.k = static_cast<uint32_t>(args.whole(2, "k", vectron::kMax));
+    const uint32_t* const set = args.array<uint32_t>(3, "allowed", setLength);
     float* const scores = args.array<float>(4, "scores", scoresLength);
-    double* const stats = args.array<double>(5, "stats", statsLength);
-    if (scoresLength < k || statsLength < 2) throw vectron::invalid("scores", "too short");
-    ShardIndex& index = *args.handle().index;
-    const vectron::Hits hits = exact ? index.exact(query, length, k) : index.search(query, length, k, ef);
+    double* const figures = args.array<double>(5, "figures", figuresLength);
+    if (scoresLength < request.k || figuresLength < figuresCount) throw vectron::invalid("scores", "too short");
+    request.ef = static_cast<uint32_t>(wholeOf(figures[askedEf], "ef", vectron::efMax));
+    request.exact = figures[askedExact] != 0;
+    const uint64_t kind = wholeOf(figures[askedSetKind], "allowed", setKindLast);
+    const vectron::LabelSet allowed = setOf(set, setLength, kind);
+    if (kind != noSet) request.allowed = &allowed;
+    request.strategy =
+        static_cast<vectron::Strategy>(wholeOf(figures[askedStrategy], "strategy", vectron::strategyLast));
+    request.distancesMax = wholeOf(figures[askedDistancesMax], "distancesMax", safeInteger);
+    const vectron::Hits hits = args.handle().index->search(request);
     napi_value ids;
     check(napi_create_array_with_length(env, hits.ids.size(), &ids));
     for (size_t i = 0; i < hits.ids.size(); i++) {
       check(napi_set_element(env, ids, static_cast<uint32_t>(i), stringOf(env, hits.ids[i])));
       scores[i] = hits.scores[i];
     }
-    stats[0] = hits.graph ? 1 : 0;
-    stats[1] = static_cast<double>(hits.distances);
+    figures[toldStrategy] = static_cast<double>(hits.strategy);
+    figures[toldFellBack] = hits.fellBack ? 1 : 0;
+    figures[toldDistances] = static_cast<double>(hits.distances);
+    figures[toldVisited] = static_cast<double>(hits.visited);
+    figures[toldMatches] = static_cast<double>(hits.matches);
+    figures[toldMicros] = hits.micros;
     return ids;
   });
 }
 
-/** (index, out): out gets [live, unlinked, tombstones, bytes, appliedIndex]. */
+/** (index, out): out gets [live, unlinked, tombstones, bytes, appliedIndex, labels]. */
 napi_value stats(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments<2> args(env, info);
     size_t length = 0;
     double* const out = args.array<double>(1, "out", length);
-    if (length < 5) throw vectron::invalid("out", "too short");
+    if (length < 6) throw vectron::invalid("out", "too short");
     ShardIndex& index = *args.handle().index;
     const vectron::Stats stats = index.stats();
     out[0] = stats.live;
@@ -227,6 +277,7 @@ napi_value stats(napi_env env, napi_callback_info info) {
     out[2] = stats.tombstones;
     out[3] = stats.bytes;
     out[4] = index.appliedIndex();
+    out[5] = stats.labels;
     return nullptr;
   });
 }
@@ -285,6 +336,7 @@ napi_value init(napi_env env, napi_value exports) {
     } functions[] = {{"open", open},       {"put", put},   {"remove", remove},
                      {"versionOf", versionOf}, {"link", link}, {"search", search},
                      {"stats", stats},     {"setAppliedIndex", setAppliedIndex}, {"save", save},
+                     {"labelOf", labelOf}, {"idOf", idOf},
                      {"destroy", destroy}, {"drop", drop}, {"extractFaiss", extractFaiss}};
     for (const auto& function : functions) {
       napi_value value;

@@ -168,7 +168,7 @@ double recallOf(ShardIndex& index, Data& data, uint32_t k, uint32_t ef, bool& gr
     const Vector query = data.next();
     const Hits exact = index.exact(query.data(), query.size(), k);
     const Hits hits = index.search(query.data(), query.size(), k, ef);
-    graph = hits.graph;
+    graph = hits.strategy == Strategy::graph;
     EXPECT(hits.ids.size() == exact.ids.size());
     const std::set<std::string> truth(exact.ids.begin(), exact.ids.end());
     for (const std::string& id : hits.ids) found += truth.count(id);
@@ -208,6 +208,106 @@ void testGraph(Metric metric) {
   for (int i = 0; i < 2995; i++) index.remove("p" + std::to_string(i), 3);
   const Vector query = data.next();
   EXPECT(index.search(query.data(), query.size(), 10, 16).ids.size() == static_cast<size_t>(index.stats().live));
+}
+
+/** A set kept in step with the index by what put and remove return, and as a plain list of ids. */
+struct TestSet {
+  explicit TestSet(size_t words) : words(words) {}
+  void add(uint32_t label, const std::string& id) {
+    words[label / 32] |= 1u << (label % 32);
+    ids[id] = label;
+  }
+  void drop(uint32_t label, const std::string& id) {
+    words[label / 32] &= ~(1u << (label % 32));
+    ids.erase(id);
+  }
+  LabelSet bitmap() const { return {words.data(), nullptr, words.size()}; }
+  LabelSet list(std::vector<uint32_t>& out) const {
+    out.clear();
+    for (const auto& entry : ids) out.push_back(entry.second);
+    return {nullptr, out.data(), out.size()};
+  }
+  std::vector<uint32_t> words;
+  std::map<std::string, uint32_t> ids;
+};
+
+/** Every strategy, form of set and size of set against brute force, while points come, change, go and are moved. */
+void testSets(Metric metric) {
+  Data data(17, 16);
+  ShardIndex index(optionsOf(16, metric, 300, 500));
+  std::map<std::string, Vector> all;
+  std::vector<TestSet> sets(5, TestSet(200));
+  const double shares[] = {0.002, 0.02, 0.1, 0.5, 0.99};
+  std::uniform_real_distribution<double> uniform;
+  double found[4] = {}, wanted[4] = {};
+  const auto write = [&](int i, int64_t version) {
+    const std::string id = "p" + std::to_string(i);
+    if (version % 4 == 3) {
+      const uint32_t label = index.remove(id, version);
+      EXPECT((label != noLabel) == (all.erase(id) == 1));
+      if (label != noLabel)
+        for (TestSet& set : sets) set.drop(label, id);
+      return;
+    }
+    const Vector v = data.next();
+    const uint32_t label = index.put(id, version, v.data(), v.size());
+    EXPECT(label == index.labelOf(id));
+    all[id] = v;
+    for (size_t s = 0; s < sets.size(); s++) {
+      if (uniform(data.random) < shares[s]) sets[s].add(label, id);
+      else sets[s].drop(label, id);
+    }
+  };
+  const auto compare = [&](const TestSet& set, Strategy strategy, bool exact) {
+    const Vector query = data.next();
+    std::vector<std::pair<float, std::string>> truth;
+    ShardIndex plain(optionsOf(16, metric, 1 << 20, 0));
+    for (const auto& entry : set.ids) plain.put(entry.first, 1, all[entry.first].data(), 16);
+    std::vector<uint32_t> list;
+    const LabelSet given = data.random() % 2 ? set.bitmap() : set.list(list);
+    Request request;
+    request.query = query.data();
+    request.length = 16;
+    request.k = 10;
+    request.ef = 80;
+    request.allowed = &given;
+    request.strategy = strategy;
+    request.exact = exact;
+    if (data.random() % 8 == 0) request.distancesMax = 1 + data.random() % 50;
+    const Hits hits = index.search(request), right = plain.exact(query.data(), 16, 10);
+    EXPECT(hits.ids.size() == std::min<size_t>(10, set.ids.size()));
+    EXPECT(hits.matches == set.ids.size());
+    EXPECT(std::set<std::string>(hits.ids.begin(), hits.ids.end()).size() == hits.ids.size());
+    for (const std::string& id : hits.ids) EXPECT(set.ids.count(id) == 1);
+    if (exact) EXPECT(hits.ids == right.ids);
+    const std::set<std::string> rightIds(right.ids.begin(), right.ids.end());
+    const auto at = static_cast<size_t>(strategy);
+    for (const std::string& id : hits.ids) found[at] += static_cast<double>(rightIds.count(id));
+    wanted[at] += static_cast<double>(right.ids.size());
+  };
+  int64_t version = 0;
+  for (int round = 0; round < 6; round++) {
+    const int points = round < 2 ? 100 : 3000;
+    for (int i = 0; i < points; i++) write(static_cast<int>(data.random() % 4000), version++);
+    // Some stay unlinked; from the fourth round on, rebuilds move points while some change.
+    for (int slice = 0; slice < (round % 2 == 0 ? 1 : 1000) && index.link(2000) > 0; slice++)
+      if (slice % 8 == 7) write(static_cast<int>(data.random() % 4000), version++);
+    for (const TestSet& set : sets)
+      for (const Strategy strategy : {Strategy::graph, Strategy::scan, Strategy::walk, Strategy::twoHop})
+        for (int query = 0; query < 6; query++) compare(set, strategy, query == 0);
+  }
+  EXPECT(index.stats().labels <= 4000);
+  std::string id;
+  for (const auto& entry : all) EXPECT(index.idOf(index.labelOf(entry.first), id) && id == entry.first);
+  EXPECT(!index.idOf(UINT32_MAX, id) && index.labelOf("nobody") == noLabel);
+  for (size_t at = 0; at < 4; at++) EXPECT(found[at] >= 0.95 * wanted[at]);
+  const std::string path = fileOf(".sets");
+  index.save(path);
+  ShardIndex loaded(optionsOf(16, metric, 300, 0));
+  loaded.load(path);
+  EXPECT(loaded.stats().labels == static_cast<double>(all.size()));
+  for (const auto& entry : all) EXPECT(loaded.idOf(loaded.labelOf(entry.first), id) && id == entry.first);
+  unlink(path.c_str());
 }
 
 void testCompaction() {
@@ -286,7 +386,7 @@ void testFaissReadsOurFile(Metric metric) {
     Vector query = data.next();
     const Hits ours = index.search(query.data(), 24, 10, 100);
     const Hits again = loaded.search(query.data(), 24, 10, 100);
-    EXPECT(ours.ids == again.ids && again.graph);
+    EXPECT(ours.ids == again.ids && again.strategy == Strategy::graph);
     std::vector<float> distances(10);
     std::vector<faiss::Index::idx_t> labels(10);
     hnsw->search(1, query.data(), 10, distances.data(), labels.data());
@@ -409,6 +509,7 @@ int main() {
   testKernels();
   testCodes();
   for (const Metric metric : {Metric::cosine, Metric::euclidean, Metric::dot}) testGraph(metric);
+  for (const Metric metric : {Metric::cosine, Metric::euclidean, Metric::dot}) testSets(metric);
   testCompaction();
   testRebuild();
   testFaissReadsOurFile(Metric::euclidean);

@@ -12,6 +12,7 @@ const replyKinds = {
   'pd.registerWorker': 'pd.workerRegistered',
   'pd.heartbeat': 'pd.heartbeatReply',
   'pd.replicaFaults': 'pd.heartbeatReply',
+  'pd.support': 'pd.heartbeatReply',
   'pd.createCollection': 'pd.collectionCreated',
   'pd.deleteCollection': 'pd.collectionDeleted',
   'pd.moveReplica': 'pd.replicaMoving',

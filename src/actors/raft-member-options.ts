@@ -49,9 +49,10 @@ export type PeerHeader = Omit<MessageOf<'peer.raft'>, 'kind' | 'message'>;
 
 /**
  * `removed`: the store has a tombstone for this member. `failed`: its stores are of no use until they are opened anew.
- * `damaged`: what it holds is not what it acknowledged, and no restart mends that.
+ * `damaged`: what it holds is not what it acknowledged, and no restart mends that. `outdated`: it met what only a later
+ * version of the program knows.
  */
-export type MemberEnd = 'removed' | 'failed' | 'damaged';
+export type MemberEnd = 'removed' | 'failed' | 'damaged' | 'outdated';
 
 export interface RaftMemberEvents {
   /** Role, term or leader is another, or the member has fallen asleep or woken. */

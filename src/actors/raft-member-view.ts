@@ -57,11 +57,28 @@ export abstract class MemberView {
   }
 
   protected get hasEnded(): boolean {
-    return this.current === 'failed' || this.current === 'removed' || this.current === 'damaged';
+    return this.current !== 'new' && this.current !== 'opening' && this.current !== 'running';
   }
 
   /** Does all that the core wants done. */
   protected abstract flush(context: ActorContext): void;
+
+  protected abstract end(end: MemberEnd, reason: string, context: ActorContext): void;
+
+  /** The member can no longer be trusted: it falls silent, and everything that waits for it ends. */
+  fail(reason: string, context: ActorContext): void {
+    if (!this.hasEnded) this.end('failed', reason, context);
+  }
+
+  /** What this member holds is not what it acknowledged: it falls silent, and must not come back as who it was. */
+  quarantine(reason: string, context: ActorContext): void {
+    if (!this.hasEnded) this.end('damaged', reason, context);
+  }
+
+  /** It has met what a later version of the program wrote: it falls silent until that runs here. */
+  retire(reason: string, context: ActorContext): void {
+    if (!this.hasEnded) this.end('outdated', reason, context);
+  }
 
   /** Something is to be done here that a sleeper would not do. */
   wake(context: ActorContext): void {

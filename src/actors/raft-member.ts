@@ -167,16 +167,6 @@ export class RaftMember extends MemberView {
     this.flushSoon(context);
   }
 
-  /** The member can no longer be trusted: it falls silent, and everything that waits for it ends. */
-  fail(reason: string, context: ActorContext): void {
-    if (!this.hasEnded) this.end('failed', reason, context);
-  }
-
-  /** What this member holds is not what it acknowledged: it falls silent, and must not come back as who it was. */
-  quarantine(reason: string, context: ActorContext): void {
-    if (!this.hasEnded) this.end('damaged', reason, context);
-  }
-
   private open(context: ActorContext): void {
     this.halt(context);
     this.current = 'opening';
@@ -336,7 +326,7 @@ export class RaftMember extends MemberView {
     return true;
   }
 
-  private end(end: MemberEnd, reason: string, context: ActorContext): void {
+  protected end(end: MemberEnd, reason: string, context: ActorContext): void {
     this.halt(context);
     this.current = end;
     this.sleep?.ended();

@@ -59,7 +59,9 @@ export class ReplicaUpkeep {
   /** Writes the graph file if it is worth it. Long work: only when the shard is quiet, and not more often than told. */
   saveIfDue(context: ActorContext): void {
     if (this.path === null || !this.worthSaving() || !this.isQuiet(context.now)) return;
+    const { appliedIndex } = this.index;
     this.index.save(this.path);
+    this.machine.indexSaved(appliedIndex);
     this.changesUnsaved = 0;
     this.savedAt = context.now;
   }
@@ -67,16 +69,21 @@ export class ReplicaUpkeep {
   /** One piece of the most urgent work; true if more is left. */
   private slice(context: ActorContext): boolean {
     if (!this.machine.indexReady) {
-      if (this.machine.catchUpIndex()) this.levelled(context);
+      const stamp = this.index.appliedIndex;
+      if (this.machine.catchUpIndex()) this.levelled(stamp, context);
+      return true;
+    }
+    if (!this.machine.payloadIndexesReady) {
+      this.machine.buildPayloadIndexes();
       return true;
     }
     if (this.index.unlinked > 0) return this.index.link(this.linkBudget()) > 0 || !this.machine.collectGarbage();
     return !this.machine.collectGarbage();
   }
 
-  /** How much of it is in the file nobody knows: what an earlier run or a snapshot brought counts as unsaved. */
-  private levelled(context: ActorContext): void {
-    this.changesUnsaved = this.machine.points;
+  /** What an earlier run or a snapshot brought is not in the file either. */
+  private levelled(stamp: number, context: ActorContext): void {
+    this.changesUnsaved = this.machine.unsavedChanges(stamp);
     this.indexReady(context);
   }
 

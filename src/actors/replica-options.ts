@@ -1,10 +1,11 @@
 import type { NodeName, ReplicaId } from '../base/ids';
 import { unlinkedPointsMax } from '../base/limits';
 import type { Address } from '../protocol/envelope';
+import type { FlagRange } from '../protocol/flags';
 import type { KeyHash } from '../protocol/key-hash';
 import type { ReplicaSpec } from '../protocol/records';
 import type { RaftCore, RaftOptions } from '../raft/types';
-import { destroyReplicaState } from '../shard/shard-machine';
+import { destroyReplicaState } from '../shard/destroy';
 import { type SourceLimits, sourceLimits } from '../shard/snapshot-source';
 import type { KeyValueStore } from '../storage/ports';
 import type { VectorEngine } from '../vector/ports';
@@ -68,6 +69,8 @@ export interface ReplicaEnvironment {
   readonly keeper?: ThreadKeeper;
   /** Default: createRaft. */
   readonly createCore?: (options: RaftOptions) => RaftCore;
+  /** Default: what this program supports. */
+  readonly flags?: FlagRange;
   /** What differs from the defaults. */
   readonly options?: Partial<ReplicaOptions>;
 }

@@ -4,6 +4,7 @@ import { nodeName } from '../base/ids';
 import { encode } from '../protocol/codec';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, lanes } from '../protocol/envelope';
+import { flagRange } from '../protocol/flags';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { ReplicaFault } from '../protocol/placement-messages';
 import type { Configuration } from '../protocol/raft-messages';
@@ -17,6 +18,7 @@ import type { VectorIndex } from '../vector/ports';
 import { RaftMember } from './raft-member';
 import type { MemberEnd } from './raft-member-options';
 import { ReplicaAudit } from './replica-audit';
+import { endCodes, endsBy } from './replica-ends';
 import { ReplicaUpkeep } from './replica-index';
 import { type MembersOrder, ReplicaBook, ReplicaMembers } from './replica-members';
 import {
@@ -55,7 +57,9 @@ const retryAfterMs = 100;
  *  2. A replica whose log, descriptor or records are not what was written, or whose state differs from what a majority
  *     holds, falls silent for good: it neither votes nor leads nor serves under its id again, answers REPLICA_DAMAGED with
  *     the reason, and reports that until it is replaced.
- *  3. The points and the graph outlive the actor; it gives nothing back when it ends.
+ *  3. One that meets a command, flag or format of a later version stops before it, answers UNSUPPORTED_VERSION and reports
+ *     that; nothing is marked, as a later version of the program goes on from there.
+ *  4. The points and the graph outlive the actor; it gives nothing back when it ends.
  */
 export class ReplicaActor implements Actor {
   /** Why this replica serves no more; null while it does. */
@@ -186,6 +190,7 @@ export class ReplicaActor implements Actor {
       range,
       epoch: bootstrap ? epoch : firstEpoch,
       keyHash,
+      flags: this.environment.flags ?? flagRange,
       state,
       index,
       configuration: firstConfiguration(this.spec),
@@ -234,8 +239,8 @@ export class ReplicaActor implements Actor {
     if (request.expire(context)) return;
     if (message.shard !== this.spec.shard.id) {
       request.refuse('STALE_SHARD', `this is a replica of shard ${this.spec.shard.id}`, context);
-    } else if (this.fault?.state === 'damaged') {
-      request.refuse('REPLICA_DAMAGED', this.fault.reason, context);
+    } else if (this.fault !== null && this.fault.state !== 'undecided') {
+      request.refuse(endCodes[this.fault.state], this.fault.reason, context);
     } else if (parts === null || this.failure !== null || !isServing(parts)) {
       request.refuse('UNAVAILABLE', this.failure ?? 'the replica is starting', context, retryAfterMs);
     } else this.dispatch(parts, request, context);
@@ -301,8 +306,9 @@ export class ReplicaActor implements Actor {
 
   private ended(end: MemberEnd, reason: string, context: ActorContext): void {
     this.failure = reason;
-    const code = end === 'damaged' ? 'REPLICA_DAMAGED' : 'UNAVAILABLE';
+    const code = endCodes[end];
     this.parts?.reads.failAll(failure(code, reason, retryAfterMs), context);
+    if (end === 'outdated') this.raise('outdated', reason, context);
     if (end === 'removed') context.stop();
     if (end !== 'damaged') return;
     this.damaged(reason, context);
@@ -333,14 +339,17 @@ export class ReplicaActor implements Actor {
     context.setTimer(faultKey, this.options.reportMs, { signal: 'timer', key: faultKey });
   }
 
-  /** What is corrupt silences the replica; anything else that is thrown is a bug, and supervision's to answer. */
+  /** What is corrupt, or of a later version, silences the replica; anything else is a bug, and supervision's to answer. */
   private guarded(context: ActorContext, handler: () => void): void {
     try {
       handler();
     } catch (thrown) {
-      if (!(thrown instanceof VectronError) || thrown.code !== 'CORRUPT') throw thrown;
-      if (this.parts !== null) this.parts.member.quarantine(thrown.message, context);
-      else this.ended('damaged', thrown.message, context);
+      const end = thrown instanceof VectronError ? endsBy[thrown.code] : undefined;
+      if (end === undefined) throw thrown;
+      const { message } = thrown as VectronError;
+      if (this.parts === null) this.ended(end, message, context);
+      else if (end === 'damaged') this.parts.member.quarantine(message, context);
+      else this.parts.member.retire(message, context);
     }
   }
 }
@@ -356,8 +365,13 @@ function firstConfiguration({ bootstrap, shard }: ReplicaSpec): Configuration {
 const isServing = ({ member, machine }: Parts): boolean =>
   member.state === 'running' && machine.configuration.voters.length > 0;
 
-const isOrder = (message: Message): message is MembersOrder =>
-  message.kind === 'members.ask' || message.kind === 'members.change' || message.kind === 'members.handOver';
+const orderKinds: ReadonlySet<string> = new Set<MembersOrder['kind']>([
+  'members.ask',
+  'members.change',
+  'members.handOver',
+  'level.raise',
+]);
+const isOrder = (message: Message): message is MembersOrder => orderKinds.has(message.kind);
 
 const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.write',
@@ -365,6 +379,7 @@ const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.get',
   'data.scan',
   'data.select',
+  'data.query',
   'data.status',
 ]);
 const isDataRequest = (message: Message): message is DataRequest => dataKinds.has(message.kind);

@@ -91,7 +91,7 @@ export class LocalReplicas {
     const isNews = local.fault?.state !== fault.state;
     local.fault = fault;
     // A damaged replica leads nobody and follows nobody.
-    if (fault.state === 'damaged') local.report = null;
+    if (fault.state !== 'undecided') local.report = null;
     return isNews;
   }
 

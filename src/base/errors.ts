@@ -30,6 +30,11 @@ export const errorCatalogue = {
   CORRUPT: { grpc: 15, http: 500, retry: 'never' },
   /** Internal: what this replica holds is not what it acknowledged; it never serves again, its peers do. */
   REPLICA_DAMAGED: { grpc: 14, http: 503, retry: 'safe' },
+  /**
+   * Internal: this replica has met a command, a flag or a format of a later version of the program than it runs. It has
+   * stopped there, and goes on when its machine runs a version that knows it.
+   */
+  UNSUPPORTED_VERSION: { grpc: 14, http: 503, retry: 'safe' },
   /** A store whose first failed sync was final: nothing is acknowledged any more (DESIGN D3). */
   POISONED: { grpc: 14, http: 503, retry: 'safe' },
 } as const satisfies Record<string, ErrorClass>;

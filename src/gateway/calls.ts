@@ -4,6 +4,7 @@ import type { Point, WriteOptions } from '../protocol/commands';
 import type { CommitToken } from '../protocol/commit-token';
 import type { Hit, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
+import type { FlagRange } from '../protocol/flags';
 import type { CollectionRecord, HnswParameters, Metric } from '../protocol/records';
 
 /**
@@ -24,6 +25,8 @@ export interface GatewayApi {
   };
   deleteCollection: { call: { readonly name: string }; answer: null };
   listCollections: { call: Record<never, never>; answer: { readonly names: readonly string[] } };
+  /** Which changes of behaviour are switched on, and which node supports which (src/protocol/flags.ts). */
+  flags: { call: Record<never, never>; answer: ClusterFlags };
   collectionStatus: { call: { readonly name: string }; answer: CollectionState };
   /**
    * Ids are distinct within a call. Its points are cut by shard into parts: each is written whole or not at all, in no
@@ -156,6 +159,15 @@ export interface ShardState {
   readonly leader: ReplicaState | null;
   /** There is a leader and a majority of the members answered. */
   readonly ready: boolean;
+}
+
+export interface ClusterFlags {
+  /** All flags up to this number are on in the cluster. */
+  readonly level: number;
+  /** A null range: the node has not said what it supports. */
+  readonly nodes: readonly { readonly name: string; readonly driver: boolean; readonly range: FlagRange | null }[];
+  /** A null level: the placement driver's leader has not heard yet. */
+  readonly shards: readonly { readonly shard: ShardId; readonly level: number | null }[];
 }
 
 export interface CollectionState {

@@ -10,6 +10,7 @@ import { GroupCalls, type Reply } from './group-calls';
 import { Leaders } from './leaders';
 import { collectionStatus, createCollection, deleteCollection, listCollections } from './operations/collections';
 import { type Core, WriteKeys } from './operations/core';
+import { clusterFlags } from './operations/flags';
 import { get, remove, upsert } from './operations/points';
 import { search } from './operations/search';
 import { count, scroll } from './operations/select';
@@ -167,6 +168,7 @@ export class GatewayActor implements Actor {
     else if (call.kind === 'delete') remove(core, call, until, done);
     else if (call.kind === 'createCollection') createCollection(core, call, until, done);
     else if (call.kind === 'deleteCollection') deleteCollection(core, call, until, done);
+    else if (call.kind === 'flags') clusterFlags(core, until, done);
     else if (call.kind === 'listCollections') listCollections(core, until, done);
     else collectionStatus(core, call, until, done);
   }

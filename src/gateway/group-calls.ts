@@ -85,6 +85,7 @@ const retried: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'DEADLINE_EXCEEDED',
   'CORRUPT',
   'REPLICA_DAMAGED',
+  'UNSUPPORTED_VERSION',
   'POISONED',
 ]);
 

@@ -69,6 +69,9 @@ function scopeOf(worker: WorkerId, full: boolean): Scoped {
         return !full;
       case 'founding':
       case 'move':
+      case 'driverSupport':
+      case 'workerSupport':
+      case 'level':
         return false;
     }
   };

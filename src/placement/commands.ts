@@ -1,9 +1,14 @@
-import { list, struct, type TypeOf, text, union, varint } from '../protocol/codec';
+import { list, oneOf, struct, type TypeOf, text, varint, versionedUnion } from '../protocol/codec';
+import { flagRangeCodec } from '../protocol/flags';
 import { nodeNameCodec, replicaIdCodec, shardIdCodec, workerIdCodec } from '../protocol/ids';
 import { hnswCodec, metricCodec } from '../protocol/records';
 
+/** A node of the placement driver by its replica id, or a worker. */
+export const supportNodeCodec = struct({ kind: oneOf('driver', 'worker'), id: varint });
+export type SupportNode = TypeOf<typeof supportNodeCodec>;
+
 /** What the placement driver's log entries of type `command` hold. Durable: never change a variant, add one. */
-export const placementOperationCodec = union({
+export const placementOperationCodec = versionedUnion('placement operation', {
   /** The same node and store keep their worker id; a new store of a known node gets a new one. */
   1: ['registerWorker', struct({ node: nodeNameCodec, address: text, zone: text, rack: text, storeIncarnation: text })],
   /** `avoid`: workers that the proposing leader holds for dead. Soft knowledge enters the machine only this way. */
@@ -33,6 +38,10 @@ export const placementOperationCodec = union({
     struct({ shard: shardIdCodec, replica: replicaIdCodec, target: workerIdCodec, avoid: list(workerIdCodec) }),
   ],
   /** The shard's group, in its committed configuration of `confVersion`, has these voters and nobody else. */
+  /** The levels at which a node can run groups (flags.ts), as it says itself. */
+  8: ['noteSupport', struct({ node: supportNodeCodec, range: flagRangeCodec })],
+  /** Switches flags on, unless a node that hosts a member does not know them. `drivers`: the whole driver's own group. */
+  9: ['raiseLevel', struct({ level: varint, drivers: list(replicaIdCodec, 16) })],
   7: ['settleMembers', struct({ shard: shardIdCodec, confVersion: varint, voters: list(replicaIdCodec) })],
 });
 export type PlacementOperation = TypeOf<typeof placementOperationCodec>;
@@ -41,5 +50,7 @@ export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract
   { readonly kind: K }
 >;
 
-export const placementCommandCodec = union({ 1: ['v1', struct({ operation: placementOperationCodec })] });
+export const placementCommandCodec = versionedUnion('placement command', {
+  1: ['v1', struct({ operation: placementOperationCodec })],
+});
 export type PlacementCommand = TypeOf<typeof placementCommandCodec>;

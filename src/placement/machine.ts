@@ -14,6 +14,7 @@ import {
 } from '../base/ids';
 import { collectionCountMax } from '../base/limits';
 import { decode, encode, list } from '../protocol/codec';
+import { type FlagRange, flagRange } from '../protocol/flags';
 import { tile } from '../protocol/key-hash';
 import type { PlacementChange } from '../protocol/placement-messages';
 import type { CollectionRecord, Member, ShardRecord, WorkerRecord } from '../protocol/records';
@@ -21,6 +22,7 @@ import { changesSince } from './changes';
 import { type Candidate, chooseWorkers } from './choose';
 import { type PlacementOperation, type PlacementOperationOf, placementCommandCodec } from './commands';
 import { digestOf } from './digest';
+import { Levels } from './levels';
 import { Moving } from './moving';
 import { type MoveRecord, type Row, type RowKey, RowStore, rowCodec } from './records';
 import { collectionError } from './validate';
@@ -34,7 +36,8 @@ export type PlacementOutcome =
   | { readonly kind: 'removalsConfirmed'; readonly revision: Revision }
   | { readonly kind: 'founded'; readonly revision: Revision }
   | { readonly kind: 'replicaMoving'; readonly replica: ReplicaId; readonly revision: Revision }
-  | { readonly kind: 'membersSettled'; readonly revision: Revision };
+  | { readonly kind: 'membersSettled'; readonly revision: Revision }
+  | { readonly kind: 'noted'; readonly revision: Revision };
 
 /** Why an operation cannot be done, or how to do it. */
 export type Plan = VectronError | (() => PlacementOutcome);
@@ -51,7 +54,8 @@ const rowsCodec = list(rowCodec, 10_000_000);
  * log, one command after the other; called from one thread.
  *
  *  1. The state is a function of the commands applied, in their order: no clock, randomness or map order enters.
- *  2. apply() is total: a command that cannot be done changes nothing, and its outcome says why.
+ *  2. apply() is total: a command that cannot be done changes nothing, and its outcome says why. It throws only for what
+ *     this program does not know (UNSUPPORTED_VERSION): then nothing has changed, and nothing more may be applied.
  *  3. Ids only grow and are never given out twice.
  *  4. The ranges of a collection's shards tile the hash space; the replicas of a shard are on different workers, but
  *     for one that is being replaced where it is.
@@ -62,10 +66,12 @@ const rowsCodec = list(rowCodec, 10_000_000);
 export class PlacementMachine {
   private readonly names = new Map<string, CollectionRecord>();
   private readonly moving: Moving;
+  readonly levels: Levels;
   private digested: { readonly revision: Revision; readonly text: string } | null = null;
 
   private constructor(private readonly store: RowStore) {
     for (const row of store.tables.collection.values()) this.names.set(row.record.name, row.record);
+    this.levels = new Levels(store, () => this.nextRevision({}));
     this.moving = new Moving(store, {
       candidates: (avoid) => this.candidates(avoid),
       nextRevision: (allocated) => this.nextRevision(allocated),
@@ -128,6 +134,11 @@ export class PlacementMachine {
     return this.store.incarnation;
   }
 
+  /** Of the flags that are on. */
+  get level(): number {
+    return this.store.level;
+  }
+
   worker(id: WorkerId): WorkerRecord | null {
     return this.store.tables.worker.get(id)?.record ?? null;
   }
@@ -174,18 +185,21 @@ export class PlacementMachine {
     return plan instanceof VectronError ? plan : null;
   }
 
-  apply(command: Uint8Array): PlacementOutcome {
+  /** `own`: the levels this program supports. */
+  apply(command: Uint8Array, own: FlagRange = flagRange): PlacementOutcome {
     let operation: PlacementOperation;
     try {
       operation = decode(placementCommandCodec, command).operation;
     } catch (thrown) {
-      return { kind: 'rejected', error: asVectronError(thrown) };
+      const error = asVectronError(thrown);
+      if (error.code === 'UNSUPPORTED_VERSION') throw error;
+      return { kind: 'rejected', error };
     }
-    const plan = this.plan(operation);
+    const plan = this.plan(operation, own);
     return plan instanceof VectronError ? { kind: 'rejected', error: plan } : plan();
   }
 
-  private plan(operation: PlacementOperation): Plan {
+  private plan(operation: PlacementOperation, own = flagRange): Plan {
     switch (operation.kind) {
       case 'registerWorker':
         return () => this.registerWorker(operation);
@@ -201,6 +215,10 @@ export class PlacementMachine {
         return this.moving.plan(operation);
       case 'settleMembers':
         return () => this.moving.settle(operation);
+      case 'noteSupport':
+        return () => this.levels.note(operation);
+      case 'raiseLevel':
+        return this.levels.plan(operation, own);
     }
   }
 
@@ -330,7 +348,7 @@ export class PlacementMachine {
   private candidates(avoid: readonly WorkerId[]): Candidate[] {
     const candidates = new Map<WorkerId, Candidate>();
     for (const { record } of this.store.tables.worker.values()) {
-      if (record.state !== 'ready' || avoid.includes(record.id)) continue;
+      if (record.state !== 'ready' || avoid.includes(record.id) || !this.levels.mayHost(record.id)) continue;
       const { id, node, zone, rack } = record;
       candidates.set(id, { worker: id, node, zone, rack, replicas: 0 });
     }

@@ -98,7 +98,25 @@ export type Variants = Readonly<Record<number, readonly [string, Codec<unknown>]
 type VariantOf<V> = V extends readonly [infer K extends string, Codec<infer T>] ? { readonly kind: K } & T : never;
 export type UnionOf<V extends Variants> = { [Tag in keyof V]: VariantOf<V[Tag]> }[keyof V];
 
-export const union = <const V extends Variants>(variants: V): Codec<UnionOf<V>> => {
+export const union = <const V extends Variants>(variants: V): Codec<UnionOf<V>> => unionOf(variants, unknownTag);
+
+/** From here up no tag of a versionedUnion is ever given out: what begins so is malformed, in every version. */
+export const versionedTagMax = 199;
+
+/**
+ * For what logs and stores hold: a variant that this program does not know was written by a later one, and throws
+ * UNSUPPORTED_VERSION. To skip it would be to guess.
+ */
+export const versionedUnion = <const V extends Variants>(what: string, variants: V): Codec<UnionOf<V>> =>
+  unionOf(variants, (tag) =>
+    tag > versionedTagMax
+      ? unknownTag(tag)
+      : new VectronError('UNSUPPORTED_VERSION', `${what} ${tag} is of a later version of this program`),
+  );
+
+const unknownTag = (tag: number): VectronError => corrupt(`unknown tag ${tag}`);
+
+const unionOf = <const V extends Variants>(variants: V, unknown: (tag: number) => VectronError): Codec<UnionOf<V>> => {
   const byKind = new Map<string, { tag: number; codec: AnyCodec }>();
   const byTag = new Map<number, { kind: string; codec: AnyCodec }>();
   for (const [tagText, [kind, codec]] of Object.entries(variants)) {
@@ -118,7 +136,7 @@ export const union = <const V extends Variants>(variants: V): Codec<UnionOf<V>> 
     read: (r) => {
       const tag = r.u8();
       const variant = byTag.get(tag);
-      if (variant === undefined) throw corrupt(`unknown tag ${tag}`);
+      if (variant === undefined) throw unknown(tag);
       const body = variant.codec.read(r) as Record<string, unknown>;
       body['kind'] = variant.kind;
       return body as UnionOf<V>;

@@ -1,5 +1,6 @@
-import { bool, bytes, f64, list, struct, type TypeOf, text, union, varint } from './codec';
+import { bool, bytes, f64, list, struct, type TypeOf, text, varint, versionedUnion } from './codec';
 import { epochCodec } from './ids';
+import { schemaCodec } from './schemas';
 
 /**
  * A point as clients write it. `vector` is float32 little-endian, `payload` JSON in UTF-8 (empty: none). Both are
@@ -9,14 +10,14 @@ export const pointCodec = struct({ id: text, vector: bytes, payload: bytes });
 export type Point = TypeOf<typeof pointCodec>;
 
 /** What a shard's log entry of type `command` holds. Durable: never change a variant, add one. */
-export const shardOperationCodec = union({
+export const shardOperationCodec = versionedUnion('shard operation', {
   1: ['upsert', struct({ points: list(pointCodec) })],
   2: ['delete', struct({ ids: list(text) })],
 });
 export type ShardOperation = TypeOf<typeof shardOperationCodec>;
 
 /** What must hold of a point for its part to be written. `version` 0 is the same as `absent`. Durable. */
-export const conditionCodec = union({
+export const conditionCodec = versionedUnion('condition', {
   0: ['none', struct({})],
   1: ['version', struct({ version: varint })],
   2: ['absent', struct({})],
@@ -44,13 +45,36 @@ export const plainWrite: WriteOptions = { key: '', issuedMs: 0, windowMs: 0, con
 const stamped = { epoch: epochCodec, timeMs: f64, operation: shardOperationCodec };
 
 /** `epoch` is the proposer's and is checked at apply; `timeMs` is the leader's stamp for log time (DESIGN D14). */
-export const shardCommandCodec = union({
+export const shardCommandCodec = versionedUnion('shard command', {
   1: ['v1', struct(stamped)],
   2: ['v2', struct({ ...stamped, options: writeOptionsCodec })],
   /** Changes nothing: every replica notes the checksum of its state at this entry, to compare it with its peers'. */
   10: ['checksum', struct({ epoch: epochCodec })],
+  /** From this entry on the shard is at `level` (flags.ts), unless it is at a higher one already. */
+  11: ['raise', struct({ epoch: epochCodec, level: varint })],
+  /** What payload indexes there are to be, unless the shard knows of a later revision. Changes no point. */
+  20: ['schema', struct({ epoch: epochCodec, schema: schemaCodec })],
 });
 export type ShardCommand = TypeOf<typeof shardCommandCodec>;
+
+/**
+ * The flag that must be on before a command, an operation or a condition may be proposed; 0: none. One that is in the log
+ * nevertheless is refused at apply. Whatever is added here after the first release has a flag of its own.
+ */
+export const commandLevels: { readonly [K in ShardCommand['kind']]: number } = {
+  v1: 0,
+  v2: 0,
+  checksum: 0,
+  raise: 0,
+  schema: 0,
+};
+export const operationLevels: { readonly [K in ShardOperation['kind']]: number } = { upsert: 0, delete: 0 };
+export const conditionLevels: { readonly [K in Condition['kind']]: number } = {
+  none: 0,
+  version: 0,
+  absent: 0,
+  present: 0,
+};
 
 const checksumTag = 10;
 /** Without decoding it: whether a log entry's data is a checksum command. */

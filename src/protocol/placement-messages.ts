@@ -1,5 +1,6 @@
 import { bool, list, nullable, oneOf, struct, type TypeOf, text, varint } from './codec';
 import { failureCodec } from './data-messages';
+import { flagRangeCodec } from './flags';
 import {
   clusterIdCodec,
   collectionIdCodec,
@@ -58,13 +59,14 @@ export type ReplicaReport = TypeOf<typeof replicaReportCodec>;
 /**
  * A replica that needs its peers, in its worker's report. `damaged`: what it holds is not what it acknowledged; it serves
  * no more and is to be replaced under a new id. `undecided`: its group's checksums differ and no majority says whose is
- * right; it serves on, and people must decide.
+ * right; it serves on, and people must decide. `outdated`: it met what only a later version of the program knows, and
+ * waits for its machine to run that.
  */
 export const replicaFaultCodec = struct({
   shard: shardIdCodec,
   replica: replicaIdCodec,
   epoch: epochCodec,
-  state: oneOf('damaged', 'undecided'),
+  state: oneOf('damaged', 'undecided', 'outdated'),
   reason: text,
 });
 export type ReplicaFault = TypeOf<typeof replicaFaultCodec>;
@@ -180,6 +182,27 @@ export const placementVariants = {
   111: [
     'pd.replicaFaults',
     struct({ ...request, cluster: clusterIdCodec, worker: workerIdCodec, faults: list(replicaFaultCodec) }),
+  ],
+  /** A worker to the driver: the levels (flags.ts) at which it can run replicas. Until it is answered, and to every leader. */
+  112: ['pd.support', struct({ ...request, cluster: clusterIdCodec, worker: workerIdCodec, range: flagRangeCodec })],
+  /** From node to leader of the driver's own group, while the records say otherwise. */
+  113: ['pd.driverSupport', struct({ cluster: clusterIdCodec, replica: replicaIdCodec, range: flagRangeCodec })],
+  /** The driver to a shard's leader: raise the shard to `level`. Answered with what it is at now; asked again until it is there. */
+  114: ['level.raise', struct({ ...request, shard: shardIdCodec, term: termCodec, level: varint })],
+  115: [
+    'level.state',
+    struct({ ...reply, shard: shardIdCodec, replica: replicaIdCodec, leader: replicaIdCodec, level: varint }),
+  ],
+  /** Which flags are on, and who supports which: a null range has not been told, a null level is not known to this leader. */
+  116: ['pd.flags', struct(request)],
+  117: [
+    'pd.flagsReply',
+    struct({
+      ...reply,
+      level: varint,
+      nodes: list(struct({ name: text, driver: bool, range: nullable(flagRangeCodec) })),
+      shards: list(struct({ shard: shardIdCodec, level: nullable(varint) })),
+    }),
   ],
   101: ['replica.destroyed', struct({ replica: replicaIdCodec })],
   /** The driver to a replica: who are the members, and who leads? Answered by every replica that runs. */

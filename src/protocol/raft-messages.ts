@@ -1,5 +1,5 @@
 import { appendEntriesMax } from '../base/limits';
-import { bool, bytes, list, nullable, oneOf, struct, type TypeOf, union, varint } from './codec';
+import { bool, bytes, list, nullable, oneOf, struct, type TypeOf, union, varint, versionedUnion } from './codec';
 import { logIndexCodec, replicaIdCodec, termCodec } from './ids';
 
 /** `noop` opens a leader's term; `command` belongs to the state machine; `config` changes the members. */
@@ -29,7 +29,7 @@ export type Configuration = TypeOf<typeof configurationCodec>;
  * What an entry of type `config` holds: the configuration that is in force from that entry on. `context` is the host's, for
  * instance where the members are; empty: nothing new. Durable: never change a variant, add one.
  */
-export const configurationChangeCodec = union({
+export const configurationChangeCodec = versionedUnion('configuration change', {
   1: ['v1', struct({ configuration: configurationCodec, context: bytes })],
 });
 export type ConfigurationChange = TypeOf<typeof configurationChangeCodec>;

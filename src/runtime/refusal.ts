@@ -14,12 +14,21 @@ export const failure = (code: ErrorCode, message: string, retryAfterMs = 0): Fai
 });
 
 type Refuse<K extends MessageKind> = (request: MessageOf<K>, failed: Failure) => Message;
-type DataRequest = 'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.status';
+type DataRequest =
+  | 'data.write'
+  | 'data.search'
+  | 'data.get'
+  | 'data.scan'
+  | 'data.select'
+  | 'data.query'
+  | 'data.status';
 /** What the placement driver answers. */
 export type PlacementRequest =
   | 'pd.registerWorker'
   | 'pd.heartbeat'
   | 'pd.replicaFaults'
+  | 'pd.support'
+  | 'pd.flags'
   | 'pd.createCollection'
   | 'pd.deleteCollection'
   | 'pd.moveReplica'
@@ -62,6 +71,13 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
     appliedIndex: none,
     ageMs: null,
   }),
+  'data.query': (m, failed) => ({
+    kind: 'data.queried',
+    ...header(m, failed),
+    results: [],
+    appliedIndex: none,
+    ageMs: null,
+  }),
   'data.status': (m, failed) => ({
     kind: 'data.statusReply',
     ...header(m, failed),
@@ -101,6 +117,21 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     failure: failed,
     term: term(0),
     revision: revision(0),
+  }),
+  'pd.support': (m, failed) => ({
+    kind: 'pd.heartbeatReply',
+    request: m.request,
+    failure: failed,
+    term: term(0),
+    revision: revision(0),
+  }),
+  'pd.flags': ({ request }, failed) => ({
+    kind: 'pd.flagsReply',
+    request,
+    failure: failed,
+    level: 0,
+    nodes: [],
+    shards: [],
   }),
   'pd.createCollection': (m, failed) => ({
     kind: 'pd.collectionCreated',

@@ -29,12 +29,17 @@ const sessionTableCodec = struct({ format: u8, entries: list(sessionEntryCodec, 
 
 export type DedupeEntry = TypeOf<typeof sessionEntryCodec>;
 /** How entries name a write. */
-export type DedupeKey = Pick<DedupeEntry, 'keyHash' | 'number' | 'settled'>;
+export interface DedupeKey extends Pick<DedupeEntry, 'keyHash' | 'number' | 'settled'> {
+  /** Of the whole key: how entries name it that were made before the shard knew sessions. */
+  readonly wholeHash: bigint;
+}
 
-export function dedupeKeyOf(key: string, hash: KeyHash): DedupeKey {
-  const drawn = parseSessionKey(key);
-  if (drawn === null) return { keyHash: hash(key), number: 0, settled: 0 };
-  return { keyHash: hash(drawn.session), number: drawn.number, settled: drawn.settled };
+/** `sessions`: whether the flag sessionKeys is on. */
+export function dedupeKeyOf(key: string, hash: KeyHash, sessions: boolean): DedupeKey {
+  const wholeHash = hash(key);
+  const drawn = sessions ? parseSessionKey(key) : null;
+  if (drawn === null) return { keyHash: wholeHash, number: 0, settled: 0, wholeHash };
+  return { keyHash: hash(drawn.session), number: drawn.number, settled: drawn.settled, wholeHash };
 }
 
 const noBytes = new Uint8Array(0);
@@ -66,8 +71,10 @@ export class DedupeTable {
     return this.entries.every(isLive) ? this : new DedupeTable(this.entries.filter(isLive));
   }
 
-  find({ keyHash, number }: DedupeKey): DedupeEntry | undefined {
-    return this.entries.find((entry) => entry.keyHash === keyHash && entry.number === number);
+  find({ keyHash, number, wholeHash }: DedupeKey): DedupeEntry | undefined {
+    const isIt = (entry: DedupeEntry): boolean =>
+      entry.number === number ? entry.keyHash === keyHash : entry.number === 0 && entry.keyHash === wholeHash;
+    return this.entries.find(isIt);
   }
 
   /** Whether the key's session has said that it will not send this write again. */
@@ -99,7 +106,7 @@ export class DedupeTable {
     return new DedupeTable([...kept, { ...added, expiresMs }]);
   }
 
-  private unsettled({ keyHash, settled }: DedupeKey): readonly DedupeEntry[] {
+  private unsettled({ keyHash, settled }: Pick<DedupeKey, 'keyHash' | 'settled'>): readonly DedupeEntry[] {
     if (settled === 0) return this.entries;
     return this.entries.filter((entry) => entry.keyHash !== keyHash || entry.number >= settled);
   }

@@ -1,14 +1,26 @@
-import type { Space } from '../base/ids';
 import { pointRange } from '../storage/keys';
-import type { KeyValueStore } from '../storage/ports';
 import { floatsCopied } from '../vector/metrics';
 import type { VectorIndex } from '../vector/ports';
-import { pointIdOf, successor } from './point-keys';
+import type { ChangeTable, ChangeWalk } from './change-table';
+import { keyOf, pointIdOf, successor } from './point-keys';
 import { decodeRecord, type PointRecord } from './point-record';
 import type { Change } from './shard-apply';
+import type { PointView } from './shard-query';
 
 const sliceRecordsMax = 256;
 const sliceBytesMax = 512 * 1024;
+
+/** The state that the index is to be level with. */
+export interface FeedSource {
+  readonly view: PointView;
+  readonly table: ChangeTable;
+  /** How many there are in the space. */
+  readonly records: number;
+  readonly appliedIndex: number;
+}
+
+/** What is left of a catch-up: every record from a key on, or the points that the table of changes names. */
+type Work = { readonly kind: 'records'; cursor: Uint8Array } | { readonly kind: 'changes'; readonly walk: ChangeWalk };
 
 /**
  * Keeps the vector index level with the store (DESIGN D6): the index is derived state.
@@ -16,49 +28,83 @@ const sliceBytesMax = 512 * 1024;
  *  1. Changes reach the index after the store, in the order of the log, with the log index as version.
  *  2. The stamp index.appliedIndex moves only while no catch-up runs: every record up to it has been offered.
  *  3. After an attach, a load or a snapshot the index may be older than the store, or hold records of a generation that
- *     was replaced. Both are states of the same log, so offering every record newer than the stamp mends both.
+ *     was replaced. Both are states of the same log, so offering every record newer than the stamp mends both. Which ones are
+ *     newer the table of changes tells where it goes back far enough.
  */
 export class IndexFeed {
-  private cursor: Uint8Array | null = null;
-  private space: Space;
+  /** Null: nothing is left to do. */
+  private work: Work | null = null;
+  private source: FeedSource;
 
   constructor(
-    private readonly store: KeyValueStore,
     private readonly index: VectorIndex,
-    space: Space,
-    appliedIndex: number,
+    source: FeedSource,
   ) {
-    this.space = space;
-    this.switchTo(space, appliedIndex);
+    this.source = source;
+    this.switchTo(source);
   }
 
   /** Whether searches find every point the store has. */
   get ready(): boolean {
-    return this.cursor === null;
+    return this.work === null;
   }
 
   /** The store's points were replaced, or are met for the first time. */
-  switchTo(space: Space, appliedIndex: number): void {
-    this.space = space;
-    this.cursor = this.index.appliedIndex >= appliedIndex ? null : pointRange(space).start;
+  switchTo(source: FeedSource): void {
+    this.source = source;
+    const { table, records, appliedIndex } = source;
+    const stamp = this.index.appliedIndex;
+    if (stamp >= appliedIndex) this.work = null;
+    else if (table.isShorterThan(records, stamp)) {
+      this.work = { kind: 'changes', walk: table.walk(stamp, appliedIndex) };
+    } else this.work = this.allRecords();
   }
 
-  changed(changes: readonly Pick<Change, 'id' | 'record' | 'revised'>[], appliedIndex: number): void {
-    for (const { id, record, revised } of changes) if (revised) this.offer(id, record);
+  /** `offered` hears of each after the index, with the label that this freed, or -1. */
+  changed(
+    changes: readonly Pick<Change, 'id' | 'record' | 'revised'>[],
+    appliedIndex: number,
+    offered: (id: string, record: PointRecord, freed: number) => void,
+  ): void {
+    for (const { id, record, revised } of changes) if (revised) offered(id, record, this.offer(id, record));
     if (this.ready) this.index.appliedIndex = Math.max(this.index.appliedIndex, appliedIndex);
   }
 
   /** One slice; true once the index is level with the store, which has applied up to `appliedIndex`. */
   catchUp(appliedIndex: number): boolean {
-    if (this.cursor === null) return true;
-    const { end } = pointRange(this.space);
-    const range = { start: this.cursor, end, countMax: sliceRecordsMax, bytesMax: sliceBytesMax };
-    const found = this.store.range(range);
-    for (const { key, value } of found) this.reoffer(pointIdOf(key), value);
-    const last = found[found.length - 1];
-    this.cursor = last === undefined ? null : successor(last.key);
+    const { work } = this;
+    if (work === null) return true;
+    if (work.kind === 'records') this.offerRecords(work);
+    else this.offerChanged(work.walk);
     if (this.ready) this.index.appliedIndex = appliedIndex;
     return this.ready;
+  }
+
+  private offerRecords(work: Extract<Work, { kind: 'records' }>): void {
+    const { store, space } = this.source.view;
+    const { end } = pointRange(space);
+    const found = store.range({ start: work.cursor, end, countMax: sliceRecordsMax, bytesMax: sliceBytesMax });
+    for (const { key, value } of found) this.reoffer(pointIdOf(key), value);
+    const last = found[found.length - 1];
+    if (last === undefined) this.work = null;
+    else work.cursor = successor(last.key);
+  }
+
+  private offerChanged(walk: ChangeWalk): void {
+    const { store, space, keyHash } = this.source.view;
+    const ids = walk.next();
+    if (ids === null) this.work = this.allRecords();
+    else if (ids.length === 0) this.work = null;
+    else {
+      const values = store.getMany(ids.map((id) => keyOf(space, { id, hash: keyHash(id) })));
+      values.forEach((value, at) => {
+        if (value !== undefined) this.reoffer(ids[at] as string, value);
+      });
+    }
+  }
+
+  private allRecords(): Work {
+    return { kind: 'records', cursor: pointRange(this.source.view.space).start };
   }
 
   private reoffer(id: string, value: Uint8Array): void {
@@ -66,8 +112,10 @@ export class IndexFeed {
     if (record.version > this.index.appliedIndex) this.offer(id, record);
   }
 
-  private offer(id: string, record: PointRecord): void {
-    if (record.deleted) this.index.remove(id, record.version);
-    else this.index.put(id, record.version, floatsCopied(record.vector));
+  /** The label that a deletion freed, or -1. */
+  private offer(id: string, record: PointRecord): number {
+    if (record.deleted) return this.index.remove(id, record.version);
+    this.index.put(id, record.version, floatsCopied(record.vector));
+    return -1;
   }
 }

@@ -1,7 +1,7 @@
 import { fromUtf8, utf8 } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import { type KeyHash64, keyHash64, type ReplicaId, replicaId, type Space } from '../base/ids';
-import { idOfPointKey, type KeyRange, pointKey, pointRange, spaceOf } from '../storage/keys';
+import { changesFrom, idOfPointKey, type KeyRange, pointKey, pointRange, spaceOf } from '../storage/keys';
 
 export const keyOf = (space: Space, point: { readonly id: string; readonly hash: KeyHash64 }): Uint8Array =>
   pointKey(space, point.hash, utf8(point.id));
@@ -28,20 +28,32 @@ export function spacePart(space: Space, part: number, count: number): KeyRange {
   return pointRange(space, { start: keyHash64(edge(part)), end: keyHash64(edge(part + 1) - 1n) });
 }
 
-/** Every space of a replica but those of the generations `kept`. */
-export function otherSpaces(replica: ReplicaId, ...kept: readonly number[]): readonly KeyRange[] {
-  const all = allSpaces(replica);
-  const others: KeyRange[] = [];
+type RangeOfSpace = (space: Space) => KeyRange;
+const changesOf: RangeOfSpace = (space) => changesFrom(space, 0);
+
+/** Every point and table of changes of a replica but those of the generations `kept`. */
+export const otherSpaces = (replica: ReplicaId, ...kept: readonly number[]): readonly KeyRange[] => [
+  ...others(pointRange, replica, kept),
+  ...others(changesOf, replica, kept),
+];
+
+function others(rangeOf: RangeOfSpace, replica: ReplicaId, kept: readonly number[]): readonly KeyRange[] {
+  const all = allOf(rangeOf, replica);
+  const found: KeyRange[] = [];
   let { start } = all;
   for (const generation of [...kept].sort((a, b) => a - b)) {
-    const own = pointRange(spaceOf(replica, generation));
-    others.push({ start, end: own.start });
+    const own = rangeOf(spaceOf(replica, generation));
+    found.push({ start, end: own.start });
     start = own.end;
   }
-  return [...others, { start, end: all.end }];
+  return [...found, { start, end: all.end }];
 }
 
-export const allSpaces = (replica: ReplicaId): KeyRange => ({
-  start: pointRange(spaceOf(replica, 0)).start,
-  end: pointRange(spaceOf(replicaId(replica + 1), 0)).start,
+const allOf = (rangeOf: RangeOfSpace, replica: ReplicaId): KeyRange => ({
+  start: rangeOf(spaceOf(replica, 0)).start,
+  end: rangeOf(spaceOf(replicaId(replica + 1), 0)).start,
 });
+
+/** Every point of a replica. */
+export const allSpaces = (replica: ReplicaId): KeyRange => allOf(pointRange, replica);
+export const allChanges = (replica: ReplicaId): KeyRange => allOf(changesOf, replica);

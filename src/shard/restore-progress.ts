@@ -1,10 +1,11 @@
-import { VectronError } from '../base/errors';
+import { asVectronError } from '../base/errors';
 import type { ReplicaId } from '../base/ids';
 import { bytes, nullable, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
 import { snapshotMetaCodec } from '../protocol/raft-messages';
 import { replicaStateKey } from '../storage/keys';
 import type { KeyValueStore, WriteBatch } from '../storage/ports';
 import { seal, unseal } from '../storage/sealed';
+import { formatOf } from './descriptor';
 import { snapshotHeaderCodec } from './snapshot-source';
 
 /**
@@ -23,14 +24,15 @@ const progressCodec = struct({
   records: varint,
   digest: u64,
 });
-export type RestoreProgress = TypeOf<typeof progressCodec>;
-export const progressFormat = 1;
+export type RestoreProgress = Omit<TypeOf<typeof progressCodec>, 'format'>;
+const formatMax = 2;
 
 export function putProgress(batch: WriteBatch, replica: ReplicaId, progress: RestoreProgress): void {
   const key = replicaStateKey(replica, 'restore');
+  const format = formatOf(progress.header?.level ?? 0);
   batch.put(
     key,
-    seal(key, 128 + progress.rest.length, (body) => progressCodec.write(body, progress)),
+    seal(key, 128 + progress.rest.length, (body) => progressCodec.write(body, { ...progress, format })),
   );
 }
 
@@ -41,9 +43,10 @@ export function readProgress(store: KeyValueStore, replica: ReplicaId): RestoreP
   if (value === undefined) return null;
   try {
     const progress = progressCodec.read(unseal(key, value));
-    return progress.format === progressFormat ? progress : null;
+    return progress.format <= formatMax ? progress : null;
   } catch (thrown) {
-    if (thrown instanceof VectronError && thrown.code === 'CORRUPT') return null;
+    const { code } = asVectronError(thrown);
+    if (code === 'CORRUPT' || code === 'UNSUPPORTED_VERSION') return null;
     throw thrown;
   }
 }

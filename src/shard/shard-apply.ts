@@ -4,24 +4,34 @@ import { utf8 } from '../base/bytes';
 import { asVectronError } from '../base/errors';
 import type { KeyHash64, LogIndex, Space } from '../base/ids';
 import { decode } from '../protocol/codec';
-import { plainWrite, type ShardCommand, shardCommandCodec } from '../protocol/commands';
+import {
+  commandLevels,
+  conditionLevels,
+  operationLevels,
+  plainWrite,
+  type ShardCommand,
+  shardCommandCodec,
+} from '../protocol/commands';
+import { checkLevel, type FlagRange } from '../protocol/flags';
 import { type HashRange, inRange, type KeyHash } from '../protocol/key-hash';
 import { configurationChangeCodec, type Entry } from '../protocol/raft-messages';
 import { memberListCodec } from '../protocol/records';
+import type { Schema } from '../protocol/schemas';
 import { idOfPointKey, pointKey } from '../storage/keys';
 import { idsOf, operationFault, optionsFault } from './command-faults';
 import { DedupeTable } from './dedupe-table';
-import type { Descriptor } from './descriptor';
+import { type Descriptor, formatOf } from './descriptor';
 import { decodeRecord, encodeRecordOf, type PointRecord } from './point-record';
 import type { Earlier, RecentPoints } from './recent-points';
 import { digestWith, digestWithout, recordHash, recordHashOf } from './record-digest';
-import { type Outcome, type PointSlot, WritePart } from './write-part';
+import { type Outcome, type PointSlot, type Refused, WritePart } from './write-part';
 
 /**
  * Turns log entries into record changes: a pure function of the state before and the entries (DESIGN D6, D7, D14).
  *
  *  1. Total: a command that is malformed, stale or out of bounds changes nothing and has an outcome that says why. What
- *     throws is only a record of ours that is corrupt, since then no answer would be right.
+ *     throws is only a record of ours that is corrupt, since then no answer would be right, and a command or a level that
+ *     this program does not know (UNSUPPORTED_VERSION): then nothing of the call is applied, and nothing after it may be.
  *  2. A command is applied whole or not at all (see write-part for repetitions).
  *  3. No clock, no randomness, no order but the log's.
  *  4. Bounded memory: of earlier records it holds the bytes of `readKeysMax` at a time and keeps a few numbers each.
@@ -45,6 +55,8 @@ export interface Change {
 
 export interface Applied {
   readonly descriptor: Descriptor;
+  /** As it is after the entries. */
+  readonly schema: Schema;
   readonly changes: readonly Change[];
   readonly outcomes: ReadonlyMap<LogIndex, Outcome>;
 }
@@ -53,6 +65,8 @@ export interface ShardShape {
   readonly dimension: number;
   readonly range: HashRange;
   readonly keyHash: KeyHash;
+  /** What this program supports. */
+  readonly flags: FlagRange;
 }
 
 /** What is stored of the points. */
@@ -73,9 +87,10 @@ export function applyEntries(
   shape: ShardShape,
   stored: StoredPoints,
   before: Descriptor,
+  schema: Schema,
   entries: readonly Entry[],
 ): Applied {
-  const work = new ApplyWork(shape, stored, before);
+  const work = new ApplyWork(shape, stored, before, schema);
   const commands = entries.map((entry) => (entry.type === 'command' ? parse(entry) : null));
   work.load(commands);
   entries.forEach((entry, at) => {
@@ -87,7 +102,7 @@ export function applyEntries(
 }
 
 type Parsed =
-  | Extract<ShardCommand, { readonly kind: 'v2' | 'checksum' }>
+  | Extract<ShardCommand, { readonly kind: 'v2' | 'checksum' | 'raise' | 'schema' }>
   | { readonly kind: 'malformed'; readonly message: string };
 
 /** Commands of every version as the latest. */
@@ -96,7 +111,9 @@ function parse(entry: Entry): Parsed {
     const command = decode(shardCommandCodec, entry.data);
     return command.kind === 'v1' ? { ...command, kind: 'v2', options: plainWrite } : command;
   } catch (thrown) {
-    return { kind: 'malformed', message: asVectronError(thrown).message };
+    const error = asVectronError(thrown);
+    if (error.code === 'UNSUPPORTED_VERSION') throw error;
+    return { kind: 'malformed', message: error.message };
   }
 }
 
@@ -119,14 +136,17 @@ class ApplyWork {
   private readonly outcomes = new Map<LogIndex, Outcome>();
   private readonly arena = new ByteArena();
   private timeMs: number;
+  private level: number;
   private membership: Pick<Descriptor, 'configuration' | 'epoch' | 'members'>;
 
   constructor(
     private readonly shape: ShardShape,
     private readonly stored: StoredPoints,
     private readonly before: Descriptor,
+    private schema: Schema,
   ) {
     this.timeMs = before.timeMs;
+    this.level = before.level;
     this.membership = before;
   }
 
@@ -170,7 +190,18 @@ class ApplyWork {
     const refusal = this.refusal(command);
     if (refusal !== null) this.outcomes.set(index, refusal);
     else if (command.kind === 'v2') this.outcomes.set(index, this.perform(index, command));
-    else this.outcomes.set(index, { ...nothing, index });
+    else if (command.kind === 'raise') this.raise(index, command.level);
+    else {
+      if (command.kind === 'schema' && command.schema.revision > this.schema.revision) this.schema = command.schema;
+      this.outcomes.set(index, { ...nothing, index });
+    }
+  }
+
+  /** Every replica from this entry on: those behind it in the same call as well. */
+  private raise(index: LogIndex, level: number): void {
+    checkLevel(level, { ...this.shape.flags, oldest: 0 }, `entry ${index}`);
+    this.level = Math.max(this.level, level);
+    this.outcomes.set(index, { ...nothing, index });
   }
 
   /** Each entry is one step of the epoch, the one that enters a joint configuration and the one that leaves it. */
@@ -187,7 +218,9 @@ class ApplyWork {
       const { version, confVersion } = this.before.epoch;
       return { ok: false, code: 'STALE_SHARD', message: `the shard's epoch is (${version}, ${confVersion})` };
     }
-    if (command.kind === 'checksum') return null;
+    const tooEarly = this.tooEarly(command);
+    if (tooEarly !== null) return tooEarly;
+    if (command.kind !== 'v2') return null;
     const { operation, options } = command;
     for (const id of idsOf(operation)) {
       const slot = this.slots.get(id);
@@ -199,11 +232,24 @@ class ApplyWork {
     return fault === null ? null : { ok: false, code: 'INVALID_ARGUMENT', message: fault.message };
   }
 
+  /** Proposers ask the level of what they have applied, so this is a command of one that did not. */
+  private tooEarly(command: Exclude<Parsed, { kind: 'malformed' }>): Refused | null {
+    const levels = [commandLevels[command.kind]];
+    if (command.kind === 'v2') {
+      levels.push(operationLevels[command.operation.kind]);
+      for (const { kind } of command.options.conditions) levels.push(conditionLevels[kind]);
+    }
+    const level = Math.max(...levels);
+    if (level <= this.level) return null;
+    const message = `a command of level ${level} while the shard is at level ${this.level}`;
+    return { ok: false, code: 'FAILED_PRECONDITION', message };
+  }
+
   private perform(index: LogIndex, command: Extract<Parsed, { kind: 'v2' }>): Outcome {
     this.timeMs = nextLogTime(this.timeMs, command.timeMs);
     const { operation, options } = command;
     const slots = idsOf(operation).map((id) => present(this.slots.get(id), () => `apply: point ${id} was not loaded`));
-    return new WritePart(operation, options, slots, this.shape.keyHash).perform(index, this.timeMs);
+    return new WritePart(operation, options, slots, this.shape.keyHash, this.level).perform(index, this.timeMs);
   }
 
   finish(entries: readonly Entry[]): Applied {
@@ -226,8 +272,18 @@ class ApplyWork {
     const applied = last ? { appliedIndex: last.index, appliedTerm: last.term } : {};
     const { configuration, epoch, members } = this.membership;
     const membership = { configuration, epoch, members };
-    const descriptor = { ...this.before, ...membership, ...applied, timeMs: this.timeMs, points, records, digest };
-    return { descriptor, changes, outcomes: this.outcomes };
+    const levelled = { level: this.level, format: formatOf(this.level) };
+    const descriptor = {
+      ...this.before,
+      ...levelled,
+      ...membership,
+      ...applied,
+      timeMs: this.timeMs,
+      points,
+      records,
+      digest,
+    };
+    return { descriptor, schema: this.schema, changes, outcomes: this.outcomes };
   }
 }
 

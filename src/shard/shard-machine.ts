@@ -1,24 +1,29 @@
 import { assert } from '../base/assert';
 import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
-import { recentPointsBytesMax } from '../base/limits';
-import { isChecksumCommand } from '../protocol/commands';
-import type { Selection, StoredPoint } from '../protocol/data-messages';
+import { payloadIndexBytesMax, recentPointsBytesMax } from '../base/limits';
+import type { StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
+import { checkLevel } from '../protocol/flags';
 import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
 import type { Member, Metric } from '../protocol/records';
-import { replicaStateKey, spaceOf } from '../storage/keys';
+import type { Schema } from '../protocol/schemas';
+import { changesFrom, replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
+import { ChangeTable } from './change-table';
+import { cutAtChecksums, isChecksum } from './checksum-entries';
 import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, stateChecksum } from './descriptor';
-import { IndexFeed } from './index-feed';
-import { allSpaces, otherSpaces, spacePart } from './point-keys';
-import { clearQuarantine } from './quarantine';
+import { planFiltered } from './filtered';
+import { type FeedSource, IndexFeed } from './index-feed';
+import { PayloadFeed } from './payload-feed';
+import { otherSpaces, spacePart } from './point-keys';
 import { RecentPoints } from './recent-points';
 import { digestText } from './record-digest';
-import { clearProgress, type RestoreProgress, readProgress } from './restore-progress';
+import { type RestoreProgress, readProgress } from './restore-progress';
+import { deleteOtherSchemas, deleteSchema, putSchema, readSchema } from './schema-record';
 import { Scrub } from './scrub';
-import { Selecting } from './selecting';
+import { type ReadSelection, Selecting, type SelectingPlan } from './selecting';
 import { applyEntries, type Change, type Outcome, type ShardShape } from './shard-apply';
 import {
   getPoints,
@@ -37,11 +42,15 @@ export interface ShardMachineOptions extends ShardShape {
   /** Of a replica that never ran; afterwards the stored ones hold. */
   readonly epoch: Epoch;
   readonly configuration: Configuration;
+  /** Only tests begin at another level than 0. */
+  readonly level?: number;
   readonly state: KeyValueStore;
   readonly index: VectorIndex;
   readonly snapshotLimits?: SourceLimits;
   /** 0: nothing is remembered. Default: recentPointsBytesMax. */
   readonly recentBytesMax?: number;
+  /** What payload indexes may take in memory; smaller is for tests. */
+  readonly payloadIndexBytes?: number;
 }
 
 const garbageParts = 256;
@@ -58,7 +67,7 @@ export interface ChecksumNote {
  *
  *  1. Points and the applied index, term, log time, counts and digest change in one batch: the state is always that of
  *     exactly the applied index, whatever prefix of the batches survives a crash.
- *  2. apply() is total (see shard-apply) and idempotent across restarts: it never takes an entry twice.
+ *  2. apply() is total but for what a later version wrote (see shard-apply), and idempotent across restarts: it never takes an entry twice.
  *  3. The index hears of a change after the store. Searches are right only while indexReady.
  *  4. Each checksum command ends a batch, so that the state that is noted is that of exactly its index.
  *  5. A snapshot becomes the state by one synced descriptor write; before that nothing of it can be seen.
@@ -66,6 +75,9 @@ export interface ChecksumNote {
 export class ShardMachine {
   private descriptor: Descriptor;
   private readonly feed: IndexFeed;
+  private schemaNow: Schema;
+  private readonly payloads: PayloadFeed;
+  private table: ChangeTable;
   private readonly sources = new Set<ShardSnapshotSource>();
   private readonly selecting = new Set<Selecting>();
   private outcomes: ReadonlyMap<LogIndex, Outcome> = new Map();
@@ -78,20 +90,33 @@ export class ShardMachine {
   private readonly garbage: { readonly space: Space; part: number }[] = [];
   private restoring: ShardSnapshotSink | null = null;
 
-  /** Throws CORRUPT if the stored descriptor is. Deletes what nobody owns; a snapshot that was cut off may go on. */
+  /** Throws CORRUPT if the stored descriptor is, and UNSUPPORTED_VERSION if this program cannot go on from it. Deletes what nobody owns; a snapshot that was cut off may go on. */
   constructor(private readonly options: ShardMachineOptions) {
     const value = options.state.get(replicaStateKey(options.replica, 'descriptor'));
-    this.descriptor = value === undefined ? firstDescriptor(options) : decodeDescriptor(value);
+    const level = options.level ?? 0;
+    this.descriptor = value === undefined ? firstDescriptor({ ...options, level }) : decodeDescriptor(value);
+    checkLevel(this.descriptor.level, options.flags, `replica ${options.replica}`);
     const { generation } = this.descriptor;
     const left = readProgress(options.state, options.replica);
-    const rest = left !== null && left.meta.index > this.appliedIndex && left.generation > generation ? left : null;
+    const rest = left !== null && this.isUsable(left) ? left : null;
     const kept = rest === null ? [generation] : [generation, rest.generation];
     this.generationNext = Math.max(...kept) + 1;
     for (const { start, end } of otherSpaces(options.replica, ...kept)) options.state.deleteRange(start, end);
+    deleteOtherSchemas(options.state, options.replica, kept);
     if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
     this.scrub = new Scrub(options.state);
     this.recent = new RecentPoints(options.recentBytesMax ?? recentPointsBytesMax);
-    this.feed = new IndexFeed(options.state, options.index, this.space, this.appliedIndex);
+    this.table = new ChangeTable(options.state, this.space);
+    this.feed = new IndexFeed(options.index, this.feedSource);
+    this.schemaNow = readSchema(options.state, this.space);
+    this.payloads = new PayloadFeed(options.state, options.index, options.payloadIndexBytes ?? payloadIndexBytesMax, {
+      ...{ space: this.space, schema: this.schemaNow },
+    });
+  }
+
+  private isUsable({ meta, generation, header }: RestoreProgress): boolean {
+    const isKnown = header === null || header.level <= this.options.flags.newest;
+    return isKnown && meta.index > this.appliedIndex && generation > this.descriptor.generation;
   }
 
   get appliedIndex(): LogIndex {
@@ -105,6 +130,10 @@ export class ShardMachine {
   }
   get configuration(): Configuration {
     return this.descriptor.configuration;
+  }
+  /** Of the flags that are on (flags.ts). */
+  get level(): number {
+    return this.descriptor.level;
   }
   /** Where the members are, as far as the log has said. */
   get members(): readonly Member[] {
@@ -152,10 +181,12 @@ export class ShardMachine {
   private applyBatch(entries: readonly Entry[]): ReadonlyMap<LogIndex, Outcome> {
     const { space, recent } = this;
     const stored = { space, recent, getMany: (keys: readonly Uint8Array[]) => this.options.state.getMany(keys) };
-    const { descriptor, changes, outcomes } = applyEntries(this.options, stored, this.descriptor, entries);
-    this.write(descriptor, changes);
+    const applied = applyEntries(this.options, stored, this.descriptor, this.schemaNow, entries);
+    const { descriptor, schema, changes, outcomes } = applied;
+    this.write(descriptor, changes, schema);
     this.changed += changes.length;
-    this.feed.changed(changes, this.appliedIndex);
+    this.payloads.setSchema(this.schemaNow);
+    this.feed.changed(changes, this.appliedIndex, (...change) => this.payloads.changed(...change));
     for (const work of this.selecting) work.changed(changes);
     return outcomes;
   }
@@ -179,13 +210,24 @@ export class ShardMachine {
   }
 
   /** The points that match a filter, found in slices while applies go on. To be closed. */
-  select(filter: Filter | null, selection: Selection, metric: Metric): Selecting {
+  select(filter: Filter | null, selection: ReadSelection, metric: Metric): Selecting {
     const closed = (work: Selecting): void => {
       this.selecting.delete(work);
     };
-    const work = new Selecting({ view: this.view, filter, selection, metric, stored: () => this.points, closed });
+    const work = new Selecting({
+      ...{ view: this.view, filter, selection, metric, closed },
+      stored: () => this.points,
+      plan: () => this.plan(filter, selection),
+    });
     this.selecting.add(work);
     return work;
+  }
+
+  private plan(filter: Filter | null, selection: ReadSelection): SelectingPlan {
+    const indexes = this.indexReady ? this.payloads.ready : null;
+    if (filter === null || indexes === null) return { kind: 'all' };
+    const filtered = { view: this.view, index: this.options.index, indexes, stored: this.points };
+    return planFiltered(filtered, filter, selection);
   }
 
   /** Points, records and digest by a scan of everything: must equal what is kept. Slow. */
@@ -201,18 +243,51 @@ export class ShardMachine {
     return this.scrub.slice(this.space, this.descriptor, recordsMax, bytesMax);
   }
 
+  /** How much the graph file lacks, if the index that was brought level was as of `stamp` before. */
+  unsavedChanges(stamp: number): number {
+    return this.table.countUnsaved(stamp) ?? this.points;
+  }
+
+  /** A graph file as of `index` is on disk. */
+  indexSaved(index: number): void {
+    this.table.trim(index);
+  }
+
   /** One slice of bringing the index level with the store; true when it is. */
   catchUpIndex(): boolean {
     return this.feed.catchUp(this.appliedIndex);
+  }
+
+  /** One slice of making payload indexes; true when they are what the schema asks for. */
+  buildPayloadIndexes(): boolean {
+    return this.indexReady && this.payloads.build();
+  }
+
+  /** What payload indexes there are to be. */
+  get schema(): Schema {
+    return this.schemaNow;
+  }
+  get payloadIndexesReady(): boolean {
+    return this.payloads.isLevel;
+  }
+  /** About what they take in memory. */
+  get payloadIndexBytes(): number {
+    return this.payloads.bytes;
   }
 
   /** One slice of deleting replaced spaces; true when none is left. */
   collectGarbage(): boolean {
     const oldest = this.garbage[0];
     if (oldest === undefined) return true;
+    if (oldest.part === 0) {
+      const changes = changesFrom(oldest.space, 0);
+      this.options.state.deleteRange(changes.start, changes.end);
+    }
     const { start, end } = spacePart(oldest.space, oldest.part++, garbageParts);
     this.options.state.deleteRange(start, end);
-    if (oldest.part === garbageParts) this.garbage.shift();
+    if (oldest.part < garbageParts) return false;
+    deleteSchema(this.options.state, oldest.space);
+    this.garbage.shift();
     return this.garbage.length === 0;
   }
 
@@ -222,7 +297,7 @@ export class ShardMachine {
       this.sources.delete(source);
     };
     const { state, replica, snapshotLimits } = this.options;
-    const source = new ShardSnapshotSource(state, replica, this.descriptor, closed, snapshotLimits);
+    const source = new ShardSnapshotSource(state, replica, this.descriptor, this.schemaNow, closed, snapshotLimits);
     this.sources.add(source);
     return source;
   }
@@ -255,11 +330,12 @@ export class ShardMachine {
     generation: number,
     resumed: RestoreProgress | null,
   ): ShardSnapshotSink {
-    const { state: store, replica, keyHash } = this.options;
+    const { state: store, replica, keyHash, flags } = this.options;
     return new ShardSnapshotSink({
       store,
       replica,
       keyHash,
+      flags,
       meta,
       stream,
       generation,
@@ -273,21 +349,31 @@ export class ShardMachine {
     return spaceOf(this.options.replica, this.descriptor.generation);
   }
 
+  private get feedSource(): FeedSource {
+    const { points, records, appliedIndex } = this.descriptor;
+    return { view: this.view, table: this.table, records: Math.max(points, records), appliedIndex };
+  }
+
   private get view(): PointView {
     return { store: this.options.state, space: this.space, keyHash: this.options.keyHash };
   }
 
-  private write(descriptor: Descriptor, changes: readonly Change[]): void {
+  private write(descriptor: Descriptor, changes: readonly Change[], schema: Schema): void {
     const batch = new WriteBatch();
+    if (schema !== this.schemaNow) putSchema(batch, this.space, schema);
     for (const change of changes) {
       const { key } = change;
       for (const source of this.sources) source.beforeChange(change, key);
       batch.put(key, change.after);
     }
+    const revised = changes.filter((change) => change.revised).map((change) => change.id);
+    this.table.add(batch, revised, this.appliedIndex, descriptor.appliedIndex);
     batch.put(replicaStateKey(this.options.replica, 'descriptor'), encodeDescriptor(descriptor));
     this.options.state.write(batch, { sync: false });
     this.descriptor = descriptor;
     for (const { id, hash, earlier } of changes) this.recent.keep(id, { hash, earlier });
+    this.schemaNow = schema;
+    this.table.bound(descriptor.records, descriptor.appliedIndex);
   }
 
   /** Gives back what is remembered only to be faster. */
@@ -303,32 +389,9 @@ export class ShardMachine {
     this.recent.clear();
     this.descriptor = descriptor;
     this.restoring = null;
-    this.feed.switchTo(this.space, this.appliedIndex);
+    this.table = new ChangeTable(this.options.state, this.space);
+    this.feed.switchTo(this.feedSource);
+    this.schemaNow = readSchema(this.options.state, this.space);
+    this.payloads.restart(this.space, this.schemaNow);
   }
-}
-
-/**
- * Deletes all that the state store holds of a replica, durably: the tombstone that follows in the log store says that there
- * is nothing left to delete. For one whose actor has ended for good; may be repeated.
- */
-export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
-  const batch = new WriteBatch().delete(replicaStateKey(replica, 'descriptor'));
-  state.write(clearProgress(clearQuarantine(batch, replica), replica), { sync: false });
-  const { start, end } = allSpaces(replica);
-  state.deleteRange(start, end);
-  state.sync();
-}
-
-const isChecksum = ({ type, data }: Entry): boolean => type === 'command' && isChecksumCommand(data);
-
-/** The entries in order, each part ending with a checksum command or with the last entry. */
-function cutAtChecksums(entries: readonly Entry[]): (readonly Entry[])[] {
-  const parts: (readonly Entry[])[] = [];
-  let from = 0;
-  entries.forEach((entry, at) => {
-    if (!isChecksum(entry) && at < entries.length - 1) return;
-    parts.push(entries.slice(from, at + 1));
-    from = at + 1;
-  });
-  return parts;
 }

@@ -3,20 +3,24 @@ import { ByteReader, ByteWriter, utf8 } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import type { ReplicaId, Space } from '../base/ids';
 import { decode } from '../protocol/codec';
+import { checkLevel, type FlagRange } from '../protocol/flags';
 import type { KeyHash } from '../protocol/key-hash';
 import type { SnapshotMeta } from '../protocol/raft-messages';
 import { pointKey, replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
-import { type Descriptor, descriptorFormat, encodeDescriptor } from './descriptor';
+import { type Descriptor, encodeDescriptor } from './descriptor';
 import { decodeRecord } from './point-record';
 import { digestWith, emptyDigest, recordHash } from './record-digest';
-import { clearProgress, progressFormat, putProgress, type RestoreProgress } from './restore-progress';
-import { type SnapshotHeader, snapshotFormat, snapshotHeaderCodec } from './snapshot-source';
+import { clearProgress, putProgress, type RestoreProgress } from './restore-progress';
+import { decodeSchema, putSchema } from './schema-record';
+import { type SnapshotHeader, schemaItem, snapshotHeaderCodec } from './snapshot-source';
 
 export interface SinkOptions {
   readonly store: KeyValueStore;
   readonly replica: ReplicaId;
   readonly keyHash: KeyHash;
+  /** What this program supports: a snapshot of another level is not taken. */
+  readonly flags: FlagRange;
   readonly meta: SnapshotMeta;
   /** Names the attempt that chunks come from. */
   readonly stream: number;
@@ -64,7 +68,7 @@ export class ShardSnapshotSink {
     return !this.done && own.index === meta.index && own.term === meta.term && ownStream === stream;
   }
 
-  /** Throws CORRUPT; then only abort() may follow. */
+  /** Throws CORRUPT; then only abort() may follow. Throws UNSUPPORTED_VERSION for what this program cannot hold. */
   accept(chunk: Uint8Array): void {
     assert(!this.done, 'snapshot sink: used after its end');
     const writer = new ByteWriter(this.rest.length + chunk.length);
@@ -88,16 +92,17 @@ export class ShardSnapshotSink {
   private progress(): RestoreProgress {
     const { meta, stream, generation } = this.options;
     const { chunks, header, rest, points, records, digest } = this;
-    return { format: progressFormat, stream, meta, generation, chunks, header, rest, points, records, digest };
+    return { stream, meta, generation, chunks, header, rest, points, records, digest };
   }
 
   finish(): void {
     assert(!this.done, 'snapshot sink: used after its end');
     const { meta, generation, replica, store } = this.options;
     const header = this.verified();
-    const { epoch, timeMs, points, records, digest, members } = header;
+    const { format, epoch, timeMs, points, records, digest, members, level } = header;
     const descriptor: Descriptor = {
-      format: descriptorFormat,
+      format,
+      level,
       generation,
       appliedIndex: meta.index,
       appliedTerm: meta.term,
@@ -139,7 +144,7 @@ export class ShardSnapshotSink {
       const bytes = wholePrefixed(reader);
       if (bytes === null) return false;
       this.header = decode(snapshotHeaderCodec, bytes);
-      if (this.header.format !== snapshotFormat) throw corrupt(`its format ${this.header.format} is unknown`);
+      checkLevel(this.header.level, this.options.flags, 'a snapshot');
       return true;
     }
     const name = wholePrefixed(reader);
@@ -150,6 +155,10 @@ export class ShardSnapshotSink {
   }
 
   private take(id: string, value: Uint8Array, batch: WriteBatch): void {
+    if (id === schemaItem) {
+      putSchema(batch, this.space, decodeSchema(value));
+      return;
+    }
     const record = decodeRecord(id, value);
     this.records++;
     this.points += record.deleted ? 0 : 1;

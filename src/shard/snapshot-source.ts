@@ -3,18 +3,20 @@ import { ByteWriter, compareBytes } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import type { LogIndex, ReplicaId, Term } from '../base/ids';
 import { snapshotChunkBytesMax } from '../base/limits';
-import { encode, f64, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
+import { type Codec, encode, f64, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
 import { epochCodec } from '../protocol/ids';
 import { laterMembers } from '../protocol/records';
+import type { Schema } from '../protocol/schemas';
 import { pointRange, spaceOf } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
-import type { Descriptor } from './descriptor';
+import { checkFormat, type Descriptor, formatOf } from './descriptor';
 import { pointIdOf, successor } from './point-keys';
 import { decodeRecord } from './point-record';
+import { encodeSchema } from './schema-record';
 import type { Change } from './shard-apply';
 
 /** What comes before the records: enough for the receiver to know that it has them all, and unharmed. */
-export const snapshotHeaderCodec = struct({
+const headerFields = {
   format: u8,
   epoch: epochCodec,
   timeMs: f64,
@@ -22,13 +24,32 @@ export const snapshotHeaderCodec = struct({
   records: varint,
   digest: u64,
   members: laterMembers,
-});
-export type SnapshotHeader = TypeOf<typeof snapshotHeaderCodec>;
-export const snapshotFormat = 1;
+};
+const headerCodec = struct(headerFields);
+export type SnapshotHeader = TypeOf<typeof headerCodec> & {
+  /** Of flags that are on; in format 2 alone. */
+  readonly level: number;
+};
+
+/** Also in the middle of other bytes. Throws UNSUPPORTED_VERSION for a format of a later version. */
+export const snapshotHeaderCodec: Codec<SnapshotHeader> = {
+  write: (w, header) => {
+    const format = formatOf(header.level);
+    headerCodec.write(w, { ...header, format });
+    if (format > 1) varint.write(w, header.level);
+  },
+  read: (r) => {
+    const header = headerCodec.read(r);
+    checkFormat(header.format, 'a snapshot');
+    return { ...header, level: header.format === 1 ? 0 : varint.read(r) };
+  },
+};
 
 /** Old records held for one reader: a snapshot that falls behind a busier writer ends with an error and is begun anew. */
 export const preImageBytesMax = 64 * 1024 * 1024;
 const scanRecordsMax = 512;
+/** In place of an id, which is never empty: what follows is the schema. */
+export const schemaItem = '';
 
 /** Smaller ones are for tests. */
 export interface SourceLimits {
@@ -46,7 +67,7 @@ export const sourceLimits: SourceLimits = { chunkBytes: snapshotChunkBytesMax, p
  *  2. A record is set aside only if it belongs to the snapshot and the reader has not passed its key.
  *  3. Applies never remove a key (a deletion is a record), so no key that belongs to the snapshot can be missed.
  *
- * As bytes: the length-prefixed header, then id and value of each record, each length-prefixed; cut into chunks anywhere.
+ * As bytes: the length-prefixed header, the schema if there is one, then id and value of each record, each length-prefixed; cut into chunks anywhere.
  */
 export class ShardSnapshotSource {
   readonly index: LogIndex;
@@ -65,6 +86,7 @@ export class ShardSnapshotSource {
     private readonly store: KeyValueStore,
     replica: ReplicaId,
     descriptor: Descriptor,
+    schema: Schema,
     private readonly closed: (source: ShardSnapshotSource) => void,
     private readonly limits: SourceLimits = sourceLimits,
   ) {
@@ -75,7 +97,7 @@ export class ShardSnapshotSource {
     const range = pointRange(spaceOf(replica, descriptor.generation));
     this.cursor = range.start;
     this.end = range.end;
-    this.pending = headerBytes(descriptor);
+    this.pending = beginning(descriptor, schema);
   }
 
   /** Must hear of every change before it is written. */
@@ -144,8 +166,12 @@ export class ShardSnapshotSource {
   }
 }
 
-function headerBytes(descriptor: Descriptor): Uint8Array {
+function beginning(descriptor: Descriptor, schema: Schema): Uint8Array {
   const writer = new ByteWriter();
-  writer.lengthPrefixed(encode(snapshotHeaderCodec, { ...descriptor, format: snapshotFormat }));
+  writer.lengthPrefixed(encode(snapshotHeaderCodec, descriptor));
+  if (schema.revision > 0) {
+    writer.text(schemaItem);
+    writer.lengthPrefixed(encodeSchema(schema));
+  }
   return writer.finish();
 }

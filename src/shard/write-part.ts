@@ -11,6 +11,7 @@ import {
   type WriteOptions,
 } from '../protocol/commands';
 import type { Conflict, StoredPoint } from '../protocol/data-messages';
+import { isOn } from '../protocol/flags';
 import type { KeyHash } from '../protocol/key-hash';
 import { type DedupeEntry, type DedupeKey, DedupeTable, dedupeKeyOf } from './dedupe-table';
 import { deletion, type PointRecord } from './point-record';
@@ -72,7 +73,7 @@ interface Item {
 const settledBytesMax = 1024 * 1024;
 const noCondition: Condition = { kind: 'none' };
 const noConditionCrc = crc32c(encode(conditionCodec, noCondition));
-const noKey: DedupeKey = { keyHash: 0n, number: 0, settled: 0 };
+const noKey: DedupeKey = { keyHash: 0n, number: 0, settled: 0, wholeHash: 0n };
 
 /**
  * One shard's part of a write, decided at apply (DESIGN D13):
@@ -99,8 +100,10 @@ export class WritePart {
     private readonly options: WriteOptions,
     private readonly slots: readonly PointSlot[],
     keyHash: KeyHash,
+    /** Of the shard when the command is applied. */
+    level: number,
   ) {
-    this.key = options.key === '' ? null : dedupeKeyOf(options.key, keyHash);
+    this.key = options.key === '' ? null : dedupeKeyOf(options.key, keyHash, isOn('sessionKeys', level));
   }
 
   perform(index: LogIndex, timeMs: number): Outcome {

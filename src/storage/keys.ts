@@ -13,11 +13,21 @@ import type { HashRange } from '../protocol/key-hash';
  *          02 replica:u64 field:u8        a replica's descriptor, applied index, why it is in quarantine, how far a
  *                                        snapshot was taken
  *          03 space:u64 kind:u8 id        a record of the placement driver
+ *          04 space:u64 index:u64         which points the entries up to an index changed; at index 0, how far back this goes
  *   log    10 replica:u64 index:u64       an entry of a replica's Raft log
  *          11 replica:u64                 a hard state
  *          12 replica:u64                 a replica's record: descriptor, incarnation, tombstone, where its log begins
  */
-const tables = { engine: 0x00, point: 0x01, replicaState: 0x02, record: 0x03, entry: 0x10, hardState: 0x11, log: 0x12 };
+const tables = {
+  engine: 0x00,
+  point: 0x01,
+  replicaState: 0x02,
+  record: 0x03,
+  changes: 0x04,
+  entry: 0x10,
+  hardState: 0x11,
+  log: 0x12,
+};
 
 export interface KeyRange {
   readonly start: Uint8Array;
@@ -115,6 +125,23 @@ export function recordRange(space: Space, kind?: number): KeyRange {
   const start = kind === undefined ? headOf(tables.record, 9) : recordKey(space, kind, new Uint8Array(0));
   writeBig(start, 1, space);
   return { start, end: after(start) };
+}
+
+const changesKeyBytes = 17;
+
+/** Of the table of changes of a space. */
+export function changesKey(space: Space, index: number): Uint8Array {
+  const key = headOf(tables.changes, changesKeyBytes);
+  writeBig(key, 1, space);
+  writeNumber(key, 9, index);
+  return key;
+}
+
+/** Every record of a space's table of changes from `index` on; from 0 on, the whole table. */
+export function changesFrom(space: Space, index: number): KeyRange {
+  const prefix = headOf(tables.changes, 9);
+  writeBig(prefix, 1, space);
+  return { start: changesKey(space, index), end: after(prefix) };
 }
 
 /** Eight bytes, for ids inside keys. */

@@ -1,7 +1,8 @@
 import { VectronError } from '../base/errors';
 import { dimensionMax, efConstructionMax, efMax, hnswMMax, searchKMax } from '../base/limits';
+import { Labels, labelsOf } from './labels';
 import { checkVector, checkWhole, similarity } from './metrics';
-import type { IndexOptions, SearchResult, VectorEngine, VectorIndex } from './ports';
+import type { IndexOptions, LabelSet, SearchOptions, SearchResult, VectorEngine, VectorIndex } from './ports';
 import { type Scored, TopK } from './top-k';
 
 /** Throws INVALID_ARGUMENT unless an index can be made with these options. */
@@ -10,6 +11,12 @@ export function checkIndexOptions(options: IndexOptions): void {
   checkWhole(options.m, 2, hnswMMax, 'm');
   checkWhole(options.efConstruction, 1, efConstructionMax, 'efConstruction');
   checkWhole(options.capacity, 0, 2 ** 31 - 1, 'capacity');
+}
+
+/** Throws INVALID_ARGUMENT naming what is out of its range. */
+export function checkSearchOptions({ ef = 0, distancesMax = 0 }: SearchOptions): void {
+  checkWhole(ef, 0, efMax, 'ef');
+  checkWhole(distancesMax, 0, Number.MAX_SAFE_INTEGER, 'distancesMax');
 }
 
 /** A live point, or, without a vector, the memory of a removal. */
@@ -34,6 +41,7 @@ export interface FlatFile {
 class FlatIndex implements VectorIndex {
   appliedIndex = 0;
   private entries = new Map<string, Entry>();
+  private readonly labels = new Labels();
   private live = 0;
   private destroyed = false;
 
@@ -58,13 +66,29 @@ class FlatIndex implements VectorIndex {
     return this.live * this.options.dimension * 4;
   }
 
-  put(id: string, version: number, vector: Float32Array): void {
+  put(id: string, version: number, vector: Float32Array): number {
     checkVector(vector, this.options.dimension, 'vector');
-    this.replace(id, { version, vector: vector.slice() });
+    if (this.replace(id, { version, vector: vector.slice() })) this.labels.take(id);
+    return this.labels.of(id);
   }
 
-  remove(id: string, version: number): void {
-    this.replace(id, { version, vector: null });
+  remove(id: string, version: number): number {
+    return this.replace(id, { version, vector: null }) ? this.labels.free(id) : -1;
+  }
+
+  get labelCount(): number {
+    this.mustLive();
+    return this.labels.count;
+  }
+
+  labelOf(id: string): number {
+    this.mustLive();
+    return this.labels.of(id);
+  }
+
+  idOf(label: number): string | null {
+    this.mustLive();
+    return this.labels.idOf(label);
   }
 
   versionOf(id: string): number {
@@ -78,25 +102,31 @@ class FlatIndex implements VectorIndex {
     return 0;
   }
 
-  search(query: Float32Array, k: number, ef: number): SearchResult {
-    checkWhole(ef, 0, efMax, 'ef');
-    return this.exact(query, k);
+  search(query: Float32Array, k: number, options: SearchOptions = {}): SearchResult {
+    checkSearchOptions(options);
+    return this.exact(query, k, options.allowed);
   }
 
-  exact(query: Float32Array, k: number): SearchResult {
+  exact(query: Float32Array, k: number, allowed?: LabelSet): SearchResult {
     this.mustLive();
     checkVector(query, this.options.dimension, 'query');
     checkWhole(k, 1, searchKMax, 'k');
     const best = new TopK<Scored>(k);
-    for (const [id, { vector }] of this.entries) {
-      if (vector !== null) best.offer({ id, score: Math.fround(similarity(this.options.metric, query, vector)) });
+    let matches = 0;
+    for (const [id, vector] of allowed === undefined ? this.living() : this.livingOf(allowed)) {
+      best.offer({ id, score: Math.fround(similarity(this.options.metric, query, vector)) });
+      matches++;
     }
     const hits = best.sorted();
     return {
       ids: hits.map((hit) => hit.id),
       scores: Float32Array.from(hits, (hit) => hit.score),
       strategy: 'scan',
-      distances: this.live,
+      fellBack: false,
+      distances: matches,
+      visited: matches,
+      matches,
+      micros: 0,
     };
   }
 
@@ -114,7 +144,11 @@ class FlatIndex implements VectorIndex {
   load(file: FlatFile): void {
     this.entries = new Map(file.entries);
     this.appliedIndex = file.appliedIndex;
-    for (const entry of file.entries.values()) if (entry.vector !== null) this.live++;
+    for (const [id, entry] of file.entries) {
+      if (entry.vector === null) continue;
+      this.live++;
+      this.labels.take(id);
+    }
   }
 
   checkSame(options: IndexOptions): void {
@@ -130,14 +164,27 @@ class FlatIndex implements VectorIndex {
     this.destroyed = true;
   }
 
-  private replace(id: string, next: Entry): void {
+  private *living(): Generator<[string, Float32Array]> {
+    for (const [id, { vector }] of this.entries) if (vector !== null) yield [id, vector];
+  }
+
+  private *livingOf(allowed: LabelSet): Generator<[string, Float32Array]> {
+    for (const label of labelsOf(allowed, this.labels.count)) {
+      const id = this.labels.idOf(label);
+      if (id !== null) yield [id, this.entries.get(id)?.vector as Float32Array];
+    }
+  }
+
+  /** False if a version at least as new is held. */
+  private replace(id: string, next: Entry): boolean {
     this.mustLive();
     checkWhole(next.version, 0, Number.MAX_SAFE_INTEGER, 'version');
     const held = this.entries.get(id);
-    if (held !== undefined && held.version >= next.version) return;
+    if (held !== undefined && held.version >= next.version) return false;
     if (held !== undefined && held.vector !== null) this.live--;
     if (next.vector !== null) this.live++;
     this.entries.set(id, next);
+    return true;
   }
 
   private mustLive(): void {

@@ -11,14 +11,48 @@ export interface IndexOptions {
   readonly capacity: number;
 }
 
+/**
+ * A set of labels, as a bitmap (bit `label % 32` of `words[label >>> 5]`; labels beyond its end are not in it) or as a
+ * list in any order without repeats. Labels that no live point has, and those beyond labelCount, are passed over.
+ */
+export type LabelSet = { readonly words: Uint32Array } | { readonly labels: Uint32Array };
+
+/**
+ * How the points of a set are searched.
+ *  - scan: compare every one, in 8 bits, and rank the best again exactly. Cost follows the size of the set alone.
+ *  - walk: walk the graph as if there were no set, collecting those in it. Good when many are in it, near the query.
+ *  - twoHop: walk among the set's points only, stepping over others to their neighbours. Good in between.
+ */
+export type AllowedStrategy = 'scan' | 'walk' | 'twoHop';
+
+export interface SearchOptions {
+  /** Candidates a walk keeps; never fewer than k. 0 or absent: chosen from k. */
+  readonly ef?: number;
+  /** Only these points may be found. */
+  readonly allowed?: LabelSet;
+  /** Of use with `allowed` only. Absent: scan. Without a graph it is a scan whatever is asked. */
+  readonly strategy?: AllowedStrategy;
+  /** Distances after which a walk with `allowed` is given up for a scan. 0 or absent: as many as the set has points. */
+  readonly distancesMax?: number;
+}
+
 export interface SearchResult {
   /** Best first. */
   readonly ids: readonly string[];
   /** One a hit; larger is better: cosine or dot similarity, or the negated squared euclidean distance. */
   readonly scores: Float32Array;
-  readonly strategy: 'graph' | 'scan';
+  /** What found the hits. `graph` is the walk without a set. */
+  readonly strategy: 'graph' | AllowedStrategy;
+  /** A walk was begun, and given up for the scan: it found too few, or computed too many distances. */
+  readonly fellBack: boolean;
   /** Distances computed, the scan of unlinked points included. */
   readonly distances: number;
+  /** Points looked at: those measured, and those only asked whether they are in the set. */
+  readonly visited: number;
+  /** The points of the set, or of the index without one: a scan counts the live ones, a walk the labels. */
+  readonly matches: number;
+  /** 0 where there is no clock. */
+  readonly micros: number;
 }
 
 /**
@@ -29,6 +63,11 @@ export interface SearchResult {
  *  2. link() works for about its budget and no longer; put() never links.
  *  3. Below the threshold at which a scan is faster there is no graph, and link() has nothing to do.
  *  4. The native object outlives the thread that opened it; open() with the same key finds it again.
+ *  5. Each live point has a label: a small whole number, dense, the same for as long as the point is live, whatever
+ *     versions it goes through and however the graph is rebuilt. A removal frees the label, and a later put may give it
+ *     to another point: whoever keeps sets of labels drops a freed one before the next put. Labels are those of one
+ *     native object: they survive its threads, not the process, and are not in the file. After open(), ask labelOf() anew
+ *     (a replica that reattaches finds the labels it left).
  */
 export interface VectorIndex {
   readonly dimension: number;
@@ -41,17 +80,24 @@ export interface VectorIndex {
   /** The applied index up to which every record has been offered: survives with the native object and in the file. */
   appliedIndex: number;
 
-  /** Keeps a copy of the vector. */
-  put(id: string, version: number, vector: Float32Array): void;
-  remove(id: string, version: number): void;
+  /** Keeps a copy of the vector. Gives the point's label; -1 if a newer removal is remembered, so that there is none. */
+  put(id: string, version: number, vector: Float32Array): number;
+  /** The label this freed, or -1: the point was not live, or a newer version of it is. */
+  remove(id: string, version: number): number;
   /** The version held for an id (also of a removal it remembers), or -1. */
   versionOf(id: string): number;
+  /** All labels in use are below it. Freed ones are given out again before it grows. */
+  readonly labelCount: number;
+  /** The label of a live point, or -1. */
+  labelOf(id: string): number;
+  /** The point that has this label, or null. */
+  idOf(label: number): string | null;
   /** Links unlinked points for about `budgetMicros`; returns how many are left. */
   link(budgetMicros: number): number;
-  /** k >= 1; ef 0 chooses one. Never fewer than min(k, size) hits. */
-  search(query: Float32Array, k: number, ef: number): SearchResult;
-  /** Exact, by scanning all live points. */
-  exact(query: Float32Array, k: number): SearchResult;
+  /** k >= 1. Never fewer than min(k, size) hits, or with a set min(k, live points in it). */
+  search(query: Float32Array, k: number, options?: SearchOptions): SearchResult;
+  /** Exact, by scanning all live points, or those of the set. */
+  exact(query: Float32Array, k: number, allowed?: LabelSet): SearchResult;
   /** Writes the graph file with header, checksum, appliedIndex, fsync and rename. Not for the serving path. */
   save(path: string): void;
   /** Gives the memory back; further calls throw. */

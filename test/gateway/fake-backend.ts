@@ -47,6 +47,7 @@ export class FakeBackend implements GatewayBackend {
 
   private answer(call: GatewayCall): unknown {
     if (call.kind === 'createCollection') return this.create(call);
+    if (call.kind === 'flags') return { level: 1, nodes: [{ name: 'pd-1', driver: true, range: null }], shards: [] };
     if (call.kind === 'listCollections') return { names: [...this.collections.keys()].sort() };
     if (call.kind === 'deleteCollection') {
       this.find(call.name, 'name');
@@ -60,7 +61,7 @@ export class FakeBackend implements GatewayBackend {
   private onPoints(
     call: Exclude<
       GatewayCall,
-      { kind: 'createCollection' | 'listCollections' | 'deleteCollection' | 'collectionStatus' }
+      { kind: 'createCollection' | 'listCollections' | 'deleteCollection' | 'collectionStatus' | 'flags' }
     >,
     { record, points }: Collection,
   ): unknown {

@@ -63,6 +63,11 @@ describe('the JSON twin', () => {
       replicationFactor: 3,
     });
     expect((await request('GET', '/v1/collections')).body).toEqual({ collections: ['things'] });
+    expect((await request('GET', '/v1/flags')).body).toMatchObject({
+      level: 1,
+      flags: [{ number: 1, name: 'sessionKeys', on: true }],
+      nodes: [{ name: 'pd-1', service: 'pd', supports: null }],
+    });
     const { body } = await request('GET', '/v1/collections/things/status');
     expect(body).toMatchObject({ name: 'things', dimension: 3, distance: 'cosine', ready: true });
     expect((await request('DELETE', '/v1/collections/things')).body).toEqual({ success: true });

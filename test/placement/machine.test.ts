@@ -310,7 +310,20 @@ describe('PlacementMachine', () => {
   test('bytes that are no command change nothing', () => {
     const machine = machineWith('a');
     const before = machine.serialise();
-    expect(codeOf(machine.apply(new Uint8Array([9, 9, 9])))).toBe('CORRUPT');
+    expect(codeOf(machine.apply(new Uint8Array([1, 3, 99])))).toBe('CORRUPT');
+    expect(codeOf(machine.apply(new Uint8Array([250, 9, 9])))).toBe('CORRUPT');
+    expect(machine.serialise()).toEqual(before);
+  });
+
+  test('a command or an operation of a later version is not passed over', () => {
+    const machine = machineWith('a');
+    const before = machine.serialise();
+    for (const later of [
+      [9, 9, 9],
+      [1, 150, 3],
+    ]) {
+      expect(() => machine.apply(new Uint8Array(later))).toThrow(/of a later version/);
+    }
     expect(machine.serialise()).toEqual(before);
   });
 });

@@ -1,7 +1,7 @@
 import { logIndex, term } from '../../src/base/ids';
 import type { RaftMessage } from '../../src/protocol/raft-messages';
 import { entriesOf, Group, id, text, votersUpTo } from './support/group';
-import { append, header, three, voteRequest } from './support/messages';
+import { ack, append, header, three, voteRequest } from './support/messages';
 
 describe('Raft, 5.1: terms', () => {
   it.each(['leader', 'candidate', 'follower'] as const)('a newer term makes a %s a follower of it', (role) => {
@@ -232,6 +232,31 @@ describe('Raft, 5.4: safety', () => {
     expect([group.terms(2), leader.commitIndex]).toEqual([[1, 2], 0]);
     group.pass(4);
     expect(leader.commitIndex).toBe(3);
+  });
+
+  it('an acknowledgement from a leader’s earlier term says nothing of the logs of its present one', () => {
+    const group = three();
+    const leader = group.elect(1);
+    group.isolate(2);
+    group.isolate(3);
+    leader.propose(text('a'));
+    leader.propose(text('b'));
+    group.at(1).drain();
+    group.at(1).complete();
+    leader.becomeFollower(term(leader.term + 1), id(0));
+    leader.becomeCandidate(false);
+    group.at(1).drain();
+    group.at(1).complete();
+    leader.step({ kind: 'voteResponse', ...header(2, 1, leader.term), granted: true });
+    expect(leader.role).toBe('leader');
+    group.at(1).drain();
+    group.at(1).complete();
+    const { lastIndex, commitIndex } = leader;
+    // Late: they have lost those entries since.
+    for (const from of [2, 3]) leader.step(ack(from, 1, 1, lastIndex));
+    expect(leader.commitIndex).toBe(commitIndex);
+    for (const from of [2, 3]) leader.step(ack(from, 1, leader.term, lastIndex));
+    expect(leader.commitIndex).toBe(lastIndex);
   });
 });
 

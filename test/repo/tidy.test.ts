@@ -8,6 +8,7 @@ import { readText, root, type TextFile, textFiles, typescriptFiles } from './sup
 import {
   linesAtMost,
   noAmbientInPureCode,
+  noConflictMarkers,
   noMachinePaths,
   noSleepInTests,
   noSwallowedErrors,
@@ -36,6 +37,7 @@ describe('every file', () => {
     ['waits for conditions when it is a test', noSleepInTests, code],
     ['swallows no error', noSwallowedErrors, code],
     ['names no path of one machine', noMachinePaths, () => textFiles()],
+    ['is merged to the end', noConflictMarkers, () => textFiles()],
   ];
   it.each(rules)('%s', (_name, rule, files) => {
     expect(files().flatMap(rule)).toEqual([]);
@@ -64,6 +66,7 @@ describe('each rule can fail:', () => {
     ['catch', noSwallowedErrors, { path: 'src/a.ts', content: 'try { f(); } catch { /* no matter */ }' }],
     ['promise catch', noSwallowedErrors, { path: 'src/a.ts', content: 'f().catch(() => {});' }],
     ['path', noMachinePaths, { path: 'README.md', content: `see ${'/root'}/notes` }],
+    ['merge', noConflictMarkers, { path: 'README.md', content: `${'<'.repeat(7)} HEAD\nours\n` }],
     ['home', noMachinePaths, { path: 'README.md', content: `see ${'/home'}/ann/notes` }],
   ];
   it.each(planted)('%s', (_name, rule, file) => {

@@ -3,6 +3,7 @@ import { logIndex } from '../../src/base/ids';
 import { idempotencyWindowMsMax, pointKeysMax } from '../../src/base/limits';
 import { Prng } from '../../src/base/prng';
 import type { Condition, ShardOperation, WriteOptions } from '../../src/protocol/commands';
+import { flagNumber } from '../../src/protocol/flags';
 import { parseSessionKey, sessionKeyText } from '../../src/protocol/session-key';
 import { digestText } from '../../src/shard/record-digest';
 import type { Outcome } from '../../src/shard/shard-apply';
@@ -153,6 +154,9 @@ describe('a point with as many keys as it may have', () => {
 const drawnKey = (number: number, settled: number, session = 'gateway/1'): string =>
   sessionKeyText({ session, number, settled });
 
+const sessionMachine = (store = new MemoryStore()): ShardMachine =>
+  machineOf(store, undefined, { level: flagNumber('sessionKeys') });
+
 describe('a key of a session', () => {
   it('says its number and what is settled; anything else is a key like any other', () => {
     expect(drawnKey(46_655, 36)).toBe('~gateway/1/zzz/10');
@@ -164,7 +168,7 @@ describe('a key of a session', () => {
 
   it('lets a point be written more often than it could keep keys, in a record that does not grow', () => {
     const store = new MemoryStore();
-    const machine = machineOf(store);
+    const machine = sessionMachine(store);
     const lengths = new Set<number>();
     for (let n = 1; n <= pointKeysMax + 200; n++) {
       expect(run(machine, upsert(a), keyed(drawnKey(n, Math.max(1, n - 3))))).toMatchObject({ ok: true });
@@ -174,7 +178,7 @@ describe('a key of a session', () => {
   });
 
   it('keeps what is not settled, and refuses a late copy of what is', () => {
-    const machine = machineOf(new MemoryStore());
+    const machine = sessionMachine();
     run(machine, upsert(a), keyed(drawnKey(1, 1)));
     run(machine, upsert(a), keyed(drawnKey(2, 1)));
     run(machine, upsert(other), keyed(drawnKey(3, 2)));
@@ -186,7 +190,7 @@ describe('a key of a session', () => {
   });
 
   it('refuses a late copy for as long as that one’s own window, however short the newer one’s is', () => {
-    const machine = machineOf(new MemoryStore());
+    const machine = sessionMachine();
     run(machine, upsert(a), keyed(drawnKey(1, 1)));
     run(machine, upsert(other), keyed(drawnKey(2, 2), now, { windowMs: 1 }));
     for (const timeMs of [now + 2, now + windowMs, now + windowMs + 1]) {
@@ -197,7 +201,7 @@ describe('a key of a session', () => {
   });
 
   it('and keys without one do not touch each other', () => {
-    const machine = machineOf(new MemoryStore());
+    const machine = sessionMachine();
     run(machine, upsert(a), keyed('k'));
     run(machine, upsert(a), keyed(drawnKey(1, 1)));
     run(machine, upsert(a), keyed(drawnKey(9, 9)));
@@ -262,7 +266,7 @@ describe('commands of version 1', () => {
 /** One random history against a model that keeps every outcome in a map. */
 function compare(seed: number): void {
   const draw = new Prng(seed);
-  const machine = machineOf(new MemoryStore());
+  const machine = sessionMachine();
   const model = new ModelShard();
   const issued: { operation: ShardOperation; options: Partial<WriteOptions> }[] = [];
   const session = new Session(draw);

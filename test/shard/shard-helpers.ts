@@ -21,6 +21,7 @@ import {
   shardCommandCodec,
   type WriteOptions,
 } from '../../src/protocol/commands';
+import { flagRange } from '../../src/protocol/flags';
 import { type KeyHash, tile } from '../../src/protocol/key-hash';
 import type { Configuration, Entry } from '../../src/protocol/raft-messages';
 import { type ReplicaSpec } from '../../src/protocol/records';
@@ -83,7 +84,7 @@ export function machineOf(
 ): ShardMachine {
   const [range] = tile(1);
   if (range === undefined) throw new Error('unreachable: one range was asked for');
-  const shape = { dimension, range, keyHash: testKeyHash };
+  const shape = { dimension, range, keyHash: testKeyHash, flags: flagRange };
   return new ShardMachine({ replica: replicaId(11), epoch, configuration, state, index, ...shape, ...overrides });
 }
 

@@ -131,10 +131,10 @@ export class Damage {
     if (shard === null || actor.failure !== null || shard.appliedIndex === 0) return;
     const value = encodeRecord(ghost, deletion(shard.appliedIndex, shard.logTimeMs));
     const key = pointKey(spaceOf(actor), machine.context.keyHash(ghost), new TextEncoder().encode(ghost));
-    const write = (descriptor: Descriptor, changes: readonly unknown[]): void => {
+    const write = (descriptor: Descriptor, ...rest: readonly unknown[]): void => {
       Reflect.deleteProperty(shard, 'write');
       if (this.isHurt(spec.shard.id) || !this.cluster.isSound)
-        return Reflect.get(shard, 'write').call(shard, descriptor, changes);
+        return Reflect.get(shard, 'write').call(shard, descriptor, ...rest);
       this.cluster.world.note(`DAMAGE apply of ${spec.replica}`);
       this.victims.set(spec.replica, { spec, machine, kind: 'apply', key: null, bytes: null });
       this.differing.add(spec.shard.id);
@@ -143,7 +143,7 @@ export class Damage {
       return Reflect.get(shard, 'write').call(
         shard,
         { ...descriptor, records: descriptor.records + 1, digest },
-        changes,
+        ...rest,
       );
     };
     Reflect.set(shard, 'write', write);

@@ -24,7 +24,7 @@ import {
 } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { ReplicaSpec } from '../../src/protocol/records';
-import { destroyReplicaState } from '../../src/shard/shard-machine';
+import { destroyReplicaState } from '../../src/shard/destroy';
 import { sourceLimits } from '../../src/shard/snapshot-source';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';

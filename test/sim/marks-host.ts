@@ -12,6 +12,7 @@ import { LocalReplicas } from '../../src/actors/supervisor-replicas';
 import type { LogIndex, ReplicaId, Term } from '../../src/base/ids';
 import type { MessageOf } from '../../src/protocol/messages';
 import type { RemoveRecord } from '../../src/protocol/records';
+import { ChangeTable } from '../../src/shard/change-table';
 import { IndexFeed } from '../../src/shard/index-feed';
 import { ShardMachine } from '../../src/shard/shard-machine';
 import { ShardSnapshotSink } from '../../src/shard/snapshot-sink';
@@ -124,10 +125,17 @@ const snapshots: readonly Probe[] = [
   before<{ readonly restoring: unknown }>(ShardMachine.prototype, 'openRestore', {
     restore_begun_anew: ({ restoring }) => restoring !== null,
   }),
-  before<{ readonly cursor: unknown }>(IndexFeed.prototype, 'changed', {
-    write_while_the_index_is_behind: ({ cursor }) => cursor !== null,
+  before<{ readonly work: unknown }>(IndexFeed.prototype, 'changed', {
+    write_while_the_index_is_behind: ({ work }) => work !== null,
   }),
+  after<IndexFeed, unknown[], unknown>(IndexFeed.prototype, 'switchTo', {
+    index_brought_level_by_the_table_of_changes: (feed) => kindOfWork(feed) === 'changes',
+    index_brought_level_by_all_records: (feed) => kindOfWork(feed) === 'records',
+  }),
+  before(ChangeTable.prototype, 'trim', { table_of_changes_trimmed: () => true }),
 ];
+
+const kindOfWork = (feed: unknown): string | undefined => (feed as { work: { kind: string } | null }).work?.kind;
 
 interface ItemLook {
   readonly entry: unknown;

@@ -142,12 +142,12 @@ export const actorMutations: readonly Mutation[] = [
     name: 'apply-by-who-i-am',
     what: 'what an entry does depends on the replica that applies it',
     patches: [
-      patch<{ options: { replica: ReplicaId } }, [Descriptor, readonly unknown[]]>(
+      patch<{ options: { replica: ReplicaId } }, [Descriptor, readonly unknown[], unknown]>(
         ShardMachine.prototype,
         'write',
-        ({ options }, original, [descriptor, changes]) => {
+        ({ options }, original, [descriptor, ...rest]) => {
           const isOdd = options.replica % 3 === 0 && descriptor.appliedIndex % 40 === 0;
-          return original(isOdd ? { ...descriptor, digest: descriptor.digest ^ 1n } : descriptor, changes);
+          return original(isOdd ? { ...descriptor, digest: descriptor.digest ^ 1n } : descriptor, ...rest);
         },
       ),
     ],
@@ -156,13 +156,13 @@ export const actorMutations: readonly Mutation[] = [
     name: 'entry-applied-twice',
     what: 'the applied index on disk lags one entry behind the points',
     patches: [
-      patch<ShardMachine, [Descriptor, readonly unknown[]]>(
+      patch<ShardMachine, [Descriptor, readonly unknown[], unknown]>(
         ShardMachine.prototype,
         'write',
-        (machine, original, [descriptor, changes]) => {
+        (machine, original, [descriptor, changes, schema]) => {
           const appliedIndex = logIndex(Math.max(0, descriptor.appliedIndex - 1));
           const lagging = changes.length > 0 ? { ...descriptor, appliedIndex } : descriptor;
-          original(lagging, changes);
+          original(lagging, changes, schema);
           Reflect.set(machine, 'descriptor', descriptor);
         },
       ),
@@ -172,13 +172,14 @@ export const actorMutations: readonly Mutation[] = [
     name: 'deletions-not-indexed',
     what: 'points that were deleted are still found',
     patches: [
-      patch<IndexFeed, [readonly { readonly record: { readonly deleted: boolean } }[], number]>(
+      patch<IndexFeed, [readonly { readonly record: { readonly deleted: boolean } }[], number, unknown]>(
         IndexFeed.prototype,
         'changed',
-        (_feed, original, [changes, appliedIndex]) =>
+        (_feed, original, [changes, appliedIndex, offered]) =>
           original(
             changes.filter(({ record }) => !record.deleted),
             appliedIndex,
+            offered,
           ),
       ),
     ],

@@ -11,6 +11,7 @@ import { PlacementMachine } from '../../src/placement/machine';
 import type { MessageOf } from '../../src/protocol/messages';
 import type { HardState } from '../../src/protocol/raft-messages';
 import type { ActorContext } from '../../src/runtime/actor';
+import { ChangeTable } from '../../src/shard/change-table';
 import { IndexFeed } from '../../src/shard/index-feed';
 import { ShardMachine } from '../../src/shard/shard-machine';
 import { ShardSnapshotSink } from '../../src/shard/snapshot-sink';
@@ -81,12 +82,12 @@ export const hostMutations: readonly Mutation[] = [
     name: 'applied-index-apart',
     what: 'the applied index is not in the batch that holds the points',
     patches: [
-      patch<ShardMachine, [unknown, readonly unknown[]]>(
+      patch<ShardMachine, [unknown, readonly unknown[], unknown]>(
         ShardMachine.prototype,
         'write',
-        (_machine, original, [descriptor, changes]) => {
-          original(descriptor, []);
-          original(descriptor, changes);
+        (_machine, original, [descriptor, changes, schema]) => {
+          original(descriptor, [], schema);
+          original(descriptor, changes, schema);
         },
       ),
     ],
@@ -103,10 +104,21 @@ export const hostMutations: readonly Mutation[] = [
     name: 'index-left-behind',
     what: 'after a restart or a snapshot the index is not brought level with the store',
     patches: [
-      patch<{ cursor: unknown }, [unknown, number]>(IndexFeed.prototype, 'switchTo', (feed, original, args) => {
+      patch<{ work: unknown }, [unknown]>(IndexFeed.prototype, 'switchTo', (feed, original, args) => {
         original(...args);
-        feed.cursor = null;
+        feed.work = null;
       }),
+    ],
+  },
+  {
+    name: 'change-table-forgets',
+    what: 'now and then a change is not written into the table that a restart goes by',
+    patches: [
+      patch<ChangeTable, [unknown, readonly string[], number, number]>(
+        ChangeTable.prototype,
+        'add',
+        (_table, original, [batch, ids, before, index]) => original(batch, index % 7 === 0 ? [] : ids, before, index),
+      ),
     ],
   },
   {

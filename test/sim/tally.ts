@@ -1,4 +1,4 @@
-/** Every kind of fault that a run injects, and what it is. docs/simulator.md has them by RELIABILITY part 2.3. */
+/** Every kind of fault that a run injects, and what it is. docs/simulator.md groups them. */
 export const faultKinds = {
   drop: 'a message is lost',
   duplicate: 'a message arrives twice',

@@ -145,6 +145,30 @@ describe('machine stores', () => {
     expect((await open(image)).synced).toBe(commitCount);
   });
 
+  test('what is synced behind a torn tail is there after every further kill', async () => {
+    const random = new Prng(79);
+    let { image } = await killedMachine();
+    let synced = commitCount;
+    for (let round = 0; round < 6; round++) {
+      let syncedBytes = 0;
+      let killed = '';
+      await using(image, ({ corruption, handles }) => {
+        expect(corruption).toBeNull();
+        const log = attachLog(handles);
+        for (let i = 0; i < synced; i++) expect(log.engine.store.get(keyOf(i))).toBeDefined();
+        for (let i = 0; i < 20; i++) log.engine.commit(batchOf(synced++));
+        syncedBytes = fs.statSync(walOf(path.join(image, 'log'))).size;
+        for (let i = 0; i < 5; i++) log.engine.store.write(batchOf(2_000 + i), { sync: false });
+        killed = imageOf(image);
+        log.close();
+      });
+      const wal = walOf(path.join(killed, 'log'));
+      fs.truncateSync(wal, random.between(syncedBytes, fs.statSync(wal).size - 1));
+      image = killed;
+    }
+    expect((await open(image)).synced).toBe(synced);
+  });
+
   test('a flipped bit or a missing piece in the middle of the synced log is seen as corruption', async () => {
     const { image, syncedBytes } = await killedMachine();
     const random = new Prng(5);

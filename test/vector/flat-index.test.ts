@@ -22,7 +22,7 @@ describe('flat index', () => {
     index.put('near', 1, v(1, 0));
     index.put('far', 2, v(-1, 0));
     index.put('long', 3, v(11, 0));
-    const result = index.search(v(1, 0), 10, 0);
+    const result = index.search(v(1, 0), 10);
     expect(result.ids).toEqual(ids);
     expect([...result.scores]).toEqual(scores);
     expect(result.distances).toBe(3);
@@ -40,7 +40,7 @@ describe('flat index', () => {
     expect(index.versionOf('p')).toBe(7);
     expect(index.versionOf('q')).toBe(-1);
     index.put('p', 8, v(2, 2));
-    expect(index.search(v(0, 0), 3, 0).ids).toEqual(['p']);
+    expect(index.search(v(0, 0), 3).ids).toEqual(['p']);
   });
 
   test('a file survives its engine; a dropped index throws', () => {
@@ -55,7 +55,7 @@ describe('flat index', () => {
     expect([next.size, next.appliedIndex, next.versionOf('p'), next.versionOf('q')]).toEqual([1, 42, 1, -1]);
     expect(() => engine.open(options('a', 'dot'), null)).toThrow('other options');
     engine.drop('a');
-    expect(() => index.search(v(0, 0), 1, 0)).toThrow('destroyed');
+    expect(() => index.search(v(0, 0), 1)).toThrow('destroyed');
     expect(engine.open(options('a'), null).size).toBe(0);
   });
 
@@ -65,8 +65,8 @@ describe('flat index', () => {
     expect(() => index.put('p', 1, v(1, Number.NaN))).toThrow('component 1 is NaN');
     expect(() => index.put('p', -1, v(1, 1))).toThrow('version');
     expect(() => index.put('p', 1, v(3e30, 1))).toThrow('too long');
-    expect(() => index.search(v(1, 1), 0, 0)).toThrow('k: 0');
-    expect(() => index.search(v(1, 1), 1, 1e9)).toThrow('ef');
+    expect(() => index.search(v(1, 1), 0)).toThrow('k: 0');
+    expect(() => index.search(v(1, 1), 1, { ef: 1e9 })).toThrow('ef');
     expect(() => new FlatEngine().open({ ...options('a'), dimension: 0 }, null)).toThrow('dimension');
     expect(index.size).toBe(0);
   });

@@ -15,6 +15,6 @@ for (const [metric, dimension] of [
   const index = createNativeEngine({ graphThreshold: 500 }).open(options, null);
   for (let i = 0; i < 1_500; i++) index.put(`p${i}`, 1, make());
   while (index.link(50_000) > 0);
-  for (let i = 0; i < 30; i++) hits.push(index.search(make(), 5, 200).ids.join());
+  for (let i = 0; i < 30; i++) hits.push(index.search(make(), 5, { ef: 200 }).ids.join());
 }
 process.stdout.write(JSON.stringify(hits));

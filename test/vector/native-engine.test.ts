@@ -47,7 +47,7 @@ function recallOf(index: VectorIndex, queries: readonly Float32Array[], k: numbe
   let hits = 0;
   for (const query of queries) {
     const truth = new Set(index.exact(query, k).ids);
-    const found = index.search(query, k, ef);
+    const found = index.search(query, k, { ef });
     expect(found.ids.length).toBe(Math.min(k, index.size));
     expect(found.strategy).toBe('graph');
     hits += found.ids.filter((id) => truth.has(id)).length;
@@ -77,7 +77,7 @@ describe('native index against the oracle', () => {
           const k = prng.between(1, 30);
           const query = make();
           expectSameHits(native.exact(query, k), flat.exact(query, k), 1e-4);
-          expect(native.search(query, k, 0).ids.length).toBe(Math.min(k, flat.size));
+          expect(native.search(query, k).ids.length).toBe(Math.min(k, flat.size));
         }
         if (prng.chance(0.004)) {
           const path = join(folder, `${settings.key}.graph`);
@@ -106,7 +106,7 @@ describe('native index against the oracle', () => {
     for (let i = 4_000; i < 4_300; i++) index.put(`p${i}`, 1, make());
     expect(index.unlinked).toBe(300);
     expect(recallOf(index, queries, 10, 80)).toBeGreaterThanOrEqual(0.95);
-    const { distances } = index.search(queries[0] as Float32Array, 10, 40);
+    const { distances } = index.search(queries[0] as Float32Array, 10, { ef: 40 });
     expect(distances).toBeGreaterThan(300 + 40);
     expect(distances).toBeLessThan(4_000);
     index.destroy();
@@ -121,7 +121,8 @@ describe('native index against the oracle', () => {
     for (let i = 0; i < 500; i++) index.put(`kept${i}`, 1, near(5));
     linkAll(index);
     for (let i = 0; i < 500; i++) index.remove(`gone${i}`, 2);
-    for (const k of [1, 10, 499, 500, 900]) expect(index.search(near(0), k, 16).ids.length).toBe(Math.min(k, 500));
+    for (const k of [1, 10, 499, 500, 900])
+      expect(index.search(near(0), k, { ef: 16 }).ids.length).toBe(Math.min(k, 500));
     index.destroy();
   });
 
@@ -143,7 +144,7 @@ describe('native index against the oracle', () => {
     const index = engine.open(options(64, 'euclidean'), null);
     for (let i = 0; i < 99; i++) index.put(`p${i}`, 1, make());
     expect([index.unlinked, index.link(1e6)]).toEqual([0, 0]);
-    expect(index.search(make(), 5, 0).strategy).toBe('scan');
+    expect(index.search(make(), 5).strategy).toBe('scan');
     for (let i = 99; i < 3_000; i++) index.put(`p${i}`, 1, make());
     expect(index.unlinked).toBe(3_000);
     expect(index.link(0)).toBe(3_000);
@@ -181,7 +182,7 @@ describe('the file', () => {
     const path = join(folder, `${settings.key}.graph`);
     index.save(path);
     const query = make();
-    const hits = index.search(query, 10, 50);
+    const hits = index.search(query, 10, { ef: 50 });
     engine.drop(settings.key);
     return { settings, path, query, hits };
   };
@@ -191,7 +192,7 @@ describe('the file', () => {
     const index = engine.open(settings, path);
     expect([index.size, index.unlinked, index.tombstones, index.appliedIndex]).toEqual([299, 0, 1, 1_234]);
     expect(index.versionOf('p7')).toBe(1_000);
-    expect(index.search(query, 10, 50)).toEqual(hits);
+    expect(index.search(query, 10, { ef: 50 })).toEqual({ ...hits, micros: expect.any(Number) });
     index.put('p7', 999, query);
     expect(index.size).toBe(299);
     index.destroy();
@@ -244,16 +245,16 @@ describe('arguments and handles', () => {
   test.each([
     ['dimension', 'vector', () => index.put('a', 1, Float32Array.of(1, 2))],
     ['NaN', 'vector', () => index.put('a', 1, Float32Array.of(1, 2, Number.NaN))],
-    ['infinity', 'query', () => index.search(Float32Array.of(1, 2, Number.POSITIVE_INFINITY), 1, 0)],
+    ['infinity', 'query', () => index.search(Float32Array.of(1, 2, Number.POSITIVE_INFINITY), 1)],
     ['length', 'vector', () => index.put('a', 1, Float32Array.of(3e30, 0, 0))],
     ['version', 'version', () => index.put('a', -1, v)],
     ['fraction', 'version', () => index.remove('a', 1.5)],
     ['long id', 'id', () => index.put('x'.repeat(513), 1, v)],
-    ['k 0', 'k', () => index.search(v, 0, 0)],
-    ['k huge', 'k', () => index.search(v, 10_001, 0)],
+    ['k 0', 'k', () => index.search(v, 0)],
+    ['k huge', 'k', () => index.search(v, 10_001)],
     ['k NaN', 'k', () => index.exact(v, Number.NaN)],
-    ['ef', 'ef', () => index.search(v, 1, 10_001)],
-    ['ef -1', 'ef', () => index.search(v, 1, -1)],
+    ['ef', 'ef', () => index.search(v, 1, { ef: 10_001 })],
+    ['ef -1', 'ef', () => index.search(v, 1, { ef: -1 })],
     ['budget', 'budgetMicros', () => index.link(-1)],
     ['not a vector', 'vector', () => index.put('a', 1, [1, 2, 3] as unknown as Float32Array)],
     ['doubles', 'vector', () => index.put('a', 1, Float64Array.of(1, 2, 3) as unknown as Float32Array)],
@@ -274,11 +275,11 @@ describe('arguments and handles', () => {
   test('the same key is the same index until it is dropped', () => {
     const again = engine.open(settings, null);
     again.put('a', 1, v);
-    expect(index.search(v, 1, 0).ids).toEqual(['a']);
+    expect(index.search(v, 1).ids).toEqual(['a']);
     expect(() => engine.open({ ...settings, dimension: 4 }, null)).toThrow('other options');
     engine.drop(settings.key);
     for (const gone of [index, again]) {
-      expect(() => gone.search(v, 1, 0)).toThrow(expect.objectContaining({ code: 'FAILED_PRECONDITION' }));
+      expect(() => gone.search(v, 1)).toThrow(expect.objectContaining({ code: 'FAILED_PRECONDITION' }));
       expect(() => gone.size).toThrow('destroyed');
     }
     engine.drop(settings.key);

@@ -16,7 +16,7 @@ const make = clusteredVectors(prng, options.dimension);
 const index = createNativeEngine({ graphThreshold: 300 }).open(options, null);
 parentPort?.postMessage('busy');
 for (let round = 0; ; round++) {
-  index.search(make(), 10, 40);
+  index.search(make(), 10, { ef: 40 });
   if (!writes) continue;
   index.put(`p${prng.between(0, 1_500)}`, seed * 1e6 + round, make());
   if (round % 8 === 0) index.link(500);

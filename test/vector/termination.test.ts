@@ -38,7 +38,7 @@ describe('handles outlive threads', () => {
       await seededPause(prng, 0, 12);
       await Promise.all(workers.map((worker) => worker.terminate()));
       const k = Math.min(10, index.size);
-      expect(index.search(make(), k, 40).ids.length).toBe(k);
+      expect(index.search(make(), k, { ef: 40 }).ids.length).toBe(k);
     }
     // Nobody else is left: everything can be checked.
     while (index.link(100_000) > 0);

@@ -160,6 +160,9 @@ function addCollections(app: FastifyInstance, { backend, defaults, timeoutMs }: 
     const { names } = await backend.call({ kind: 'listCollections' }, timeoutOf(request, timeoutMs));
     return { collections: names };
   });
+  app.get('/v1/flags', async (request) =>
+    json.flagsReply(await backend.call({ kind: 'flags' }, timeoutOf(request, timeoutMs))),
+  );
   app.delete<Params>('/v1/collections/:name', async (request) => {
     const name = check.collectionName(request.params.name, 'name');
     await backend.call({ kind: 'deleteCollection', name }, timeoutOf(request, timeoutMs));

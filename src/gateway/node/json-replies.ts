@@ -2,8 +2,10 @@ import { floatsOf, fromUtf8 } from '../../base/bytes';
 import { asVectronError, errorCatalogue } from '../../base/errors';
 import { tokenText } from '../../protocol/commit-token';
 import type { Hit, StoredPoint } from '../../protocol/data-messages';
+import { flags } from '../../protocol/flags';
 import {
   type AnswerOf,
+  type ClusterFlags,
   type CollectionState,
   type SearchAnswer,
   type ShardRead,
@@ -24,6 +26,20 @@ export function collectionStatus({ collection, shards }: CollectionState): objec
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),
+  };
+}
+
+/** Every flag that this gateway knows, and where each group and node stands. */
+export function flagsReply({ level, nodes, shards }: ClusterFlags): object {
+  return {
+    level,
+    flags: flags.map(({ number, name, since, changes }) => ({ number, name, since, on: number <= level, changes })),
+    nodes: nodes.map(({ name, driver, range }) => ({
+      name,
+      service: driver ? 'pd' : 'worker',
+      supports: range === null ? null : [range.oldest, range.newest],
+    })),
+    shards: shards.map(({ shard, level: own }) => ({ id: shard, level: own })),
   };
 }
 

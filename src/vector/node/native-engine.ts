@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { asVectronError, type ErrorCode, errorCatalogue, VectronError } from '../../base/errors';
-import { efMax, searchKMax } from '../../base/limits';
-import { checkIndexOptions } from '../flat-index';
+import { searchKMax } from '../../base/limits';
+import { checkIndexOptions, checkSearchOptions } from '../flat-index';
 import { checkWhole } from '../metrics';
-import type { IndexOptions, SearchResult, VectorEngine, VectorIndex } from '../ports';
+import type { IndexOptions, LabelSet, SearchOptions, SearchResult, VectorEngine, VectorIndex } from '../ports';
 
 /** A reference to an index of the process-wide registry; freed with the thread, while the index stays. */
 interface Handle {
@@ -24,17 +24,19 @@ interface Addon {
     threshold: number,
     path: string,
   ): readonly [Handle, string];
-  put(index: Handle, id: string, version: number, vector: Float32Array): void;
-  remove(index: Handle, id: string, version: number): void;
+  put(index: Handle, id: string, version: number, vector: Float32Array): number;
+  remove(index: Handle, id: string, version: number): number;
   versionOf(index: Handle, id: string): number;
+  labelOf(index: Handle, id: string): number;
+  idOf(index: Handle, label: number): string | undefined;
   link(index: Handle, budgetMicros: number): number;
   search(
     index: Handle,
     query: Float32Array,
     k: number,
-    ef: number,
+    set: Uint32Array,
     scores: Float32Array,
-    stats: Float64Array,
+    figures: Float64Array,
   ): readonly string[];
   stats(index: Handle, out: Float64Array): void;
   setAppliedIndex(index: Handle, appliedIndex: number): void;
@@ -52,7 +54,10 @@ export interface NativeEngineOptions {
 }
 
 const metricNumber = { cosine: 0, euclidean: 1, dot: 2 } as const;
-const exactEf = -1;
+/** In the order of the core's enumerations. */
+const strategies = ['graph', 'scan', 'walk', 'twoHop'] as const;
+const setKind = { none: 0, words: 1, labels: 2 } as const;
+const noSet = new Uint32Array(0);
 let loaded: Addon | undefined;
 
 /** The nearest native/build/Release above this file: compiled code runs at different depths. */
@@ -105,9 +110,14 @@ function calling<T>(call: () => T): T {
   }
 }
 
+function setOf(allowed: LabelSet | undefined): readonly [Uint32Array, number] {
+  if (allowed === undefined) return [noSet, setKind.none];
+  return 'words' in allowed ? [allowed.words, setKind.words] : [allowed.labels, setKind.labels];
+}
+
 class NativeIndex implements VectorIndex {
-  private readonly figures = new Float64Array(5);
-  private readonly searchFigures = new Float64Array(2);
+  private readonly figures = new Float64Array(6);
+  private readonly searchFigures = new Float64Array(6);
 
   constructor(
     private readonly native: Addon,
@@ -134,12 +144,24 @@ class NativeIndex implements VectorIndex {
     calling(() => this.native.setAppliedIndex(this.handle, value));
   }
 
-  put(id: string, version: number, vector: Float32Array): void {
-    calling(() => this.native.put(this.handle, id, version, vector));
+  get labelCount(): number {
+    return this.figure(5);
   }
 
-  remove(id: string, version: number): void {
-    calling(() => this.native.remove(this.handle, id, version));
+  put(id: string, version: number, vector: Float32Array): number {
+    return calling(() => this.native.put(this.handle, id, version, vector));
+  }
+
+  remove(id: string, version: number): number {
+    return calling(() => this.native.remove(this.handle, id, version));
+  }
+
+  labelOf(id: string): number {
+    return calling(() => this.native.labelOf(this.handle, id));
+  }
+
+  idOf(label: number): string | null {
+    return calling(() => this.native.idOf(this.handle, label)) ?? null;
   }
 
   versionOf(id: string): number {
@@ -150,13 +172,13 @@ class NativeIndex implements VectorIndex {
     return calling(() => this.native.link(this.handle, budgetMicros));
   }
 
-  search(query: Float32Array, k: number, ef: number): SearchResult {
-    checkWhole(ef, 0, efMax, 'ef');
-    return this.find(query, k, ef);
+  search(query: Float32Array, k: number, options: SearchOptions = {}): SearchResult {
+    checkSearchOptions(options);
+    return this.find(query, k, options, false);
   }
 
-  exact(query: Float32Array, k: number): SearchResult {
-    return this.find(query, k, exactEf);
+  exact(query: Float32Array, k: number, allowed?: LabelSet): SearchResult {
+    return this.find(query, k, allowed === undefined ? {} : { allowed }, true);
   }
 
   save(path: string): void {
@@ -167,15 +189,27 @@ class NativeIndex implements VectorIndex {
     calling(() => this.native.destroy(this.handle));
   }
 
-  private find(query: Float32Array, k: number, ef: number): SearchResult {
+  private find(query: Float32Array, k: number, options: SearchOptions, exact: boolean): SearchResult {
     checkWhole(k, 1, searchKMax, 'k');
     const scores = new Float32Array(k);
-    const ids = calling(() => this.native.search(this.handle, query, k, ef, scores, this.searchFigures));
+    const figures = this.searchFigures;
+    const { ef = 0, allowed, strategy = 'scan', distancesMax = 0 } = options;
+    const [set, kind] = setOf(allowed);
+    figures[0] = ef;
+    figures[1] = exact ? 1 : 0;
+    figures[2] = kind;
+    figures[3] = strategies.indexOf(strategy);
+    figures[4] = distancesMax;
+    const ids = calling(() => this.native.search(this.handle, query, k, set, scores, figures));
     return {
       ids,
       scores: ids.length === k ? scores : scores.slice(0, ids.length),
-      strategy: this.searchFigures[0] === 1 ? 'graph' : 'scan',
-      distances: this.searchFigures[1] as number,
+      strategy: strategies[figures[0]] as SearchResult['strategy'],
+      fellBack: figures[1] === 1,
+      distances: figures[2],
+      visited: figures[3],
+      matches: figures[4],
+      micros: figures[5] as number,
     };
   }
 

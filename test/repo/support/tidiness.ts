@@ -43,6 +43,10 @@ export const noMachinePaths: Rule = ({ path, content }) =>
     'a path of one machine',
   );
 
+/** What a merge that was not finished leaves. */
+export const noConflictMarkers: Rule = ({ path, content }) =>
+  findings(path, content, /^(?:<{7}|>{7}) .*$/gm, 'an unfinished merge');
+
 /** Swallowed failures: an empty catch, in the block or in the promise form. */
 export const noSwallowedErrors: Rule = ({ path, content }) =>
   path.endsWith('.ts')
