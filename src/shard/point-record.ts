@@ -66,14 +66,14 @@ export function encodeRecordOf(name: Uint8Array, record: PointRecord): Uint8Arra
   writer.raw(vector);
   const value = writer.finish();
   const checksum = checksumOf(name, value);
-  for (let at = 0; at < 4; at++) value[1 + at] = checksum >>> (8 * at);
+  for (let i = 0; i < 4; i++) value[1 + i] = checksum >>> (8 * i);
   return value;
 }
 
 /** Verifies the checksum. Throws CORRUPT; the fields are views of `value`. */
 export function decodeRecord(id: string, value: Uint8Array): PointRecord {
   verifyRecord(id, value);
-  const reader = new ByteReader(value.subarray(headerBytes));
+  const reader = new ByteReader(value, headerBytes);
   const deleted = (reader.u8() & flagDeleted) !== 0;
   const version = reader.varint();
   const touched = version + (value[0] === formatTouched ? reader.varint() : 0);
@@ -96,6 +96,6 @@ function verifyRecord(id: string, value: Uint8Array): void {
   if (reader.u32() !== checksumOf(utf8(id), value)) throw corrupt(id, 'its checksum does not hold');
 }
 
-const checksumOf = (name: Uint8Array, value: Uint8Array): number => crc32c(value.subarray(headerBytes), crc32c(name));
+const checksumOf = (name: Uint8Array, value: Uint8Array): number => crc32c(value, crc32c(name), headerBytes);
 
 const corrupt = (id: string, why: string): VectronError => new VectronError('CORRUPT', `record of point ${id}: ${why}`);

@@ -16,28 +16,31 @@ export const recordHash = (id: string, value: Uint8Array): bigint => recordHashO
 
 /** The same for an id in UTF-8. */
 export function recordHashOf(name: Uint8Array, value: Uint8Array): bigint {
-  const words = new DataView(value.buffer, value.byteOffset, value.byteLength);
-  const letters = new DataView(name.buffer, name.byteOffset, name.byteLength);
-  const high = murmur3(words, murmur3(letters, 0x9747b28c));
-  const low = murmur3(words, murmur3(letters, 0x1b873593) ^ high);
+  const high = murmur3(value, murmur3(name, 0x9747b28c));
+  const low = murmur3(value, murmur3(name, 0x1b873593) ^ high);
   return (BigInt(high) << 32n) | BigInt(low);
 }
 
 /** MurmurHash3_x86_32 (Austin Appleby, public domain algorithm). */
-function murmur3(view: DataView, seed: number): number {
-  const { byteLength } = view;
-  const words = byteLength >>> 2;
+function murmur3(bytes: Uint8Array, seed: number): number {
+  const words = bytes.length >>> 2;
   let hash = seed;
-  for (let word = 0; word < words; word++) {
-    hash ^= scramble(view.getInt32(word * 4, true));
+  for (let at = 0; at < words * 4; at += 4) {
+    hash ^= scramble(wordAt(bytes, at));
     hash = (Math.imul((hash << 13) | (hash >>> 19), 5) + 0xe6546b64) | 0;
   }
   let tail = 0;
-  for (let at = byteLength - 1; at >= words * 4; at--) tail = (tail << 8) | view.getUint8(at);
-  hash ^= scramble(tail) ^ byteLength;
+  for (let at = bytes.length - 1; at >= words * 4; at--) tail = (tail << 8) | (bytes[at] as number);
+  hash ^= scramble(tail) ^ bytes.length;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+/** Four bytes, the lowest first. Without a DataView, which would take a small array off the heap. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  const low = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+  return low | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24);
 }
 
 function scramble(word: number): number {

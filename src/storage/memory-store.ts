@@ -1,5 +1,5 @@
 import { assert } from '../base/assert';
-import { compareBytes } from '../base/bytes';
+import { equalBytes } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import type { Prng } from '../base/prng';
 import {
@@ -68,8 +68,9 @@ export class MemoryStore implements SequencedStore {
 
   /** What a crash now would leave of a value if it took every unsynced batch. */
   getDurable(key: Uint8Array): Uint8Array | undefined {
-    for (const undos of this.history.slice(this.durableCount)) {
-      for (const undo of undos) if (compareBytes(undo.key, key) === 0) return undo.previous;
+    const { history } = this;
+    for (let i = this.durableCount; i < history.length; i++) {
+      for (const undo of history[i] as Undo[]) if (equalBytes(undo.key, key)) return undo.previous;
     }
     return this.map.get(key);
   }

@@ -1,5 +1,6 @@
 import { LogWriter } from '../../src/actors/log-writer';
-import { PlacementClient, type PlacementClientOwner } from '../../src/actors/placement-client';
+import type { PlacementClientOwner } from '../../src/actors/placement-calls';
+import { PlacementClient } from '../../src/actors/placement-client';
 import { PlacementDriverActor } from '../../src/actors/placement-driver';
 import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { assert } from '../../src/base/assert';

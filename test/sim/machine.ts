@@ -1,3 +1,4 @@
+import { BeatBoard } from '../../src/actors/beat-board';
 import { KeeperActor } from '../../src/actors/keeper';
 import { LogWriter } from '../../src/actors/log-writer';
 import { MachineBeats } from '../../src/actors/machine-beats';
@@ -34,7 +35,8 @@ import { SimNode, type SimThread, type SimWorld } from './world';
 
 export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('pd-2'), nodeName('pd-3')];
 const placementMembers = placementNodes.map((node, i) => ({ replica: replicaId(i + 1), node }));
-const shardThreadCount = 2;
+const shardThreads = ['shard-0', 'shard-1'];
+const newBoard = (): BeatBoard => new BeatBoard(BeatBoard.memory(shardThreads.length));
 const stateSyncMs = 1_000;
 /** Graph files are written often enough that crashes fall between them. */
 /** Comparisons and scrubs often enough that a run sees many. */
@@ -211,12 +213,15 @@ export interface SimReplica {
   readonly spec: ReplicaSpec;
   /** Of the actor. */
   readonly name: string;
+  readonly thread: SimThread;
 }
 
 /** A worker: supervisor, log writer, shard threads with replicas. */
 export class WorkerMachine extends SimMachine implements ReplicaHosts {
   /** By shard thread. */
   private readonly keepers = new Map<string, ThreadKeeper>();
+  /** Memory that the threads of one life of the process share. */
+  private board = newBoard();
   readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
@@ -244,8 +249,10 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.replicas.clear();
     this.startLog();
     this.keepers.clear();
-    this.node.addThread('link').host.spawn(beatsActor, new MachineBeats(this.context.cluster, this.tuning));
-    for (let i = 0; i < shardThreadCount; i++) this.addShardThread(`shard-${i}`);
+    this.board = newBoard();
+    const beats = new MachineBeats(this.context.cluster, this.tuning, this.board);
+    this.node.addThread('link').host.spawn(beatsActor, beats);
+    for (const name of shardThreads) this.addShardThread(name);
     const supervisor = new SupervisorActor({
       cluster: this.context.cluster,
       node: this.name,
@@ -268,7 +275,8 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   private addShardThread(name: string): void {
     const keeper = new ThreadKeeper(this.tuning.electionTicks);
     this.keepers.set(name, keeper);
-    this.node.addThread(name).host.spawn(keeperActor(name), new KeeperActor(keeper, this.tuning));
+    const actor = new KeeperActor(keeper, this.tuning, this.board, shardThreads.indexOf(name));
+    this.node.addThread(name).host.spawn(keeperActor(name), actor);
   }
 
   start(spec: ReplicaSpec): void {
@@ -297,7 +305,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
         },
       });
       const name = replicaActor(spec.replica);
-      this.replicas.set(spec.replica, { actor, spec, name });
+      this.replicas.set(spec.replica, { actor, spec, name, thread });
       thread.host.spawn(name, actor);
       thread.wake();
     });
@@ -376,7 +384,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   }
 
   private threadFor(replica: ReplicaId): SimThread | undefined {
-    const first = replica % shardThreadCount;
+    const first = replica % shardThreads.length;
     return this.node.threads.get(`shard-${first}`) ?? this.node.threads.get(`shard-${1 - first}`);
   }
 

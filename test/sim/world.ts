@@ -178,6 +178,8 @@ function cutShort(bytes: Uint8Array, random: Prng): Uint8Array {
 /** A process or machine: some threads, and a directory that says which of them hosts an actor. */
 export class SimNode {
   readonly threads = new Map<string, SimThread>();
+  /** Where actors were found last. */
+  private readonly homes = new Map<string, SimThread>();
   up = true;
   /** How far its wall clock is off; the same after a restart. */
   skewMs: number;
@@ -200,7 +202,13 @@ export class SimNode {
   }
 
   threadOf(actor: string): SimThread | undefined {
-    for (const thread of this.threads.values()) if (thread.host.has(actor)) return thread;
+    const known = this.homes.get(actor);
+    if (known?.host.has(actor) === true && this.threads.get(known.name) === known) return known;
+    for (const thread of this.threads.values()) {
+      if (!thread.host.has(actor)) continue;
+      this.homes.set(actor, thread);
+      return thread;
+    }
     return undefined;
   }
 
