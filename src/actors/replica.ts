@@ -19,7 +19,7 @@ import { RaftMember } from './raft-member';
 import type { MemberEnd } from './raft-member-options';
 import { ReplicaAudit } from './replica-audit';
 import { endCodes, endsBy } from './replica-ends';
-import { ReplicaUpkeep } from './replica-index';
+import { ReplicaUpkeep, unlinkedOf } from './replica-index';
 import { type MembersOrder, ReplicaBook, ReplicaMembers } from './replica-members';
 import {
   type ReplicaEnvironment,
@@ -235,7 +235,6 @@ export class ReplicaActor implements Actor {
   private request(message: DataRequest, from: Address, context: ActorContext): void {
     const request = new OpenRequest(message, from, context);
     const { parts } = this;
-    parts?.upkeep.requested();
     if (request.expire(context)) return;
     if (message.shard !== this.spec.shard.id) {
       request.refuse('STALE_SHARD', `this is a replica of shard ${this.spec.shard.id}`, context);
@@ -269,7 +268,7 @@ export class ReplicaActor implements Actor {
     const { replica } = this.spec;
     const where = { request, shard, failure: null, replica, node: this.node };
     const raft = { role, term, leader, appliedIndex, commitIndex };
-    return { kind: 'data.statusReply', ...where, ...raft, points, unlinked: index.unlinked, digest };
+    return { kind: 'data.statusReply', ...where, ...raft, points, unlinked: unlinkedOf(index), digest };
   }
 
   private notLeader(): Failure {

@@ -8,7 +8,7 @@ import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
 import type { Member, Metric } from '../protocol/records';
 import type { Schema } from '../protocol/schemas';
-import { changesFrom, replicaStateKey, spaceOf } from '../storage/keys';
+import { replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
 import { ChangeTable } from './change-table';
@@ -17,11 +17,11 @@ import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, s
 import { planFiltered } from './filtered';
 import { type FeedSource, IndexFeed } from './index-feed';
 import { PayloadFeed } from './payload-feed';
-import { otherSpaces, spacePart } from './point-keys';
+import { otherSpaces } from './point-keys';
 import { RecentPoints } from './recent-points';
 import { digestText } from './record-digest';
 import { type RestoreProgress, readProgress } from './restore-progress';
-import { deleteOtherSchemas, deleteSchema, putSchema, readSchema } from './schema-record';
+import { deleteOtherSchemas, putSchema, readSchema } from './schema-record';
 import { Scrub } from './scrub';
 import { type ReadSelection, Selecting, type SelectingPlan } from './selecting';
 import { applyEntries, type Change, type Outcome, type ShardShape } from './shard-apply';
@@ -36,6 +36,7 @@ import {
 } from './shard-query';
 import { ShardSnapshotSink } from './snapshot-sink';
 import { ShardSnapshotSource, type SourceLimits } from './snapshot-source';
+import { SpaceGarbage } from './space-garbage';
 
 export interface ShardMachineOptions extends ShardShape {
   readonly replica: ReplicaId;
@@ -52,8 +53,6 @@ export interface ShardMachineOptions extends ShardShape {
   /** What payload indexes may take in memory; smaller is for tests. */
   readonly payloadIndexBytes?: number;
 }
-
-const garbageParts = 256;
 
 /** The checksum of a replica's state when it had applied exactly the entries up to `index`. */
 export interface ChecksumNote {
@@ -86,8 +85,7 @@ export class ShardMachine {
   private readonly scrub: Scrub;
   private readonly recent: RecentPoints;
   private generationNext: number;
-  /** Spaces to be deleted, each from the given part on. */
-  private readonly garbage: { readonly space: Space; part: number }[] = [];
+  private readonly garbage: SpaceGarbage;
   private restoring: ShardSnapshotSink | null = null;
 
   /** Throws CORRUPT if the stored descriptor is, and UNSUPPORTED_VERSION if this program cannot go on from it. Deletes what nobody owns; a snapshot that was cut off may go on. */
@@ -104,10 +102,11 @@ export class ShardMachine {
     for (const { start, end } of otherSpaces(options.replica, ...kept)) options.state.deleteRange(start, end);
     deleteOtherSchemas(options.state, options.replica, kept);
     if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
+    this.garbage = new SpaceGarbage(options.state);
     this.scrub = new Scrub(options.state);
     this.recent = new RecentPoints(options.recentBytesMax ?? recentPointsBytesMax);
     this.table = new ChangeTable(options.state, this.space);
-    this.feed = new IndexFeed(options.index, this.feedSource);
+    this.feed = new IndexFeed(options.index, () => this.feedSource);
     this.schemaNow = readSchema(options.state, this.space);
     this.payloads = new PayloadFeed(options.state, options.index, options.payloadIndexBytes ?? payloadIndexBytesMax, {
       ...{ space: this.space, schema: this.schemaNow },
@@ -253,6 +252,11 @@ export class ShardMachine {
     this.table.trim(index);
   }
 
+  /** False: catchUpIndex() can do nothing before the index has loaded its file. */
+  get indexIsWorkable(): boolean {
+    return this.feed.isWorkable;
+  }
+
   /** One slice of bringing the index level with the store; true when it is. */
   catchUpIndex(): boolean {
     return this.feed.catchUp(this.appliedIndex);
@@ -277,18 +281,7 @@ export class ShardMachine {
 
   /** One slice of deleting replaced spaces; true when none is left. */
   collectGarbage(): boolean {
-    const oldest = this.garbage[0];
-    if (oldest === undefined) return true;
-    if (oldest.part === 0) {
-      const changes = changesFrom(oldest.space, 0);
-      this.options.state.deleteRange(changes.start, changes.end);
-    }
-    const { start, end } = spacePart(oldest.space, oldest.part++, garbageParts);
-    this.options.state.deleteRange(start, end);
-    if (oldest.part < garbageParts) return false;
-    deleteSchema(this.options.state, oldest.space);
-    this.garbage.shift();
-    return this.garbage.length === 0;
+    return this.garbage.slice();
   }
 
   /** The state as of now, readable while applies go on. */
@@ -341,7 +334,7 @@ export class ShardMachine {
       generation,
       resumed,
       installed: (descriptor) => this.replaced(descriptor),
-      aborted: (space) => this.garbage.push({ space, part: 0 }),
+      aborted: (space) => this.garbage.add(space),
     });
   }
 
@@ -385,12 +378,12 @@ export class ShardMachine {
     assert(descriptor.appliedIndex > this.appliedIndex, 'restore: the snapshot is older than the state');
     for (const source of this.sources) source.fail('its state was replaced');
     for (const work of this.selecting) work.fail('the state was replaced by a snapshot');
-    this.garbage.push({ space: this.space, part: 0 });
+    this.garbage.add(this.space);
     this.recent.clear();
     this.descriptor = descriptor;
     this.restoring = null;
     this.table = new ChangeTable(this.options.state, this.space);
-    this.feed.switchTo(this.feedSource);
+    this.feed.begin();
     this.schemaNow = readSchema(this.options.state, this.space);
     this.payloads.restart(this.space, this.schemaNow);
   }

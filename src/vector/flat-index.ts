@@ -50,8 +50,14 @@ class FlatIndex implements VectorIndex {
     private readonly engine: FlatEngine,
   ) {}
 
+  /** How often `loading` is still to say so. */
+  private polls = 0;
+
   get dimension(): number {
     return this.options.dimension;
+  }
+  get loading(): boolean {
+    return this.polls > 0 && this.polls-- > 0;
   }
   get size(): number {
     return this.live;
@@ -102,6 +108,10 @@ class FlatIndex implements VectorIndex {
     return 0;
   }
 
+  linkInBackground(): void {
+    this.mustLive();
+  }
+
   search(query: Float32Array, k: number, options: SearchOptions = {}): SearchResult {
     checkSearchOptions(options);
     return this.exact(query, k, options.allowed);
@@ -141,7 +151,8 @@ class FlatIndex implements VectorIndex {
     });
   }
 
-  load(file: FlatFile): void {
+  load(file: FlatFile, polls: number): void {
+    this.polls = polls;
     this.entries = new Map(file.entries);
     this.appliedIndex = file.appliedIndex;
     for (const [id, entry] of file.entries) {
@@ -199,7 +210,11 @@ class FlatIndex implements VectorIndex {
 export class FlatEngine implements VectorEngine {
   private readonly indexes = new Map<string, FlatIndex>();
 
-  constructor(readonly files: Map<string, FlatFile> = new Map()) {}
+  /** `loadPolls`: how often an index says that it is loading its file. */
+  constructor(
+    readonly files: Map<string, FlatFile> = new Map(),
+    private readonly loadPolls = 0,
+  ) {}
 
   open(options: IndexOptions, path: string | null): VectorIndex {
     checkIndexOptions(options);
@@ -210,7 +225,8 @@ export class FlatEngine implements VectorEngine {
     }
     const index = new FlatIndex(options, this);
     const file = path === null ? undefined : this.files.get(path);
-    if (file !== undefined && file.dimension === options.dimension && file.metric === options.metric) index.load(file);
+    if (file !== undefined && file.dimension === options.dimension && file.metric === options.metric)
+      index.load(file, this.loadPolls);
     this.indexes.set(options.key, index);
     return index;
   }

@@ -41,6 +41,8 @@ const stateSyncMs = 1_000;
 /** Graph files are written often enough that crashes fall between them. */
 /** Comparisons and scrubs often enough that a run sees many. */
 const auditOptions = { auditMs: 1_500, scrubRecords: 16 };
+/** How long an index takes to load its file, in looks of its replica. */
+const loadPolls = 3;
 const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 400, saveQuietMs: 50 };
 /** Longer than a supervisor waits before it starts a replica again. */
 const afterlifeMsMax = 400;
@@ -225,7 +227,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
-  engine = new FlatEngine(this.graphs);
+  engine = new FlatEngine(this.graphs, loadPolls);
   private storeNumber = 0;
 
   /** What it registers its store as; another one after each wipe. */
@@ -245,7 +247,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   }
 
   boot(): void {
-    this.engine = new FlatEngine(this.graphs);
+    this.engine = new FlatEngine(this.graphs, loadPolls);
     this.replicas.clear();
     this.startLog();
     this.keepers.clear();

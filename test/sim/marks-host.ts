@@ -128,8 +128,9 @@ const snapshots: readonly Probe[] = [
   before<{ readonly work: unknown }>(IndexFeed.prototype, 'changed', {
     write_while_the_index_is_behind: ({ work }) => work !== null,
   }),
-  after<IndexFeed, unknown[], unknown>(IndexFeed.prototype, 'switchTo', {
+  after<IndexFeed, unknown[], unknown>(IndexFeed.prototype, 'begin', {
     index_brought_level_by_the_table_of_changes: (feed) => kindOfWork(feed) === 'changes',
+    index_waits_for_its_file: (feed) => kindOfWork(feed) === 'loading',
     index_brought_level_by_all_records: (feed) => kindOfWork(feed) === 'records',
   }),
   before(ChangeTable.prototype, 'trim', { table_of_changes_trimmed: () => true }),

@@ -104,8 +104,8 @@ export const hostMutations: readonly Mutation[] = [
     name: 'index-left-behind',
     what: 'after a restart or a snapshot the index is not brought level with the store',
     patches: [
-      patch<{ work: unknown }, [unknown]>(IndexFeed.prototype, 'switchTo', (feed, original, args) => {
-        original(...args);
+      patch<{ work: unknown }, []>(IndexFeed.prototype, 'begin', (feed, original) => {
+        original();
         feed.work = null;
       }),
     ],
