@@ -11,8 +11,8 @@ const dimension = 64;
 const createMsMax = 30_000;
 
 /**
- * Three placement drivers, three workers and three gateways, each a process of its own, and a collection of one shard
- * with three replicas. Clients of Vectron speak to a gateway, so the way to the leader has a hop that etcd's has not.
+ * Three placement drivers and three workers that serve the public API themselves, each a process of its own, and a
+ * collection of one shard with three replicas. The client dials the machine that leads, as it does for etcd.
  */
 export class VectronTarget {
   private readonly client: Client;
@@ -32,15 +32,15 @@ export class VectronTarget {
         ? { NODE_OPTIONS: nodeOptions }
         : { NODE_OPTIONS: `${preload} ${nodeOptions}`, VECTRON_PROFILES: profiles };
     const environment = { VECTRON_SHARD_THREADS: '1', ...profiling };
-    const cluster = await ProcessCluster.start({ dataDirectory, environment });
-    const [address = ''] = cluster.grpcAddresses;
-    const client = connect({ url: address, apiKey: cluster.apiKey, timeoutMs: createMsMax });
+    const cluster = await ProcessCluster.start({ dataDirectory, environment, workersServe: true });
+    const client = connect({ url: cluster.grpcAddresses[0] ?? '', apiKey: cluster.apiKey, timeoutMs: createMsMax });
     try {
       await client.createCollection({ name: collection, dimension, distance: 'euclidean', shardCount: 1 });
     } finally {
       client.close();
     }
-    return new VectronTarget(cluster, address);
+    const { node } = await cluster.leaderOf(collection, 0);
+    return new VectronTarget(cluster, cluster.grpcAddressOf(node) ?? '');
   }
 
   target(): Target {
