@@ -10,6 +10,7 @@ import type { ActorContext } from '../../src/runtime/actor';
 import type { Descriptor } from '../../src/shard/descriptor';
 import { IndexFeed } from '../../src/shard/index-feed';
 import { ShardMachine } from '../../src/shard/shard-machine';
+import { ShardSnapshotSink, type SinkOptions } from '../../src/shard/snapshot-sink';
 import { FencedLogEngine } from '../../src/storage/log-engine';
 import { LogStore } from '../../src/storage/log-store';
 import type { WriteBatch } from '../../src/storage/ports';
@@ -46,17 +47,14 @@ export const actorMutations: readonly Mutation[] = [
   },
   {
     name: 'snapshot-acked-early',
-    what: 'a snapshot is acknowledged before its log has begun anew on disk',
+    what: 'a snapshot is acknowledged before the state that it holds is on disk',
     patches: [
-      patch<RaftMember, [unknown, (later: ActorContext) => void, ActorContext]>(
-        RaftMember.prototype,
-        'installed',
-        (_member, original, [meta, durable, context]) => {
-          original(meta, () => undefined, context);
-          durable(context);
-        },
-      ),
-      patch(LogWriter.prototype, 'endSession', () => null),
+      patch<{ options: SinkOptions }, []>(ShardSnapshotSink.prototype, 'finish', (sink, original) => {
+        const { store } = sink.options;
+        const write = (batch: WriteBatch): void => store.write(batch, { sync: false });
+        sink.options = { ...sink.options, store: Object.create(store, { write: { value: write } }) };
+        return original();
+      }),
     ],
   },
   {

@@ -66,6 +66,12 @@ export const sleepMutations: readonly Mutation[] = [
       >(MemberSleep.prototype, 'asked', (sleep, _original, [core, message, context]) =>
         sleep.say(message.from, 'ready', core, context),
       ),
+      // The leader looks as well, and would not ask: each of the two would be enough.
+      patch<{ port: { isBusy(): boolean } }, [RaftCore]>(
+        MemberSleep.prototype,
+        'mayRest',
+        ({ port }, _original, [core]) => core.role === 'leader' && !port.isBusy(),
+      ),
       patch<{ fallAsleep: (...args: readonly unknown[]) => void }, [RaftCore, SleepMessage, ActorContext]>(
         MemberSleep.prototype,
         'told',

@@ -1,6 +1,7 @@
 import type { Mutation } from './mutation';
 import { actorMutations } from './mutations-actors';
 import { coreMutations } from './mutations-core';
+import { diskMutations } from './mutations-disk';
 import { equalMutations } from './mutations-equal';
 import { hostMutations } from './mutations-host';
 import { membersMutations } from './mutations-members';
@@ -15,12 +16,12 @@ const all: readonly Mutation[] = [
   ...onceMutations,
   ...equalMutations,
   ...membersMutations,
+  ...diskMutations,
 ];
 
 /** Those that no seed has found yet: what the simulator cannot see so far. One that is found belongs to the others. */
 const notFoundYet: ReadonlySet<string> = new Set([
   'old-votes-counted',
-  'old-acks-counted',
   'vote-from-refusal',
   'any-heartbeat-confirms',
   'one-confirms-reads',

@@ -1,6 +1,7 @@
 import type { NodeName } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import type { SimCluster } from './cluster';
+import { DiskFaults } from './disk-faults';
 import { FaultSchedule } from './fault-schedule';
 import type { PlacementMachine, WorkerMachine } from './machine';
 import type { NemesisOptions, SimOptions } from './options';
@@ -8,6 +9,7 @@ import { Partitions } from './partitions';
 import { PlacementOrders } from './placement-orders';
 import { SnapshotFaults } from './snapshot-faults';
 import type { FaultKind, Tally } from './tally';
+import { ThreadFaults } from './thread-faults';
 import { TimeFaults } from './time-faults';
 
 /** A machine that has just started reads its logs and asks its peers. */
@@ -37,8 +39,8 @@ export class Nemesis {
     schedule.repeat(options.placementCrashEveryMs, 'pd crash', () => this.crashPlacement());
     schedule.repeat(options.partitionEveryMs, 'partition', () => this.partition());
     schedule.repeat(options.actorKillEveryMs, 'actor kill', () => this.killActor());
-    schedule.repeat(options.threadKillEveryMs, 'thread kill', () => this.killThread());
-    schedule.repeat(options.diskErrorEveryMs, 'disk error', () => this.failDisk());
+    new ThreadFaults(cluster, random).start(schedule, options);
+    new DiskFaults(cluster, random, (machine) => this.restartLater(machine)).start(schedule, options);
     schedule.repeat(options.wipeEveryMs, 'wipe', () => this.wipe());
     new PlacementOrders(cluster, random).start(schedule, options);
     schedule.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
@@ -58,7 +60,7 @@ export class Nemesis {
     this.partitions.heal();
     this.cluster.world.network.becomeReliable();
     for (const machine of this.cluster.machines()) {
-      machine.disarm();
+      machine.faults.disarm();
       if (machine.sick) machine.crash();
       if (!machine.up) machine.restart();
     }
@@ -115,18 +117,6 @@ export class Nemesis {
     this.schedule.after(this.options.partitionMeanMs, 'heal', () => this.partitions.heal());
   }
 
-  private failDisk(): void {
-    const machine = this.random.pick(this.cluster.machines());
-    if (!machine.up) return;
-    machine.failSoon();
-    this.schedule.after(this.options.downMeanMs, 'replace', () => {
-      machine.disarm();
-      if (!machine.up || !machine.sick) return;
-      machine.crash();
-      machine.restart();
-    });
-  }
-
   private damage(): void {
     const toStart = this.cluster.damage.inflict(this.random);
     if (toStart !== null) this.crash(toStart);
@@ -154,17 +144,5 @@ export class Nemesis {
     this.tally.add('actorKill');
     const { name } = this.random.pick(replicas);
     worker.node.threadOf(name)?.host.stop(name, 'killed');
-  }
-
-  private killThread(): void {
-    const worker = this.random.pick(this.cluster.workers);
-    if (!worker.up) return;
-    this.tally.add('threadKill');
-    const name = this.random.pick(['shard-0', 'shard-1', 'log']);
-    const thread = worker.node.threads.get(name);
-    if (name === 'log' || thread === undefined || this.random.chance(0.5)) return worker.killThread(name);
-    thread.whenItWrites = () => {
-      if (this.schedule.active && thread.alive) worker.killThread(name);
-    };
   }
 }
