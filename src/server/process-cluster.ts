@@ -72,7 +72,10 @@ export class ProcessCluster implements ReplicaReader {
 
   /** Resolves when all gateways are ready and all workers are known to the placement driver. */
   static async start(options: ProcessClusterOptions): Promise<ProcessCluster> {
-    const cluster = new ProcessCluster(options, await choosePlaces(options.processesPerKind ?? 3, options.workersServe ?? false));
+    const cluster = new ProcessCluster(
+      options,
+      await choosePlaces(options.processesPerKind ?? 3, options.workersServe ?? false),
+    );
     try {
       await cluster.startAll();
       return cluster;

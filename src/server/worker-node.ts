@@ -4,11 +4,11 @@ import { BeatBoard } from '../actors/beat-board';
 import type { ReplicaHosts } from '../actors/ports';
 import { destroyReplica, replicaIndexPath } from '../actors/replica-options';
 import { SupervisorActor, type SupervisorStatus } from '../actors/supervisor';
+import { VectronError } from '../base/errors';
 import type { NodeName, ReplicaId } from '../base/ids';
 import { encode } from '../protocol/codec';
 import { at, beatsActor, gatewayActor, lanes, logActor, replicaActor, supervisorActor } from '../protocol/envelope';
 import { type ReplicaSpec, replicaSpecCodec } from '../protocol/records';
-import { VectronError } from '../base/errors';
 import { type DedicatedSpec, MachineRuntime } from '../runtime/node/machine';
 import { defaultGroupsPerThread } from '../runtime/node/shard-pool';
 import type { MachineStores } from '../storage/node/machine-stores';
@@ -137,7 +137,8 @@ export class WorkerNode implements ReplicaHosts {
     if (this.options.gateway === null) return;
     const until = performance.now() + gatewayMsMax;
     while (this.machine.hub.directory.threadOf(gatewayActor) === undefined) {
-      if (performance.now() > until) throw new VectronError('UNAVAILABLE', `the gateway does not serve after ${gatewayMsMax} ms`);
+      if (performance.now() > until)
+        throw new VectronError('UNAVAILABLE', `the gateway does not serve after ${gatewayMsMax} ms`);
       await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
   }

@@ -33,7 +33,9 @@ test('workers that serve the API are the only way in, and each leads to every sh
 
 test('a worker that dies takes its own clients with it and nobody else', async () => {
   const { node } = await cluster.killLeaderProcess(collection, 0);
-  const [other] = clients.filter((_, at) => cluster.grpcAddresses[at] !== cluster.grpcAddressOf(node)) as [VectronClient];
+  const [other] = clients.filter((_, at) => cluster.grpcAddresses[at] !== cluster.grpcAddressOf(node)) as [
+    VectronClient,
+  ];
   await other.upsert(collection, [{ id: 'after', vector: [1, 2] }]);
   await cluster.process(node).restart();
   const again = connect({ url: cluster.grpcAddressOf(node) ?? '', apiKey: cluster.apiKey, timeoutMs: 5_000 });

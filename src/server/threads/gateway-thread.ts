@@ -1,9 +1,9 @@
+import { VectronError } from '../../base/errors';
 import type { ClusterId, NodeName } from '../../base/ids';
 import { GatewayBridge } from '../../gateway/bridge';
 import type { AnswerOf, CallKind, CallOf, GatewayBackend } from '../../gateway/calls';
 import { GatewayActor } from '../../gateway/gateway-actor';
 import { type RunningGateway, startGateway } from '../../gateway/node/start-gateway';
-import { VectronError } from '../../base/errors';
 import { gatewayActor } from '../../protocol/envelope';
 import { loadKeyHash } from '../../protocol/node/xxh3';
 import { runDedicatedThread } from '../../runtime/node/thread-entry';
