@@ -156,7 +156,7 @@ export class GroupCalls {
       return;
     }
     if (entry.call.ask === 'leader') {
-      this.learnt(entry.call.group, () => this.leaders.answered(entry.call.group, member, this.scope.now));
+      this.learnt(entry.call.group, () => this.leaders.hint(entry.call.group, member));
     }
     this.finish(entry, { kind: 'answered', reply, unsureCount: unsureCount(entry) - 1 });
   }
@@ -226,15 +226,7 @@ export class GroupCalls {
   }
 
   private unanswered(entry: Pending, member: Address, askedAt: MonotonicMs): void {
-    const { now } = this.scope;
-    const answeredAt = entry.call.ask === 'leader' ? this.leaders.answeredAt(entry.call.group, member) : null;
-    // A leader that goes on answering is busy, and asked twice would be busier. Not for ever: the request may be lost.
-    if (answeredAt !== null && now - answeredAt < entry.attemptMs && now - askedAt < attemptMsMax) {
-      const restMs = askedAt + attemptMsMax - now;
-      this.wait(entry, Math.min(entry.attemptMs, restMs), () => this.unanswered(entry, member, askedAt));
-      return;
-    }
-    this.leaders.suspect(member, now);
+    this.leaders.suspect(member, this.scope.now);
     entry.silent.set(addressText(member), askedAt);
     entry.attemptMs = Math.min(entry.attemptMs * 1.5, attemptMsMax);
     this.attempt(entry);
