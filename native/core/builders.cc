@@ -67,6 +67,7 @@ std::shared_ptr<ShardIndex> Builders::next() {
 
 Builders::Left Builders::slice(ShardIndex& index) {
   try {
+    index.auditRecall();
     return index.link(sliceMicros) > 0 ? Left::work : Left::nothing;
   } catch (const Failure&) {
     return Left::failure;

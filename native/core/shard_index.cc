@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <shared_mutex>
+#include <unordered_set>
 
 #include "failure.h"
 #include "graph_file.h"
@@ -344,7 +345,8 @@ Stats ShardIndex::stats() {
   const Points& points = live();
   const size_t bytes = points.bytes() + (rebuild_.next ? rebuild_.next->bytes() : 0) + idBytes_;
   return {static_cast<double>(liveCount_.load()), static_cast<double>(unlinked(points)),
-          static_cast<double>(points.dead()), static_cast<double>(bytes), static_cast<double>(labelCount_)};
+          static_cast<double>(points.dead()), static_cast<double>(bytes), static_cast<double>(labelCount_),
+          static_cast<double>(recall_.expected()), static_cast<double>(recall_.found())};
 }
 
 void ShardIndex::setAppliedIndex(double value) {
@@ -370,6 +372,32 @@ Hits ShardIndex::exact(const float* query, size_t length, uint32_t k) {
   return search(request);
 }
 
+/** What was put while it was answered would make it another search: then it is not kept. */
+void ShardIndex::keepForAudit(const Request& request, int32_t count, int32_t dead, const Hits& hits) {
+  if (points_->count() != count || points_->dead() != dead) return;
+  recall_.keep({points_.get(), count, dead, request.k, prepared, hits.ids});
+}
+
+/** Under linking_ alone, which keeps the points where they are: neither searches nor writes wait. */
+void ShardIndex::auditRecall() {
+  AnsweredSearch search;
+  if (!recall_.take(search)) return;
+  const std::lock_guard<std::mutex> linking(linking_);
+  const Points& points = live();
+  if (&points != search.points || points.dead() != search.dead) return;
+  Top top(points, search.k);
+  Hits exact;
+  Searcher(options_, kernels_, points, search.query).scanRows(0, search.count, top, exact);
+  if (points.dead() != search.dead) return;
+  const std::unordered_set<std::string_view> found(search.ids.begin(), search.ids.end());
+  uint64_t hits = 0, expected = 0;
+  for (const Candidate& candidate : top.sorted()) {
+    expected++;
+    hits += found.count(points.id(candidate.point));
+  }
+  recall_.count(hits, expected);
+}
+
 /** A second look without the writer finds what a walk, or a change that went on beside it, left out. */
 Hits ShardIndex::search(const Request& request) {
   if (request.k < 1 || request.k > kMax) throw invalid("k", "out of range");
@@ -379,7 +407,11 @@ Hits ShardIndex::search(const Request& request) {
   Hits hits;
   {
     const std::shared_lock<ReadWriteLock> reading(swapping_);
-    answer(live(), prepared, request, hits);
+    const Points& points = live();
+    const bool keeps = !request.exact && request.allowed == nullptr && recall_.wantsOne();
+    const int32_t count = points.count(), dead = points.dead();
+    answer(points, prepared, request, hits);
+    if (keeps && hits.strategy == Strategy::graph) keepForAudit(request, count, dead, hits);
   }
   if (isShort(request, hits)) {
     const std::lock_guard<std::mutex> lock(writing_);

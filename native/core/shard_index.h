@@ -13,12 +13,15 @@
 #include "options.h"
 #include "points.h"
 #include "read_write_lock.h"
+#include "recall_monitor.h"
 #include "search.h"
 
 namespace vectron {
 
 struct Stats {
   double live, unlinked, tombstones, bytes, labels;
+  /** Of the nearest points of searches that were answered again exactly, and how many of them had been found. */
+  double recallExpected, recallFound;
 };
 
 /**
@@ -59,6 +62,8 @@ class ShardIndex {
   uint64_t link(uint64_t budgetMicros);
   /** 0 once destroyed. */
   uint64_t unlinkedCount();
+  /** Answers a search that was kept again, exactly. Long work, for builders. */
+  void auditRecall();
   /** Whether a builder has this index in hand or in line (see Builders). */
   std::atomic<bool> inLine{false};
   Hits search(const Request& request);
@@ -114,6 +119,7 @@ class ShardIndex {
   void answer(const Points& points, const std::vector<float>& query, const Request& request, Hits& hits) const;
   void dropOlder(const Points& points, std::vector<Candidate>& found) const;
   bool isShort(const Request& request, const Hits& hits) const;
+  void keepForAudit(const Request& request, int32_t count, int32_t dead, const Hits& hits);
 
   const Options options_;
   const Kernels& kernels_;
@@ -141,6 +147,7 @@ class ShardIndex {
   /** Odd while a point changes, so that a search can tell whether one did while it ran. */
   std::atomic<uint64_t> changes_{0};
   std::atomic<double> appliedIndex_{0};
+  RecallMonitor recall_;
   std::atomic<bool> loading_{false};
   std::mutex loadLock_;
   std::condition_variable loaded_;

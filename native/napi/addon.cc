@@ -287,13 +287,13 @@ napi_value search(napi_env env, napi_callback_info info) {
   });
 }
 
-/** (index, out): out gets [live, unlinked, tombstones, bytes, appliedIndex, labels]. */
+/** (index, out): out gets [live, unlinked, tombstones, bytes, appliedIndex, labels, recallExpected, recallFound]. */
 napi_value stats(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments<2> args(env, info);
     size_t length = 0;
     double* const out = args.array<double>(1, "out", length);
-    if (length < 6) throw vectron::invalid("out", "too short");
+    if (length < 8) throw vectron::invalid("out", "too short");
     ShardIndex& index = *args.handle().index;
     const vectron::Stats stats = index.stats();
     out[0] = stats.live;
@@ -302,6 +302,8 @@ napi_value stats(napi_env env, napi_callback_info info) {
     out[3] = stats.bytes;
     out[4] = index.appliedIndex();
     out[5] = stats.labels;
+    out[6] = stats.recallExpected;
+    out[7] = stats.recallFound;
     return nullptr;
   });
 }

@@ -491,6 +491,29 @@ void testBuildersBesideAWriter() {
   Registry::instance().drop("built");
 }
 
+/** A search that is kept is answered again over the rows it was answered over, whatever was put since. */
+void testRecallMonitor() {
+  Data data(41, 16);
+  ShardIndex index(optionsOf(16, Metric::euclidean, 50, 0));
+  fillIndex(index, data, 0, 2000, 1);
+  index.link(10000000);
+  const Vector query = data.next();
+  index.auditRecall();
+  EXPECT(index.stats().recallExpected == 0);
+  const Hits hits = index.search(query.data(), query.size(), 10, 16);
+  const Hits exact = index.exact(query.data(), query.size(), 10);
+  index.put("nearer", 9, query.data(), query.size());
+  index.auditRecall();
+  const std::set<std::string> best(exact.ids.begin(), exact.ids.end());
+  double found = 0;
+  for (const std::string& id : hits.ids) found += best.count(id) != 0;
+  EXPECT(index.stats().recallExpected == 10);
+  EXPECT(index.stats().recallFound == found);
+  index.search(query.data(), query.size(), 10, 16);
+  index.auditRecall();
+  EXPECT(index.stats().recallExpected == 10);
+}
+
 /** A point that is replaced while a search runs is met at its old place and its new one, but told once. */
 void testReplacedPointsAreToldOnce() {
   ShardIndex index(optionsOf(4, Metric::euclidean, 1000, 64));
@@ -564,6 +587,7 @@ int main() {
   testDamagedFiles();
   testReadersBesideWriter();
   testBuildersBesideAWriter();
+  testRecallMonitor();
   testReplacedPointsAreToldOnce();
   std::printf(failures == 0 ? "core: all tests passed\n" : "core: %d failures\n", failures);
   return failures == 0 ? 0 : 1;

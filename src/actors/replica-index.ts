@@ -1,4 +1,5 @@
 import type { MonotonicMs } from '../base/time';
+import { type IndexFigures, noFigures } from '../protocol/data-messages';
 import type { ActorContext, Signal } from '../runtime/actor';
 import type { ShardMachine } from '../shard/shard-machine';
 import type { VectorIndex } from '../vector/ports';
@@ -10,6 +11,13 @@ const loadingPollMs = 20;
 
 /** Never waits. */
 export const unlinkedOf = (index: VectorIndex): number => (index.loading ? 0 : index.unlinked);
+
+/** Never waits. */
+export function figuresOf(index: VectorIndex): IndexFigures {
+  if (index.loading) return noFigures;
+  const { tombstones, bytes, recall } = index;
+  return { tombstones, bytes: Math.round(bytes), recallExpected: recall.expected, recallFound: recall.found };
+}
 
 /**
  * Background work of one replica, in slices behind whatever waits: the index catches up with the store, replaced spaces
@@ -59,6 +67,8 @@ export class ReplicaUpkeep {
 
   /** Writes the graph file if it is worth it. Long work: only when the shard is quiet, and not more often than told. */
   saveIfDue(context: ActorContext): void {
+    // Also what searches left for the builders to look at.
+    if (this.machine.indexReady) this.index.linkInBackground();
     if (this.path === null || !this.worthSaving() || !this.isQuiet(context.now)) return;
     const { appliedIndex } = this.index;
     this.index.save(this.path);

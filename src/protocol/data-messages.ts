@@ -102,6 +102,16 @@ export const queryStatsCodec = struct({
 });
 export type QueryStats = TypeOf<typeof queryStatsCodec>;
 
+/** Of a replica's index: tombstones in its graph, its memory, and what the recall of real searches was (see RecallFigures). */
+export const indexFiguresCodec = struct({
+  tombstones: varint,
+  bytes: varint,
+  recallExpected: varint,
+  recallFound: varint,
+});
+export type IndexFigures = TypeOf<typeof indexFiguresCodec>;
+export const noFigures: IndexFigures = { tombstones: 0, bytes: 0, recallExpected: 0, recallFound: 0 };
+
 /** Between gateways and shard replicas. Tags 40 to 79. */
 export const dataVariants = {
   40: ['data.write', struct({ ...requestHeader, operation: shardOperationCodec, options: writeOptionsCodec })],
@@ -159,6 +169,7 @@ export const dataVariants = {
       commitIndex: logIndexCodec,
       points: varint,
       unlinked: varint,
+      index: indexFiguresCodec,
       /** XXH64-style digest over all records of the replica, as hexadecimal: equal replicas have equal ones. */
       digest: text,
     }),

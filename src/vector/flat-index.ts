@@ -2,7 +2,15 @@ import { VectronError } from '../base/errors';
 import { dimensionMax, efConstructionMax, efMax, hnswMMax, searchKMax } from '../base/limits';
 import { Labels, labelsOf } from './labels';
 import { checkVector, checkWhole, similarity } from './metrics';
-import type { IndexOptions, LabelSet, SearchOptions, SearchResult, VectorEngine, VectorIndex } from './ports';
+import type {
+  IndexOptions,
+  LabelSet,
+  RecallFigures,
+  SearchOptions,
+  SearchResult,
+  VectorEngine,
+  VectorIndex,
+} from './ports';
 import { type Scored, TopK } from './top-k';
 
 /** Throws INVALID_ARGUMENT unless an index can be made with these options. */
@@ -70,6 +78,10 @@ class FlatIndex implements VectorIndex {
   }
   get bytes(): number {
     return this.live * this.options.dimension * 4;
+  }
+  /** It never errs, and has no background. */
+  get recall(): RecallFigures {
+    return { expected: 0, found: 0 };
   }
 
   put(id: string, version: number, vector: Float32Array): number {

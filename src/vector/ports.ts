@@ -55,6 +55,12 @@ export interface SearchResult {
   readonly micros: number;
 }
 
+/** Of `expected` nearest points `found` were found. Both only grow. */
+export interface RecallFigures {
+  readonly expected: number;
+  readonly found: number;
+}
+
 /**
  * One replica's vectors and their graph, outside the JavaScript heap. It is derived state (DESIGN D6): points arrive in
  * the order of the log but may be offered again, and an older version than the one held is ignored.
@@ -79,6 +85,8 @@ export interface VectorIndex {
   readonly unlinked: number;
   readonly tombstones: number;
   readonly bytes: number;
+  /** Of real searches, a few of which are answered again exactly in the background. */
+  readonly recall: RecallFigures;
   /** The applied index up to which every record has been offered: survives with the native object and in the file. */
   appliedIndex: number;
 

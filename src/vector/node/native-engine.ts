@@ -5,7 +5,15 @@ import { asVectronError, type ErrorCode, errorCatalogue, VectronError } from '..
 import { searchKMax } from '../../base/limits';
 import { checkIndexOptions, checkSearchOptions } from '../flat-index';
 import { checkWhole } from '../metrics';
-import type { IndexOptions, LabelSet, SearchOptions, SearchResult, VectorEngine, VectorIndex } from '../ports';
+import type {
+  IndexOptions,
+  LabelSet,
+  RecallFigures,
+  SearchOptions,
+  SearchResult,
+  VectorEngine,
+  VectorIndex,
+} from '../ports';
 
 /** A reference to an index of the process-wide registry; freed with the thread, while the index stays. */
 interface Handle {
@@ -122,7 +130,7 @@ function setOf(allowed: LabelSet | undefined): readonly [Uint32Array, number] {
 
 class NativeIndex implements VectorIndex {
   private isLoaded = false;
-  private readonly figures = new Float64Array(6);
+  private readonly figures = new Float64Array(8);
   private readonly searchFigures = new Float64Array(6);
 
   constructor(
@@ -152,6 +160,9 @@ class NativeIndex implements VectorIndex {
   }
   get bytes(): number {
     return this.figure(3);
+  }
+  get recall(): RecallFigures {
+    return { expected: this.figure(6), found: this.figure(7) };
   }
   get appliedIndex(): number {
     return this.figure(4);
