@@ -1,11 +1,15 @@
 import type { VectronError } from '../base/errors';
 import type { ClusterId, Revision, Term } from '../base/ids';
+import { type PlacementOperation, placementCommandCodec } from '../placement/commands';
 import type { PlacementMachine, PlacementOutcome } from '../placement/machine';
+import type { SchemaRecord } from '../placement/records';
+import { encode } from '../protocol/codec';
 import type { Failure } from '../protocol/data-messages';
 import type { Message, MessageOf } from '../protocol/messages';
 import { failure } from '../runtime/refusal';
 import type { PlacementMember } from './placement-driver';
 import type { FlagDriver } from './placement-driver-flags';
+import type { RaftMember } from './raft-member';
 
 /** What the leading placement driver's replies say of itself. */
 export interface DriverState {
@@ -28,6 +32,8 @@ export function replyTo(request: number, outcome: Done, { cluster, incarnation, 
       return { kind: 'pd.collectionDeleted', ...head };
     case 'replicaMoving':
       return { kind: 'pd.replicaMoving', ...head, replica: outcome.replica };
+    case 'schemaChanged':
+      return schemaReply(request, outcome.record, outcome.revision);
     case 'founded':
     case 'membersSettled':
     case 'removalsConfirmed':
@@ -43,6 +49,32 @@ export const heartbeatReply = (request: number, { term, revision }: DriverState)
   term,
   revision,
 });
+
+/** Also from nodes that do not lead, for comparing them; then `failure` says that it may be old. */
+export function statusReply(
+  request: number,
+  refusal: Failure | null,
+  { machine, member }: { readonly machine: PlacementMachine; readonly member: RaftMember },
+): Message {
+  const { revision } = machine;
+  const { leader, term } = member;
+  return { kind: 'pd.statusReply', request, failure: refusal, leader, term, revision, digest: machine.digest() };
+}
+
+export const schemaReply = (request: number, { id, schema, settled }: SchemaRecord, revision: Revision): Message => ({
+  ...{ kind: 'pd.schema', request, failure: null },
+  ...{ collection: id, schema, settled, revision },
+});
+
+/** What is asked for by name alone. */
+export function operationOf(message: MessageOf<'pd.deleteCollection' | 'pd.changeSchema'>): PlacementOperation {
+  if (message.kind === 'pd.deleteCollection') return { kind: 'deleteCollection', name: message.name };
+  const { name, key, type } = message;
+  return { kind: 'changeSchema', name, key, type };
+}
+
+export const commandOf = (operation: PlacementOperation): Uint8Array =>
+  encode(placementCommandCodec, { kind: 'v1', operation });
 
 export interface FlagsView {
   readonly machine: PlacementMachine;

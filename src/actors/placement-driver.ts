@@ -4,9 +4,7 @@ import { VectronError } from '../base/errors';
 import { type ClusterId, type NodeName, type ReplicaId, shardId } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
 import type { PlacementOperation } from '../placement/commands';
-import { placementCommandCodec } from '../placement/commands';
 import { type PlacementMachine, type PlacementOutcome, placementReplicaIdMax } from '../placement/machine';
-import { encode } from '../protocol/codec';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, at, lanes, placementActor } from '../protocol/envelope';
 import { type FlagRange, flagRange } from '../protocol/flags';
@@ -20,7 +18,17 @@ import type { KeyValueStore } from '../storage/ports';
 import { FlagDriver } from './placement-driver-flags';
 import { MoveDriver } from './placement-driver-moves';
 import { objectionTo } from './placement-driver-objections';
-import { type DriverState, failureOf, flagsReply, heartbeatReply, replyTo } from './placement-driver-replies';
+import {
+  commandOf,
+  type DriverState,
+  failureOf,
+  flagsReply,
+  heartbeatReply,
+  operationOf,
+  replyTo,
+  statusReply,
+} from './placement-driver-replies';
+import { SchemaDriver } from './placement-driver-schemas';
 import { SoftState } from './placement-driver-soft';
 import { PlacementStore } from './placement-driver-store';
 import { Watchers } from './placement-driver-watchers';
@@ -88,6 +96,7 @@ export class PlacementDriverActor implements Actor {
   private readonly watchers: Watchers;
   private readonly moves: MoveDriver;
   readonly flags: FlagDriver;
+  private readonly schemas: SchemaDriver;
   /** Null unless this node leads. */
   private soft: SoftState | null = null;
   /** Why this node has fallen silent, or null. */
@@ -106,6 +115,7 @@ export class PlacementDriverActor implements Actor {
         this.member.propose(commandOf(operation), () => undefined, context),
     };
     this.moves = new MoveDriver(port);
+    this.schemas = new SchemaDriver(port);
     this.flags = new FlagDriver({ ...port, self, members, cluster, range, leader: () => this.member.leader });
     this.watchers = new Watchers(this.tuning.watchExpiryMs, () => this.member.term);
     this.member = new RaftMember({
@@ -173,7 +183,7 @@ export class PlacementDriverActor implements Actor {
     if (this.member.handle(message, context)) return;
     switch (message.kind) {
       case 'pd.status':
-        context.send(from, this.statusReply(message.request), lanes.completion);
+        context.send(from, statusReply(message.request, this.refusal(), this), lanes.completion);
         break;
       case 'pd.registerWorker':
       case 'pd.heartbeat':
@@ -184,11 +194,16 @@ export class PlacementDriverActor implements Actor {
       case 'pd.deleteCollection':
       case 'pd.moveReplica':
       case 'pd.transferLeader':
+      case 'pd.changeSchema':
+      case 'pd.getSchema':
       case 'pd.watch':
         this.serve(message, from, context);
         break;
       case 'members.state':
         if (this.isServing) this.moves.answered(message, context);
+        break;
+      case 'schema.state':
+        if (this.isServing) this.schemas.answered(message, context);
         break;
       case 'level.state':
         this.flags.answered(message);
@@ -208,6 +223,7 @@ export class PlacementDriverActor implements Actor {
       this.watchers.expire(context.now);
       const soft = this.isServing ? this.soft : null;
       if (soft !== null) this.moves.sweep(soft, this.tuning.deadAfterMs, context);
+      if (soft !== null) this.schemas.sweep(soft, context);
       this.flags.sweep(soft, context);
       this.armSweep(context);
     });
@@ -247,7 +263,8 @@ export class PlacementDriverActor implements Actor {
     else if (message.kind === 'pd.createCollection') this.createCollection(message, from, context);
     else if (message.kind === 'pd.moveReplica') this.moveReplica(message, from, context);
     else if (message.kind === 'pd.transferLeader') this.transferLeader(message, from, context);
-    else this.propose(message, { kind: 'deleteCollection', name: message.name }, from, context);
+    else if (message.kind === 'pd.getSchema') context.send(from, this.schemas.reply(message), lanes.completion);
+    else this.propose(message, operationOf(message), from, context);
   }
 
   /** Why this node does not answer anybody now, or null. */
@@ -359,26 +376,12 @@ export class PlacementDriverActor implements Actor {
   private answer(message: Request, outcome: PlacementOutcome, from: Address, context: ActorContext): void {
     if (outcome.kind === 'rejected') this.refuse(message, failureOf(outcome.error), from, context);
     else context.send(from, replyTo(message.request, outcome, this.about()), lanes.completion);
+    if (outcome.kind === 'schemaChanged' && this.soft !== null) this.schemas.sweep(this.soft, context);
   }
 
   private about(): DriverState {
     const { machine, member, setup } = this;
     return { cluster: setup.cluster, incarnation: machine.incarnation, term: member.term, revision: machine.revision };
-  }
-
-  /** Also from nodes that do not lead, for comparing them; then `failure` says that it may be old. */
-  private statusReply(request: number): Message {
-    const { revision } = this.machine;
-    const { leader, term } = this.member;
-    return {
-      kind: 'pd.statusReply',
-      request,
-      failure: this.refusal(),
-      leader,
-      term,
-      revision,
-      digest: this.machine.digest(),
-    };
   }
 
   private refuse(message: Request, failed: Failure, from: Address, context: ActorContext): void {
@@ -394,6 +397,3 @@ export class PlacementDriverActor implements Actor {
     return member === undefined ? null : at(member.node, placementActor);
   }
 }
-
-const commandOf = (operation: PlacementOperation): Uint8Array =>
-  encode(placementCommandCodec, { kind: 'v1', operation });

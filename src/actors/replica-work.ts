@@ -67,7 +67,8 @@ export class QueryWork implements Work {
 
   private search(query: Query): Result {
     const { hits, stats } = this.machine.search(query);
-    return { hits, stats: { ...stats, matches: stats.points, estimate: null } };
+    const micros = Math.round(stats.micros);
+    return { hits, stats: { ...stats, micros, matches: stats.points, estimate: null } };
   }
 
   /** Null: not yet. */
@@ -76,7 +77,8 @@ export class QueryWork implements Work {
     if (!this.current.advance()) return null;
     const { hits, strategy, distances, visited, estimate, micros, count, stored } = this.current.result();
     this.close();
-    return { hits, stats: { strategy, distances, visited, estimate, micros, matches: count, points: stored } };
+    const stats = { strategy, distances, visited, estimate, matches: count, points: stored };
+    return { hits, stats: { ...stats, micros: Math.round(micros) } };
   }
 }
 

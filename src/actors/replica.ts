@@ -30,6 +30,7 @@ import {
 } from './replica-options';
 import { type ReadMessage, ReplicaReads } from './replica-reads';
 import { type DataRequest, OpenRequest } from './replica-requests';
+import { ReplicaSchema } from './replica-schema';
 import { ReplicaWrites } from './replica-writes';
 
 interface Parts {
@@ -40,6 +41,7 @@ interface Parts {
   readonly reads: ReplicaReads;
   readonly upkeep: ReplicaUpkeep;
   readonly members: ReplicaMembers;
+  readonly schemas: ReplicaSchema;
   readonly audit: ReplicaAudit;
 }
 
@@ -110,6 +112,7 @@ export class ReplicaActor implements Actor {
     this.guarded(context, () => {
       if (isDataRequest(message)) return this.request(message, from, context);
       if (isOrder(message)) return this.parts?.members.obey(message, from, context);
+      if (message.kind === 'schema.order') return this.parts?.schemas.obey(message, from, context);
       this.book.learnSender(message, from);
       this.parts?.member.handle(message, context);
       if (message.kind === 'group.tick' && this.parts !== null) this.sweep(this.parts, context);
@@ -155,6 +158,7 @@ export class ReplicaActor implements Actor {
     const upkeep = new ReplicaUpkeep(machine, index, path, saving, (context) => reads.release(context));
     this.book.learn(machine.members);
     const members = new ReplicaMembers(spec, this.book, member, machine);
+    const schemas = new ReplicaSchema(spec, member, machine);
     const audit = new ReplicaAudit({
       spec,
       member,
@@ -163,7 +167,7 @@ export class ReplicaActor implements Actor {
       damaged: (reason, context) => member.quarantine(reason, context),
       undecided: (reason, context) => this.undecided(reason, context),
     });
-    return { machine, index, member, writes, reads, upkeep, audit, members };
+    return { machine, index, member, writes, reads, upkeep, audit, members, schemas };
   }
 
   private openIndex(): VectorIndex {

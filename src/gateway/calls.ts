@@ -6,6 +6,7 @@ import type { Hit, IndexFigures, ReadLevel, SearchStats, StoredPoint } from '../
 import type { Filter } from '../protocol/filters';
 import type { FlagRange } from '../protocol/flags';
 import type { CollectionRecord, HnswParameters, Metric } from '../protocol/records';
+import type { IndexedType, PayloadIndex } from '../protocol/schemas';
 
 /**
  * The public calls as the gateway's actor takes them: validated (see validate/), independent of gRPC and HTTP. What only
@@ -53,6 +54,12 @@ export interface GatewayApi {
     call: { readonly collection: string; readonly filter: Filter | null } & ReadDial;
     answer: { readonly count: number; readonly served: readonly ShardRead[] };
   };
+  /** With null as type the index is dropped. Done once every shard's group has it. */
+  changeIndex: {
+    call: { readonly collection: string; readonly key: string; readonly type: IndexedType | null };
+    answer: PayloadIndexList;
+  };
+  listIndexes: { call: { readonly collection: string }; answer: PayloadIndexList };
   /** Points in an order of their own that writes do not change. */
   scroll: {
     call: {
@@ -71,6 +78,12 @@ export interface GatewayApi {
       readonly served: readonly ShardRead[];
     };
   };
+}
+
+export interface PayloadIndexList {
+  readonly indexes: readonly PayloadIndex[];
+  /** Every shard has them in its log. */
+  readonly settled: boolean;
 }
 
 export interface WriteAnswer {
@@ -117,16 +130,27 @@ export interface SearchCall extends ReadDial {
   readonly includePayload: boolean;
   /** At the deadline answer with what has come, if any shard has answered. */
   readonly allowPartial: boolean;
+  /** So many times k are looked for; 1: k. */
+  readonly oversampling: number;
   /** Null: none. */
   readonly filter: Filter | null;
   /** Hits below are left out; null: none are. */
   readonly minScore: number | null;
 }
 
-export interface ShardSearchStats extends SearchStats {
+export interface ShardSearchStats extends Omit<SearchStats, 'strategy'> {
   readonly shard: ShardId;
+  /** As in QueryStats. */
+  readonly strategy: string;
   /** Of a search with a filter: points that matched, and that were looked at to find them. */
-  readonly filtered: { readonly matches: number; readonly visited: number } | null;
+  readonly filtered: {
+    readonly matches: number;
+    readonly visited: number;
+    /** The share of the points that was expected; null: there are no payload indexes. */
+    readonly estimate: number | null;
+  } | null;
+  /** Of the search in the shard's index; 0: not measured. */
+  readonly micros: number;
   /** Between question and answer, as the gateway saw it. */
   readonly elapsedMs: number;
 }

@@ -1,7 +1,8 @@
-import { list, oneOf, struct, type TypeOf, text, varint, versionedUnion } from '../protocol/codec';
+import { list, nullable, oneOf, struct, type TypeOf, text, varint, versionedUnion } from '../protocol/codec';
 import { flagRangeCodec } from '../protocol/flags';
-import { nodeNameCodec, replicaIdCodec, shardIdCodec, workerIdCodec } from '../protocol/ids';
+import { collectionIdCodec, nodeNameCodec, replicaIdCodec, shardIdCodec, workerIdCodec } from '../protocol/ids';
 import { hnswCodec, metricCodec } from '../protocol/records';
+import { indexedTypeCodec } from '../protocol/schemas';
 
 /** A node of the placement driver by its replica id, or a worker. */
 export const supportNodeCodec = struct({ kind: oneOf('driver', 'worker'), id: varint });
@@ -43,6 +44,10 @@ export const placementOperationCodec = versionedUnion('placement operation', {
   /** Switches flags on, unless a node that hosts a member does not know them. `drivers`: the whole driver's own group. */
   9: ['raiseLevel', struct({ level: varint, drivers: list(replicaIdCodec, 16) })],
   7: ['settleMembers', struct({ shard: shardIdCodec, confVersion: varint, voters: list(replicaIdCodec) })],
+  /** Null: the payload index of this key is dropped. */
+  12: ['changeSchema', struct({ name: text, key: text, type: nullable(indexedTypeCodec) })],
+  /** Every shard of the collection has applied the schema of this revision. */
+  13: ['settleSchema', struct({ collection: collectionIdCodec, revision: varint })],
 });
 export type PlacementOperation = TypeOf<typeof placementOperationCodec>;
 export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract<

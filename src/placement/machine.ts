@@ -24,7 +24,8 @@ import { type PlacementOperation, type PlacementOperationOf, placementCommandCod
 import { digestOf } from './digest';
 import { Levels } from './levels';
 import { Moving } from './moving';
-import { type MoveRecord, type Row, type RowKey, RowStore, rowCodec } from './records';
+import { type MoveRecord, type Row, type RowKey, RowStore, rowCodec, type SchemaRecord } from './records';
+import { noCollection, Schemas } from './schemas';
 import { collectionError } from './validate';
 
 /** What became of one command. A rejected one changed nothing. */
@@ -37,6 +38,7 @@ export type PlacementOutcome =
   | { readonly kind: 'founded'; readonly revision: Revision }
   | { readonly kind: 'replicaMoving'; readonly replica: ReplicaId; readonly revision: Revision }
   | { readonly kind: 'membersSettled'; readonly revision: Revision }
+  | { readonly kind: 'schemaChanged'; readonly record: SchemaRecord; readonly revision: Revision }
   | { readonly kind: 'noted'; readonly revision: Revision };
 
 /** Why an operation cannot be done, or how to do it. */
@@ -67,11 +69,13 @@ export class PlacementMachine {
   private readonly names = new Map<string, CollectionRecord>();
   private readonly moving: Moving;
   readonly levels: Levels;
+  readonly schemas: Schemas;
   private digested: { readonly revision: Revision; readonly text: string } | null = null;
 
   private constructor(private readonly store: RowStore) {
     for (const row of store.tables.collection.values()) this.names.set(row.record.name, row.record);
     this.levels = new Levels(store, () => this.nextRevision({}));
+    this.schemas = new Schemas(store, this.names, () => this.nextRevision({}));
     this.moving = new Moving(store, {
       candidates: (avoid) => this.candidates(avoid),
       nextRevision: (allocated) => this.nextRevision(allocated),
@@ -219,6 +223,10 @@ export class PlacementMachine {
         return () => this.levels.note(operation);
       case 'raiseLevel':
         return this.levels.plan(operation, own);
+      case 'changeSchema':
+        return this.schemas.plan(operation, this.level);
+      case 'settleSchema':
+        return () => this.schemas.settle(operation);
     }
   }
 
@@ -300,13 +308,14 @@ export class PlacementMachine {
   private planDeletion(wanted: PlacementOperationOf<'deleteCollection'>): Plan {
     const collection = this.names.get(wanted.name);
     if (collection !== undefined) return () => this.deleteCollection(collection);
-    return new VectronError('NOT_FOUND', `no collection ${wanted.name}`, { field: 'name' });
+    return noCollection(wanted.name);
   }
 
   private deleteCollection(collection: CollectionRecord): PlacementOutcome {
     const at = this.nextRevision({});
     this.names.delete(collection.name);
     this.store.remove('collection', collection.id);
+    this.store.remove('schema', collection.id);
     this.store.put({ kind: 'collectionDeleted', revision: at, id: collection.id });
     for (const id of collection.shardIds) this.retireShard(present(this.shard(id), `shard ${id}`), at);
     this.store.compact(tombstonesMax);

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert';
 import { type Revision, revision } from '../base/ids';
-import { list, struct, type TypeOf, varint, versionedUnion } from '../protocol/codec';
+import { bool, list, struct, type TypeOf, varint, versionedUnion } from '../protocol/codec';
 import { flagRangeCodec } from '../protocol/flags';
 import {
   clusterIdCodec,
@@ -11,6 +11,7 @@ import {
   workerIdCodec,
 } from '../protocol/ids';
 import { collectionRecordCodec, removeRecordCodec, shardRecordCodec, workerRecordCodec } from '../protocol/records';
+import { schemaCodec } from '../protocol/schemas';
 
 /** The next ids to give out, and where history stands. There is exactly one such row. */
 export const countersCodec = struct({
@@ -37,6 +38,10 @@ export const moveRecordCodec = struct({
 });
 export type MoveRecord = TypeOf<typeof moveRecordCodec>;
 
+/** What a collection indexes. `settled`: all of its shards are known to have it. */
+export const schemaRecordCodec = struct({ id: collectionIdCodec, schema: schemaCodec, settled: bool });
+export type SchemaRecord = TypeOf<typeof schemaRecordCodec>;
+
 /** One row of the placement driver's state. Durable: never change a variant, add one. `revision`: of its last change. */
 export const rowCodec = versionedUnion('placement row', {
   1: ['counters', struct({ record: countersCodec })],
@@ -53,6 +58,7 @@ export const rowCodec = versionedUnion('placement row', {
   11: ['workerSupport', struct({ revision: revisionCodec, id: workerIdCodec, range: flagRangeCodec })],
   /** At most one, with id 0. */
   12: ['level', struct({ revision: revisionCodec, id: varint, level: varint })],
+  13: ['schema', struct({ revision: revisionCodec, record: schemaRecordCodec })],
 });
 export type Row = TypeOf<typeof rowCodec>;
 export type ChangingRow = Exclude<Row, { readonly kind: 'counters' }>;
@@ -73,6 +79,7 @@ const kinds: readonly RowKind[] = [
   'driverSupport',
   'workerSupport',
   'level',
+  'schema',
 ];
 
 export interface RowKey {
@@ -119,6 +126,7 @@ export class RowStore {
     driverSupport: new Map(),
     workerSupport: new Map(),
     level: new Map(),
+    schema: new Map(),
   };
   private history: HistoryEntry[] = [];
   private pending = new Map<string, { key: RowKey; row: Row | null }>();

@@ -1,4 +1,5 @@
 import { bool, bytes, f64, list, struct, type TypeOf, text, varint, versionedUnion } from './codec';
+import { flagNumber } from './flags';
 import { epochCodec } from './ids';
 import { schemaCodec } from './schemas';
 
@@ -66,7 +67,7 @@ export const commandLevels: { readonly [K in ShardCommand['kind']]: number } = {
   v2: 0,
   checksum: 0,
   raise: 0,
-  schema: 0,
+  schema: flagNumber('payloadIndexes'),
 };
 export const operationLevels: { readonly [K in ShardOperation['kind']]: number } = { upsert: 0, delete: 0 };
 export const conditionLevels: { readonly [K in Condition['kind']]: number } = {

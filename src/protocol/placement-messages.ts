@@ -22,6 +22,7 @@ import {
   shardRecordCodec,
   workerRecordCodec,
 } from './records';
+import { indexedTypeCodec, schemaCodec } from './schemas';
 
 /**
  * What a watcher holds after following the stream up to `revision`. With `full` the lists are the whole truth for the
@@ -174,6 +175,18 @@ export const placementVariants = {
     struct({ ...request, cluster: clusterIdCodec, shard: shardIdCodec, replica: replicaIdCodec }),
   ],
   95: ['pd.leaderTransferring', struct({ ...reply, revision: revisionCodec })],
+  /** Creates the payload index of a key, or with null drops it. */
+  96: ['pd.changeSchema', struct({ ...request, name: text, key: text, type: nullable(indexedTypeCodec) })],
+  /** `settled`: every shard has applied it. */
+  97: [
+    'pd.schema',
+    struct({ ...reply, collection: collectionIdCodec, schema: schemaCodec, settled: bool, revision: revisionCodec }),
+  ],
+  98: ['pd.getSchema', struct({ ...request, name: text })],
+  /** The driver to a shard's leader: put this into the shard's log. `term` is the driver's. */
+  118: ['schema.order', struct({ ...request, shard: shardIdCodec, term: termCodec, schema: schemaCodec })],
+  /** `revision`: of the schema that the replica has applied. */
+  119: ['schema.state', struct({ ...reply, shard: shardIdCodec, replica: replicaIdCodec, revision: varint })],
   /** A replica to its supervisor: when its role, leader or term changes, and every second. */
   100: ['replica.report', struct({ report: replicaReportCodec })],
   /** A replica to its supervisor: at once, and every few seconds for as long as it holds. */

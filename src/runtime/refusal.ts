@@ -1,7 +1,8 @@
 import type { ErrorCode } from '../base/errors';
-import { logIndex, nodeName, replicaId, revision, term, workerId } from '../base/ids';
+import { collectionId, logIndex, nodeName, replicaId, revision, term, workerId } from '../base/ids';
 import { type Failure, noFigures } from '../protocol/data-messages';
 import type { Message, MessageKind, MessageOf } from '../protocol/messages';
+import { emptySchema } from '../protocol/schemas';
 
 /** A failure without the fields that only a shard can fill in. */
 export const failure = (code: ErrorCode, message: string, retryAfterMs = 0): Failure => ({
@@ -33,6 +34,8 @@ export type PlacementRequest =
   | 'pd.deleteCollection'
   | 'pd.moveReplica'
   | 'pd.transferLeader'
+  | 'pd.changeSchema'
+  | 'pd.getSchema'
   | 'pd.watch'
   | 'pd.status';
 
@@ -94,6 +97,8 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
     digest: '',
   }),
 };
+
+const noSchema = { collection: collectionId(0), schema: emptySchema, settled: false, revision: revision(0) };
 
 const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
   'pd.registerWorker': (m, failed) => ({
@@ -160,6 +165,8 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     failure: failed,
     revision: revision(0),
   }),
+  'pd.changeSchema': ({ request }, failed) => ({ kind: 'pd.schema', request, failure: failed, ...noSchema }),
+  'pd.getSchema': ({ request }, failed) => ({ kind: 'pd.schema', request, failure: failed, ...noSchema }),
   'pd.watch': (m, failed) => ({
     kind: 'pd.watchEvent',
     request: m.request,

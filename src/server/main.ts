@@ -6,8 +6,7 @@ import { messageOf } from './node-options';
 import { type RunningService, runDev, runGateway, runPlacement, runWorker } from './services';
 
 const usage =
-  'usage: vectron dev | pd | worker | gateway   (settings by environment: vectron config)\n' +
-  '       vectron flags [http://gateway:port]   (key of the API: VECTRON_API_KEY)';
+  'usage: vectron dev | pd | worker | gateway | config | flags [http://gateway:port] (settings, and VECTRON_API_KEY, by environment)';
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };

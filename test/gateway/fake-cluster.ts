@@ -251,6 +251,7 @@ export class FakeCluster {
       return { kind: 'data.got', ...header, points, appliedIndex: logIndex(1), ageMs: null };
     }
     if (message.kind === 'data.select') return { ...header, ...selected(shard, message) };
+    if (message.kind === 'data.query') return { ...header, ...queried(shard, message) };
     const hits = rank([...shard.points.values()], message.vector, message.k);
     const stats = { strategy: 'scan' as const, distances: shard.points.size, points: shard.points.size };
     return { kind: 'data.found', ...header, hits, stats, appliedIndex: logIndex(1), ageMs: null };
@@ -354,7 +355,17 @@ function selected(shard: FakeShard, { filter, selection }: MessageOf<'data.selec
   return { ...answer, hits: [], points, done: points.length === here.length };
 }
 
-type ShardRequest = MessageOf<'data.write' | 'data.search' | 'data.get' | 'data.select' | 'data.status'>;
+function queried(shard: FakeShard, { queries }: MessageOf<'data.query'>) {
+  const all = [...shard.points.values()];
+  const results = queries.map(({ filter, vector: query, k }) => {
+    const found = all.filter(({ id, payload }) => filter === null || matches(filter, id, parsedPayload(payload)));
+    const counts = { distances: found.length, visited: all.length, matches: found.length, points: all.length };
+    return { hits: rank(found, query, k), stats: { strategy: 'scan', ...counts, estimate: null, micros: 0 } };
+  });
+  return { kind: 'data.queried' as const, results, appliedIndex: logIndex(1), ageMs: null };
+}
+
+type ShardRequest = MessageOf<'data.write' | 'data.search' | 'data.get' | 'data.select' | 'data.query' | 'data.status'>;
 
 function write(shard: FakeShard, { operation }: MessageOf<'data.write'>): number {
   if (operation.kind === 'delete') return operation.ids.filter((id) => shard.points.delete(id)).length;

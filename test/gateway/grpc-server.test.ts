@@ -43,6 +43,7 @@ const query = (fields: Partial<SearchRequest> = {}): SearchRequest => ({
   query: '',
   filter: undefined,
   minScore: undefined,
+  oversampling: 0,
   ...anyAge,
   ...fields,
 });

@@ -65,7 +65,10 @@ describe('the JSON twin', () => {
     expect((await request('GET', '/v1/collections')).body).toEqual({ collections: ['things'] });
     expect((await request('GET', '/v1/flags')).body).toMatchObject({
       level: 1,
-      flags: [{ number: 1, name: 'sessionKeys', on: true }],
+      flags: [
+        { number: 1, name: 'sessionKeys', on: true },
+        { number: 2, name: 'payloadIndexes', on: false },
+      ],
       nodes: [{ name: 'pd-1', service: 'pd', supports: null }],
     });
     const { body } = await request('GET', '/v1/collections/things/status');

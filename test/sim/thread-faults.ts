@@ -8,7 +8,9 @@ import type { NemesisOptions } from './options';
 const patienceMs = 4_000;
 /** Native code cannot be interrupted: a thread that was told to end may go on to hang for so long. */
 const stuckMsMax = 12_000;
-const overtakenMsMax = 400;
+const stillMsMax = 400;
+/** Long enough for its successor to have opened the logs, and for terms to have changed. */
+const overtakenMsMax = 4_000;
 
 /**
  * Threads that die, and threads that do not: one that hangs and lives, one that is replaced and still writes, one that is
@@ -69,7 +71,7 @@ export class ThreadFaults {
     const worker = this.anyUp();
     const thread = worker?.node.threads.get('log');
     if (worker === null || thread === undefined) return;
-    const stillMs = overtakenMsMax * this.random.float();
+    const stillMs = stillMsMax * this.random.float();
     thread.stallUntil(world.now + stillMs + 1);
     world.schedule(stillMs, 'overtake', worker.node, () => {
       if (thread.alive && worker.node.threads.get('log') === thread) worker.overtakeLog(overtakenMsMax);

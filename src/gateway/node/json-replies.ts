@@ -7,6 +7,7 @@ import {
   type AnswerOf,
   type ClusterFlags,
   type CollectionState,
+  type PayloadIndexList,
   recallOf,
   type SearchAnswer,
   type ShardRead,
@@ -83,13 +84,26 @@ export function searchReply(answer: SearchAnswer, shape: SearchShape): object {
   };
 }
 
-const searchStats = ({ filtered, elapsedMs, ...stats }: ShardSearchStats): object => ({
+const searchStats = ({ filtered, elapsedMs, micros, ...stats }: ShardSearchStats): object => ({
   ...stats,
-  ...(filtered ?? {}),
+  ...(filtered === null ? {} : filteredStats(filtered, stats.points)),
+  ...(micros === 0 ? {} : { search_micros: micros }),
   elapsed_ms: elapsedMs,
 });
 
+const filteredStats = (
+  { matches, visited, estimate }: NonNullable<ShardSearchStats['filtered']>,
+  points: number,
+): object => ({
+  matches,
+  visited,
+  ...(estimate === null ? {} : { estimated_selectivity: estimate }),
+  selectivity: points === 0 ? 0 : matches / points,
+});
+
 export const countReply = ({ count, served }: AnswerOf<'count'>): object => ({ count, served: served.map(shardRead) });
+
+export const indexList = ({ indexes, settled }: PayloadIndexList): object => ({ indexes, settled });
 
 /** Without `next`: there are no more. */
 export const scrollReply = ({ points, next, served }: AnswerOf<'scroll'>): object => ({

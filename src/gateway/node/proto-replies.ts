@@ -4,6 +4,7 @@ import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import {
   type AnswerOf,
   type CollectionState,
+  type PayloadIndexList,
   type ReplicaState,
   recallOf,
   type SearchAnswer,
@@ -57,15 +58,23 @@ export function searchReply(answer: SearchAnswer, explain: boolean): proto.Searc
   };
 }
 
-const searchStats = ({ filtered, ...stats }: ShardSearchStats): proto.ShardSearchStats => ({
+const searchStats = ({ filtered, micros, ...stats }: ShardSearchStats): proto.ShardSearchStats => ({
   ...stats,
   matches: filtered?.matches,
   visited: filtered?.visited,
+  estimatedSelectivity: filtered?.estimate ?? undefined,
+  selectivity: filtered === null ? undefined : filtered.matches / Math.max(1, stats.points),
+  searchMicros: micros === 0 ? undefined : micros,
 });
 
 export const countReply = ({ count, served }: AnswerOf<'count'>): proto.CountReply => ({
   count,
   served: served.map(shardRead),
+});
+
+export const indexList = ({ indexes, settled }: PayloadIndexList): proto.PayloadIndexesReply => ({
+  indexes: indexes.map(({ key, type }) => ({ key, type })),
+  settled,
 });
 
 export const scrollReply = ({ points, next, served }: AnswerOf<'scroll'>): proto.ScrollReply => ({

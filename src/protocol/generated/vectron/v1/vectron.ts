@@ -44,6 +44,35 @@ export interface DeleteCollectionReply {
   success: boolean;
 }
 
+export interface CreatePayloadIndexRequest {
+  collection: string;
+  /** Its dots go into objects; an array stands for each of its elements. */
+  key: string;
+  /** keyword, integer, float, bool or datetime */
+  type: string;
+}
+
+export interface DropPayloadIndexRequest {
+  collection: string;
+  key: string;
+}
+
+export interface ListPayloadIndexesRequest {
+  collection: string;
+}
+
+export interface PayloadIndex {
+  key: string;
+  type: string;
+}
+
+export interface PayloadIndexesReply {
+  /** In the order of their keys. */
+  indexes: PayloadIndex[];
+  /** Every shard has them in its log. */
+  settled: boolean;
+}
+
 export interface ListCollectionsRequest {
 }
 
@@ -212,7 +241,11 @@ export interface SearchRequest {
     | Filter
     | undefined;
   /** Leave out results of a lower score. */
-  minScore?: number | undefined;
+  minScore?:
+    | number
+    | undefined;
+  /** So many times top_k are looked for, and the best top_k of them given. 0: 1; at most 100. */
+  oversampling: number;
 }
 
 /** All of must, none of must_not, and at least min_should of should. At most 12 levels deep, 512 clauses, 4096 values. */
@@ -359,7 +392,10 @@ export interface SearchHit {
 
 export interface ShardSearchStats {
   shard: number;
-  /** graph or scan */
+  /**
+   * graph: without a filter; walk, twoHop: the graph, within what the filter lets pass; scan: every point that does;
+   * records: by reading payloads
+   */
   strategy: string;
   /** Vector distances computed. */
   distances: number;
@@ -371,6 +407,16 @@ export interface ShardSearchStats {
     | undefined;
   /** Between question and answer, as the gateway saw it. */
   elapsedMs: number;
+  /**
+   * Of a search with a filter: the share of the points that payload indexes let expect (absent: there are none), and that
+   * matched.
+   */
+  estimatedSelectivity?: number | undefined;
+  selectivity?:
+    | number
+    | undefined;
+  /** Of the search itself in the shard's index; absent: not measured. */
+  searchMicros?: number | undefined;
 }
 
 export interface GetRequest {
@@ -748,6 +794,291 @@ export const DeleteCollectionReply: MessageFns<DeleteCollectionReply> = {
             }
 
             message.success = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreatePayloadIndexRequest(): CreatePayloadIndexRequest {
+  return { collection: "", key: "", type: "" };
+}
+
+export const CreatePayloadIndexRequest: MessageFns<CreatePayloadIndexRequest> = {
+  encode(message: CreatePayloadIndexRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    if (message.type !== "") {
+      writer.uint32(26).string(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreatePayloadIndexRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreatePayloadIndexRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDropPayloadIndexRequest(): DropPayloadIndexRequest {
+  return { collection: "", key: "" };
+}
+
+export const DropPayloadIndexRequest: MessageFns<DropPayloadIndexRequest> = {
+  encode(message: DropPayloadIndexRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropPayloadIndexRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropPayloadIndexRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListPayloadIndexesRequest(): ListPayloadIndexesRequest {
+  return { collection: "" };
+}
+
+export const ListPayloadIndexesRequest: MessageFns<ListPayloadIndexesRequest> = {
+  encode(message: ListPayloadIndexesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPayloadIndexesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPayloadIndexesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePayloadIndex(): PayloadIndex {
+  return { key: "", type: "" };
+}
+
+export const PayloadIndex: MessageFns<PayloadIndex> = {
+  encode(message: PayloadIndex, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.type !== "") {
+      writer.uint32(18).string(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PayloadIndex {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePayloadIndex();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePayloadIndexesReply(): PayloadIndexesReply {
+  return { indexes: [], settled: false };
+}
+
+export const PayloadIndexesReply: MessageFns<PayloadIndexesReply> = {
+  encode(message: PayloadIndexesReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.indexes) {
+      PayloadIndex.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.settled !== false) {
+      writer.uint32(16).bool(message.settled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PayloadIndexesReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePayloadIndexesReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.indexes.push(PayloadIndex.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.settled = reader.bool();
             continue;
           }
         }
@@ -1792,6 +2123,7 @@ function createBaseSearchRequest(): SearchRequest {
     maxStalenessMs: 0,
     filter: undefined,
     minScore: undefined,
+    oversampling: 0,
   };
 }
 
@@ -1847,6 +2179,9 @@ export const SearchRequest: MessageFns<SearchRequest> = {
     }
     if (message.minScore !== undefined) {
       writer.uint32(137).double(message.minScore);
+    }
+    if (message.oversampling !== 0) {
+      writer.uint32(145).double(message.oversampling);
     }
     return writer;
   },
@@ -1998,6 +2333,14 @@ export const SearchRequest: MessageFns<SearchRequest> = {
             }
 
             message.minScore = reader.double();
+            continue;
+          }
+          case 18: {
+            if (tag !== 145) {
+              break;
+            }
+
+            message.oversampling = reader.double();
             continue;
           }
         }
@@ -3200,7 +3543,18 @@ export const SearchHit: MessageFns<SearchHit> = {
 };
 
 function createBaseShardSearchStats(): ShardSearchStats {
-  return { shard: 0, strategy: "", distances: 0, points: 0, matches: undefined, visited: undefined, elapsedMs: 0 };
+  return {
+    shard: 0,
+    strategy: "",
+    distances: 0,
+    points: 0,
+    matches: undefined,
+    visited: undefined,
+    elapsedMs: 0,
+    estimatedSelectivity: undefined,
+    selectivity: undefined,
+    searchMicros: undefined,
+  };
 }
 
 export const ShardSearchStats: MessageFns<ShardSearchStats> = {
@@ -3225,6 +3579,15 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
     }
     if (message.elapsedMs !== 0) {
       writer.uint32(57).double(message.elapsedMs);
+    }
+    if (message.estimatedSelectivity !== undefined) {
+      writer.uint32(65).double(message.estimatedSelectivity);
+    }
+    if (message.selectivity !== undefined) {
+      writer.uint32(73).double(message.selectivity);
+    }
+    if (message.searchMicros !== undefined) {
+      writer.uint32(80).uint64(message.searchMicros);
     }
     return writer;
   },
@@ -3296,6 +3659,30 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
             }
 
             message.elapsedMs = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.estimatedSelectivity = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.selectivity = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.searchMicros = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -4335,6 +4722,34 @@ export const VectronDefinition = {
       requestType: GetCollectionStatusRequest as typeof GetCollectionStatusRequest,
       requestStream: false,
       responseType: CollectionStatus as typeof CollectionStatus,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Payload indexes make filters fast and change no answer. Created and dropped on live data; answers once every shard
+     * has the change in its log, and builds in the background.
+     */
+    createPayloadIndex: {
+      name: "CreatePayloadIndex",
+      requestType: CreatePayloadIndexRequest as typeof CreatePayloadIndexRequest,
+      requestStream: false,
+      responseType: PayloadIndexesReply as typeof PayloadIndexesReply,
+      responseStream: false,
+      options: {},
+    },
+    dropPayloadIndex: {
+      name: "DropPayloadIndex",
+      requestType: DropPayloadIndexRequest as typeof DropPayloadIndexRequest,
+      requestStream: false,
+      responseType: PayloadIndexesReply as typeof PayloadIndexesReply,
+      responseStream: false,
+      options: {},
+    },
+    listPayloadIndexes: {
+      name: "ListPayloadIndexes",
+      requestType: ListPayloadIndexesRequest as typeof ListPayloadIndexesRequest,
+      requestStream: false,
+      responseType: PayloadIndexesReply as typeof PayloadIndexesReply,
       responseStream: false,
       options: {},
     },
