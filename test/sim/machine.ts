@@ -24,7 +24,8 @@ import type { ReplicaSpec } from '../../src/protocol/records';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
 import { sourceLimits } from '../../src/shard/snapshot-source';
 import type { MemoryDisk } from '../../src/storage/memory-disk';
-import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';
+import type { FlatFile } from '../../src/vector/flat-index';
+import { LaggingEngine } from './lagging-engine';
 import { SimMachine } from './sim-machine';
 import { must } from './violation';
 import type { SimThread } from './world';
@@ -106,7 +107,9 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
-  engine = new FlatEngine(this.graphs, loadPolls);
+  engine = this.newEngine();
+  /** Until when its graphs are behind. */
+  lagsUntilMs = 0;
   private storeNumber = 0;
   /** Its disk has lost what it had synced, and it has not noticed yet. */
   private isDeceived = false;
@@ -114,6 +117,10 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   /** What it registers its store as; another one after each wipe. */
   get storeName(): string {
     return this.isDeceived ? 'a disk that lied' : this.storeIdentity();
+  }
+
+  private newEngine(): LaggingEngine {
+    return new LaggingEngine(this.graphs, loadPolls, () => this.context.world.now < this.lagsUntilMs);
   }
 
   private storeIdentity(): string {
@@ -154,7 +161,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
 
   boot(): void {
     this.retireIfCorrupt();
-    this.engine = new FlatEngine(this.graphs, loadPolls);
+    this.engine = this.newEngine();
     this.replicas.clear();
     this.startLog();
     this.keepers.clear();

@@ -14,6 +14,8 @@ import { TimeFaults } from './time-faults';
 
 /** A machine that has just started reads its logs and asks its peers. */
 const recoveryMs = 60;
+/** Longer than a supervisor waits before it starts a replica again. */
+const lateDiskMs = 500;
 const crashesInRecoveryMax = 4;
 
 /** Brings the faults of a run at random moments, never so many that a majority's disks would be lost. */
@@ -143,6 +145,13 @@ export class Nemesis {
     if (!worker.up || replicas.length === 0) return;
     this.tally.add('actorKill');
     const { name } = this.random.pick(replicas);
+    // What it wrote last may still wait for the disk when it opens its log again.
+    if (this.all.time.stallEveryMs > 0 && this.random.chance(0.3)) this.stallLog(worker);
     worker.node.threadOf(name)?.host.stop(name, 'killed');
+  }
+
+  private stallLog({ node }: WorkerMachine): void {
+    this.tally.add('slowDisk');
+    node.threads.get('log')?.stallUntil(this.cluster.world.now + lateDiskMs);
   }
 }

@@ -46,6 +46,9 @@ export interface TimeOptions {
   readonly stallEveryMs: number;
   readonly clogEveryMs: number;
   readonly wallJumpEveryMs: number;
+  readonly linkLagEveryMs: number;
+  /** How long a turn takes a thread that has more to do: what waits for its end comes late. */
+  readonly turnMs: number;
 }
 
 export interface DiskOptions {
@@ -69,6 +72,8 @@ export interface LogOptions {
   /** Small enough that a snapshot is many chunks, with writes and crashes between them. */
   readonly chunkBytes: number;
   readonly savesGraphs: boolean;
+  /** Small enough, in some seeds, that a member is behind in applying what is committed. */
+  readonly applyBytesMax: number;
   /** Small enough, in many seeds, that groups fall asleep between two writes. */
   readonly sleepAfterTicks: number;
 }
@@ -113,6 +118,13 @@ const offOr = (random: Prng, offChance: number, value: () => number): number =>
 
 /** From soon enough to sleep between two writes to never. */
 const sleepAfter = (random: Prng): number => random.pick([2, 4, 8, 40, 0]);
+
+const applyBytes = (random: Prng): number => (random.chance(0.3) ? 1 : raftMemberTuning.applyBytesMax);
+
+const slowness = (random: Prng): Pick<TimeOptions, 'linkLagEveryMs' | 'turnMs'> => ({
+  turnMs: random.chance(0.2) ? scale(random, 0.1, 3) : 0.005,
+  linkLagEveryMs: offOr(random, 0.5, () => scale(random, 3_000, 20_000)),
+});
 
 /** Many groups in few seeds, as they cost time. */
 const idleShards = (random: Prng): number => (random.chance(0.01) ? random.between(100, 130) : 0);
@@ -169,6 +181,7 @@ export function drawOptions(seed: number): SimOptions {
       chunkBytes: Math.floor(scale(random, 128, 65_536)),
       savesGraphs: random.chance(0.5),
       sleepAfterTicks: sleepAfter(new Prng(seed ^ 0x51ee9)),
+      applyBytesMax: applyBytes(new Prng(seed ^ 0xa991)),
     },
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };
@@ -205,6 +218,6 @@ export function drawOptions(seed: number): SimOptions {
     network: { ...options.network, truncateChance, lateCopyChance },
     disk: { ...options.disk, lostFileChance },
     nemesis: { ...options.nemesis, ...more, ...threadAndDiskFaults(late) },
-    time: { clocks, ...times },
+    time: { clocks, ...times, ...slowness(new Prng(seed ^ 0x7042)) },
   };
 }

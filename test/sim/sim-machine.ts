@@ -65,9 +65,9 @@ export abstract class SimMachine {
   }
 
   protected get tuning(): RaftMemberTuning {
-    const { windowBytes, chunkBytes, sleepAfterTicks } = this.context.log;
+    const { windowBytes, chunkBytes, sleepAfterTicks, applyBytesMax } = this.context.log;
     const snapshotWindowBytes = 3 * chunkBytes;
-    return { ...raftMemberTuning, logWindowBytes: windowBytes, snapshotWindowBytes, sleepAfterTicks };
+    return { ...raftMemberTuning, logWindowBytes: windowBytes, snapshotWindowBytes, sleepAfterTicks, applyBytesMax };
   }
 
   get up(): boolean {

@@ -25,6 +25,7 @@ export const faultKinds = {
   pause: 'a process stands still and goes on as if nothing had been',
   stall: 'one shard thread stands still: applies are late',
   slowDisk: 'the log thread stands still: writes and syncs are late',
+  linkLag: 'a machine’s graphs fall behind: its leaders refuse writes for a while',
   snapshotFault: 'a snapshot on its way loses its link, its sender or its receiver',
   actorKill: 'a replica’s actor ends',
   threadKill: 'a thread dies',

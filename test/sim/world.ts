@@ -61,6 +61,10 @@ export class SimWorld {
     return clockSpread[this.options.time.clocks];
   }
 
+  get turnMs(): number {
+    return this.options.time.turnMs;
+  }
+
   /** How fast a node's clock runs. */
   drawClockRate(): number {
     const { clockSpread: spread } = this;
@@ -373,7 +377,7 @@ export class SimThread {
     world.turning = null;
     if (this.alive) {
       const due = this.host.nextDue();
-      if (left) this.wake();
+      if (left) this.wake(world.turnMs);
       else if (due !== null) this.wake(due / this.node.clockRate - world.now);
     }
     world.hooks.onEvent(this.node, this);
