@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { optionsOf } from './support/options';
 import { EtcdCluster, etcdVersion } from './writes/etcd';
 import { type Figures, type Load, runLoad, type Target } from './writes/load';
 import { VectronTarget } from './writes/vectron';
@@ -42,28 +42,19 @@ interface Settings {
 }
 
 function settings(): Settings {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '5' },
-      warmup: { type: 'string', default: '1' },
-      keys: { type: 'string', default: '3000' },
-      clients: { type: 'string', default: '1,64,256' },
-      batches: { type: 'string', default: `1,${batchSize}` },
-    },
-  });
-  const numbers = (list: string): number[] => list.split(',').map(Number);
-  const cells = numbers(values.batches).flatMap((batch) =>
-    numbers(values.clients).map((clients): Cell => ({ clients, batch, etcd: [], vectron: [] })),
+  const defaults = {
+    rounds: 5,
+    seconds: 5,
+    warmup: 1,
+    keys: 3_000,
+    clients: [1, 64, 256],
+    batches: [1, batchSize],
+  } as const;
+  const { rounds, seconds, warmup, keys, clients, batches } = optionsOf(process.argv.slice(2), defaults);
+  const cells = batches.flatMap((batch) =>
+    clients.map((each): Cell => ({ clients: each, batch, etcd: [], vectron: [] })),
   );
-  const [rounds, keyCount] = [Number(values.rounds), Number(values.keys)];
-  return {
-    rounds,
-    keyCount,
-    cells,
-    measureMs: Number(values.seconds) * 1_000,
-    warmupMs: Number(values.warmup) * 1_000,
-  };
+  return { rounds, keyCount: keys, cells, measureMs: seconds * 1_000, warmupMs: warmup * 1_000 };
 }
 
 /** Long enough for the compiler to have seen every path; all processes of both systems go on running afterwards. */
