@@ -1,4 +1,5 @@
 import type { Metric } from '../protocol/records';
+import type { IndexMemory } from './capacity';
 
 export interface IndexOptions {
   /** Unique in the process; an index of the same key that is still in memory is attached to, not created. */
@@ -117,6 +118,8 @@ export interface VectorIndex {
 }
 
 export interface VectorEngine {
+  /** Of the whole process; what the indexes take may be as of a moment ago. */
+  readonly memory: IndexMemory;
   /**
    * Attaches to the index of this key if it is alive; else creates one, and begins to load `path` if it holds a valid file.
    */
