@@ -42,6 +42,7 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
              options.form() == Form::squaredL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
       flat_(dynamic_cast<faiss::IndexFlat*>(index_.storage)),
       codeMemory_(map(capacity * shape.stride)),
+      groundMemory_(map(capacity * 2 * options.m * sizeof(int32_t))),
       idMemory_(capacity),
       versionMemory_(capacity),
       tombstoneMemory_(capacity / 64 + 1),
@@ -60,6 +61,7 @@ void Points::bind() {
   vectors_ = reinterpret_cast<const float*>(flat_->codes.data());
   codes_ = codeMemory_.get();
   lists_ = index_.hnsw.neighbors.data();
+  ground_ = reinterpret_cast<int32_t*>(groundMemory_.get());
   offsets_ = index_.hnsw.offsets.data();
   levels_ = index_.hnsw.levels.data();
   ids_ = idMemory_.data();
@@ -70,6 +72,7 @@ void Points::bind() {
   for (size_t level = 0; level + 1 < index_.hnsw.cum_nneighbor_per_level.size() && level < 64; level++)
     levelStart_[level] = index_.hnsw.cum_nb_neighbors(static_cast<int>(level));
   adviseHuge(codes_, capacity_ * shape.stride);
+  adviseHuge(ground_, capacity_ * static_cast<size_t>(2 * m_) * sizeof(int32_t));
   adviseHuge(const_cast<float*>(vectors_), flat_->codes.capacity());
   adviseHuge(lists_, index_.hnsw.neighbors.capacity() * sizeof(int32_t));
 }
@@ -91,6 +94,7 @@ int32_t Points::append(const float* vector, std::string_view id, int64_t version
   hnsw.offsets.push_back(hnsw.offsets.back() + static_cast<size_t>(hnsw.cum_nb_neighbors(hnsw.levels.back())));
   hnsw.neighbors.resize(hnsw.offsets.back(), -1);
   flat_->ntotal = index_.ntotal = offset + 1;
+  std::fill_n(list(offset, 0), 2 * m_, -1);
   note(offset, id, version, label);
   __atomic_store_n(&count_, offset + 1, __ATOMIC_RELEASE);
   __atomic_store_n(&rows_[label], offset, __ATOMIC_RELEASE);
@@ -126,6 +130,7 @@ void Points::publishLink(int32_t offset) {
 
 void Points::copyFrom(const Points& other) {
   adopt(other.index_, other.idMemory_, other.versionMemory_, other.labelMemory_, other.linked_);
+  std::copy_n(other.ground_, static_cast<size_t>(other.count_) * static_cast<size_t>(2 * m_), ground_);
   std::copy(other.rowMemory_.begin(), other.rowMemory_.end(), rowMemory_.begin());
   entry_ = other.entry_;
   index_.hnsw.rng = other.index_.hnsw.rng;
@@ -149,6 +154,7 @@ void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::st
   for (int32_t i = 0; i < count; i++) {
     const auto at = static_cast<size_t>(i);
     note(i, ids[at], versions[at], labels[at]);
+    std::copy_n(from.neighbors.data() + from.offsets[at], 2 * m_, list(i, 0));
     if (labels[at] != noLabel) rows_[labels[at]] = i;
   }
   if (from.entry_point >= 0 && linked > 0)
@@ -161,13 +167,16 @@ const faiss::IndexHNSWFlat& Points::faissIndex() {
   const Entry start = entry();
   index_.hnsw.entry_point = start.point;
   index_.hnsw.max_level = start.level;
+  for (int32_t i = 0; i < count_; i++)
+    std::copy_n(list(i, 0), 2 * m_, index_.hnsw.neighbors.data() + offsets_[i]);
   return index_;
 }
 
 size_t Points::bytes() const {
   const auto points = static_cast<size_t>(count());
   const size_t perPoint = dimension_ * sizeof(float) + shape.stride + sizeof(int) + sizeof(size_t) +
-                          sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) + sizeof(int32_t);
+                          sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) +
+                          static_cast<size_t>(2 * m_ + 1) * sizeof(int32_t);
   return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + capacity_ / 8;
 }
 
