@@ -16,22 +16,17 @@ uint64_t listCapacity(uint64_t capacity, uint64_t m) {
 }
 
 /** Random access over tens of megabytes lives off the TLB. Only advice: whether it is taken changes nothing else. */
-void adviseHuge(void* start, size_t length) {
+void advise(const void* start, size_t length) {
   constexpr uintptr_t huge = 2 * 1024 * 1024;
   const uintptr_t from = (reinterpret_cast<uintptr_t>(start) + huge - 1) / huge * huge;
   const uintptr_t to = (reinterpret_cast<uintptr_t>(start) + length) / huge * huge;
   if (from < to) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
 }
 
+/** From this much of vectors on: a small shard shall not take pages of two megabytes for a few points. */
+constexpr size_t hugeBytesLeast = 16 * 1024 * 1024;
+
 }  // namespace
-
-void Points::Unmap::operator()(uint8_t* p) const { munmap(p, length); }
-
-Points::Mapped Points::map(size_t length) {
-  void* const p = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) throw std::bad_alloc();
-  return Mapped(static_cast<uint8_t*>(p), Unmap{length});
-}
 
 Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
     : shape(options.dimension),
@@ -41,13 +36,13 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
       index_(static_cast<int>(options.dimension), static_cast<int>(options.m),
              options.form() == Form::squaredL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
       flat_(dynamic_cast<faiss::IndexFlat*>(index_.storage)),
-      codeMemory_(map(capacity * shape.stride)),
-      groundMemory_(map(capacity * 2 * options.m * sizeof(int32_t))),
+      codeMemory_(capacity * shape.stride),
+      groundMemory_(capacity * 2 * options.m),
       idMemory_(capacity),
       versionMemory_(capacity),
       tombstoneMemory_(capacity / 64 + 1),
       labelMemory_(capacity),
-      rowMemory_(std::max<uint64_t>(capacity, labels), -1) {
+      rowMemory_(std::max<uint64_t>(capacity, labels)) {
   index_.hnsw.efConstruction = static_cast<int>(options.efConstruction);
   flat_->codes.reserve(capacity * dimension_ * sizeof(float));
   index_.hnsw.levels.reserve(capacity);
@@ -59,9 +54,9 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
 /** Takes the addresses that readers use. Nothing moves afterwards. */
 void Points::bind() {
   vectors_ = reinterpret_cast<const float*>(flat_->codes.data());
-  codes_ = codeMemory_.get();
+  codes_ = codeMemory_.data();
   lists_ = index_.hnsw.neighbors.data();
-  ground_ = reinterpret_cast<int32_t*>(groundMemory_.get());
+  ground_ = groundMemory_.data();
   offsets_ = index_.hnsw.offsets.data();
   levels_ = index_.hnsw.levels.data();
   ids_ = idMemory_.data();
@@ -71,10 +66,13 @@ void Points::bind() {
   rows_ = rowMemory_.data();
   for (size_t level = 0; level + 1 < index_.hnsw.cum_nneighbor_per_level.size() && level < 64; level++)
     levelStart_[level] = index_.hnsw.cum_nb_neighbors(static_cast<int>(level));
-  adviseHuge(codes_, capacity_ * shape.stride);
-  adviseHuge(ground_, capacity_ * static_cast<size_t>(2 * m_) * sizeof(int32_t));
-  adviseHuge(const_cast<float*>(vectors_), flat_->codes.capacity());
-  adviseHuge(lists_, index_.hnsw.neighbors.capacity() * sizeof(int32_t));
+}
+
+void Points::adviseHuge() {
+  advise(codes_, capacity_ * shape.stride);
+  advise(ground_, capacity_ * static_cast<size_t>(2 * m_) * sizeof(int32_t));
+  advise(vectors_, flat_->codes.capacity());
+  advise(lists_, index_.hnsw.neighbors.capacity() * sizeof(int32_t));
 }
 
 bool Points::full() const {
@@ -97,14 +95,16 @@ int32_t Points::append(const float* vector, std::string_view id, int64_t version
   std::fill_n(list(offset, 0), 2 * m_, -1);
   note(offset, id, version, label);
   __atomic_store_n(&count_, offset + 1, __ATOMIC_RELEASE);
-  __atomic_store_n(&rows_[label], offset, __ATOMIC_RELEASE);
+  __atomic_store_n(&rows_[label], offset + 1, __ATOMIC_RELEASE);
+  if (static_cast<size_t>(offset) == hugeBytesLeast / (dimension_ * sizeof(float))) adviseHuge();
   return offset;
 }
 
 void Points::note(int32_t offset, std::string_view id, int64_t version, uint32_t label) {
   uint8_t* const row = codes_ + static_cast<size_t>(offset) * shape.stride;
   encodeRow(shape, vector(offset), row);
-  longest_ = std::max(longest_, lengthOf(shape, sumsOf(shape, row)));
+  const float length = std::max(longest_, lengthOf(shape, sumsOf(shape, row)));
+  __atomic_store(&longest_, &length, __ATOMIC_RELAXED);
   ids_[offset] = id;
   versions_[offset] = version;
   labels_[offset] = label;
@@ -129,10 +129,31 @@ void Points::publishLink(int32_t offset) {
 }
 
 void Points::copyFrom(const Points& other) {
-  adopt(other.index_, other.idMemory_, other.versionMemory_, other.labelMemory_, other.linked_);
-  std::copy_n(other.ground_, static_cast<size_t>(other.count_) * static_cast<size_t>(2 * m_), ground_);
-  std::copy(other.rowMemory_.begin(), other.rowMemory_.end(), rowMemory_.begin());
+  copyFirst(other, other.count_);
+  copyRest(other);
+}
+
+void Points::copyFirst(const Points& other, int32_t count) {
+  const auto n = static_cast<size_t>(count);
+  faiss::HNSW& hnsw = index_.hnsw;
+  const auto* const rows = reinterpret_cast<const uint8_t*>(other.vectors_);
+  if (n * dimension_ * sizeof(float) >= hugeBytesLeast) adviseHuge();
+  flat_->codes.insert(flat_->codes.end(), rows, rows + n * dimension_ * sizeof(float));
+  hnsw.levels.insert(hnsw.levels.end(), other.levels_, other.levels_ + n);
+  hnsw.offsets.insert(hnsw.offsets.end(), other.offsets_ + 1, other.offsets_ + n + 1);
+  hnsw.neighbors.insert(hnsw.neighbors.end(), other.lists_, other.lists_ + other.offsets_[n]);
+  flat_->ntotal = index_.ntotal = count;
+  bind();
+  for (int32_t i = 0; i < count; i++) note(i, other.id(i), other.version(i), other.label(i));
+  linked_ = std::min(other.linked(), count);
+  count_ = count;
   entry_ = other.entry_;
+}
+
+void Points::copyRest(const Points& other) {
+  for (int32_t i = count_; i < other.count_; i++)
+    append(other.vector(i), other.id(i), other.version(i), other.label(i), other.level(i) + 1);
+  std::copy_n(other.rows_, std::min(other.rowMemory_.size(), rowMemory_.size()), rows_);
   index_.hnsw.rng = other.index_.hnsw.rng;
   std::copy_n(other.tombstones_, other.count_ / 64 + 1, tombstones_);
   dead_ = other.dead_;
@@ -143,6 +164,7 @@ void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::st
   const auto& from = loaded.hnsw;
   const auto& rows = dynamic_cast<const faiss::IndexFlat&>(*loaded.storage).codes;
   faiss::HNSW& hnsw = index_.hnsw;
+  if (rows.size() >= hugeBytesLeast) adviseHuge();
   // Nobody reads yet, so it does no harm that an unlikely crowd of high levels moves the lists.
   flat_->codes.insert(flat_->codes.end(), rows.begin(), rows.end());
   hnsw.levels.insert(hnsw.levels.end(), from.levels.begin(), from.levels.end());
@@ -154,8 +176,7 @@ void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::st
   for (int32_t i = 0; i < count; i++) {
     const auto at = static_cast<size_t>(i);
     note(i, ids[at], versions[at], labels[at]);
-    std::copy_n(from.neighbors.data() + from.offsets[at], 2 * m_, list(i, 0));
-    if (labels[at] != noLabel) rows_[labels[at]] = i;
+    if (labels[at] != noLabel) rows_[labels[at]] = i + 1;
   }
   if (from.entry_point >= 0 && linked > 0)
     entry_ = (static_cast<int64_t>(levels_[from.entry_point] - 1) << 32) | from.entry_point;
@@ -175,9 +196,8 @@ const faiss::IndexHNSWFlat& Points::faissIndex() {
 size_t Points::bytes() const {
   const auto points = static_cast<size_t>(count());
   const size_t perPoint = dimension_ * sizeof(float) + shape.stride + sizeof(int) + sizeof(size_t) +
-                          sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) +
-                          static_cast<size_t>(2 * m_ + 1) * sizeof(int32_t);
-  return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + capacity_ / 8;
+                          sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) + sizeof(int32_t);
+  return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + points / 8;
 }
 
 }  // namespace vectron

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "codes.h"
+#include "mapped.h"
 #include "options.h"
 
 namespace vectron {
@@ -29,7 +30,8 @@ struct Entry {
  * All points of an index by offset, in the order they were put: vectors and upper levels inside one
  * faiss::IndexHNSWFlat, 8-bit codes, the lists of level 0, ids, versions and tombstones beside it. One writer, any number of readers.
  *
- *  1. Memory is reserved for `capacity` points and never moves: a reader's pointers stay valid while the object lives.
+ *  1. Memory is reserved for `capacity` points, taken when it is written, and never moves: a reader's pointers stay valid
+ *     while the object lives.
  *     Only the writer touches the sizes of FAISS's vectors.
  *  2. A point is written first and counted after (release); a reader takes the count first (acquire) and looks at no
  *     offset beyond it. Vectors, codes, ids, versions and levels never change afterwards.
@@ -52,10 +54,14 @@ class Points {
   int32_t append(const float* vector, std::string_view id, int64_t version, uint32_t label, int levels = 0);
   void kill(int32_t offset);
   /** No point has this label from now on. */
-  void unlabel(uint32_t label) { __atomic_store_n(&rows_[label], -1, __ATOMIC_RELEASE); }
+  void unlabel(uint32_t label) { __atomic_store_n(&rows_[label], 0, __ATOMIC_RELEASE); }
   void publishLink(int32_t offset);
   /** Copies points with their links into an empty object; there must be room. Same offsets. */
   void copyFrom(const Points& other);
+  /** The same for the first `count`, while a writer appends to the other; nobody may link there. */
+  void copyFirst(const Points& other, int32_t count);
+  /** Afterwards, without a writer: what was appended since, labels and tombstones. */
+  void copyRest(const Points& other);
   /** Takes vectors and graph from an index that was read from a file; its arrays were checked. A label for each. */
   void adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::string_view>& ids,
              const std::vector<int64_t>& versions, const std::vector<uint32_t>& labels, int32_t linked);
@@ -78,9 +84,13 @@ class Points {
   /** A dead point's label may have become another's. */
   uint32_t label(int32_t i) const { return labels_[i]; }
   /** The offset of the point that has the label, or -1; it may be beyond a count taken before. */
-  int32_t rowOf(uint32_t label) const { return __atomic_load_n(&rows_[label], __ATOMIC_ACQUIRE); }
-  /** The largest squared length of all vectors. Writer. */
-  float longest() const { return longest_; }
+  int32_t rowOf(uint32_t label) const { return __atomic_load_n(&rows_[label], __ATOMIC_ACQUIRE) - 1; }
+  /** The largest squared length of all vectors. */
+  float longest() const {
+    float value;
+    __atomic_load(&longest_, &value, __ATOMIC_RELAXED);
+    return value;
+  }
   /** The highest level the point is on. */
   int32_t level(int32_t i) const { return levels_[i] - 1; }
   int32_t* list(int32_t i, int32_t level) const {
@@ -102,26 +112,22 @@ class Points {
   /** Code, id and version of a point whose vector is in place. */
   void note(int32_t offset, std::string_view id, int64_t version, uint32_t label);
 
-  struct Unmap {
-    size_t length;
-    void operator()(uint8_t* p) const;
-  };
-  using Mapped = std::unique_ptr<uint8_t, Unmap>;
-  Mapped map(size_t length);
+  void adviseHuge();
 
   const uint32_t dimension_;
   const int32_t m_;
   const uint64_t capacity_;
   faiss::IndexHNSWFlat index_;
   faiss::IndexFlat* flat_;
-  Mapped codeMemory_;
+  Mapped<uint8_t> codeMemory_;
   /** The lists of level 0, which FAISS keeps between the others: here one multiplication finds them, and a walk reads whole lines. */
-  Mapped groundMemory_;
-  std::vector<std::string_view> idMemory_;
-  std::vector<int64_t> versionMemory_;
-  std::vector<uint64_t> tombstoneMemory_;
-  std::vector<uint32_t> labelMemory_;
-  std::vector<int32_t> rowMemory_;
+  Mapped<int32_t> groundMemory_;
+  Mapped<std::string_view> idMemory_;
+  Mapped<int64_t> versionMemory_;
+  Mapped<uint64_t> tombstoneMemory_;
+  Mapped<uint32_t> labelMemory_;
+  /** For each label the offset and one; 0: none. */
+  Mapped<int32_t> rowMemory_;
 
   const float* vectors_ = nullptr;
   uint8_t* codes_ = nullptr;

@@ -1,8 +1,7 @@
 #include "registry.h"
 
-#include <cstring>
-
 #include "failure.h"
+#include "loaders.h"
 
 namespace vectron {
 
@@ -21,25 +20,21 @@ std::shared_ptr<ShardIndex> Registry::find(const std::string& key, const Options
   return found->second;
 }
 
-Opened Registry::open(const std::string& key, const Options& options, const std::string& path) {
+std::shared_ptr<ShardIndex> Registry::open(const std::string& key, const Options& options, const std::string& path) {
   checkOptions(options);
-  {
-    const std::lock_guard<std::mutex> lock(lock_);
-    if (auto index = find(key, options)) return {index, ""};
-  }
-  // Loading takes long: others need not wait. Of two that load the same key, the first to be done wins.
-  Opened opened{std::make_shared<ShardIndex>(options), ""};
-  if (!path.empty()) {
-    try {
-      opened.index->load(path);
-    } catch (const Failure& failure) {
-      if (std::strcmp(failure.code, "NOT_FOUND") != 0) opened.refused = failure.what();
-    }
-  }
   const std::lock_guard<std::mutex> lock(lock_);
-  if (auto index = find(key, options)) return {index, ""};
-  indexes_.emplace(key, opened.index);
-  return opened;
+  if (auto index = find(key, options)) return index;
+  auto index = std::make_shared<ShardIndex>(options);
+  indexes_.emplace(key, index);
+  if (path.empty()) return index;
+  index->beginLoad();
+  try {
+    Loaders::instance().load(index, path);
+  } catch (...) {
+    indexes_.erase(key);
+    throw;
+  }
+  return index;
 }
 
 void Registry::drop(const std::string& key) {

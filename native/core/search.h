@@ -53,9 +53,10 @@ class Searcher {
   void all(Top& top, size_t k, size_t ef, uint64_t living, Hits& hits) const;
   /** The points of request.allowed. */
   void within(const Request& request, Top& top, size_t ef, bool graph, Hits& hits) const;
+  /** Those of these rows that live. */
+  void scanRows(int32_t from, int32_t to, Top& top, Hits& hits) const;
 
  private:
-  void scanRows(int32_t from, int32_t to, Top& top, Hits& hits) const;
   void walkAll(Top& top, size_t k, size_t ef, uint64_t living, Hits& hits) const;
   /** False: too few were found, or too much was spent. */
   bool walkWithin(const Request& request, Top& top, size_t ef, Hits& hits) const;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <shared_mutex>
+#include <unordered_set>
 
 #include "failure.h"
 #include "graph_file.h"
@@ -16,6 +17,8 @@ constexpr uint64_t capacityLeast = 64;
 constexpr uint32_t efLeast = 64;
 /** Tombstones that are not worth a copy. */
 constexpr int64_t deadLeast = 256;
+/** Below this a copy is too short to be felt. */
+constexpr uint64_t growBesideLeast = 1024;
 constexpr uint64_t budgetMicrosMost = 3600ull * 1000 * 1000;
 
 using Clock = std::chrono::steady_clock;
@@ -86,16 +89,28 @@ std::pair<const std::string_view, ShardIndex::Held>& ShardIndex::entryOf(std::st
 uint32_t ShardIndex::put(std::string_view id, int64_t version, const float* vector, size_t length) {
   checkId(id);
   checkVersion(version);
-  const std::lock_guard<std::mutex> lock(writing_);
-  live();
-  prepare("vector", vector, length, prepared);
-  auto& [key, held] = entryOf(id);
-  if (held.version >= version) return held.label;
-  makeRoom();
+  for (;;) {
+    {
+      const std::lock_guard<std::mutex> lock(writing_);
+      live();
+      prepare("vector", vector, length, prepared);
+      auto& [key, held] = entryOf(id);
+      if (held.version >= version) return held.label;
+      if (!lacksRoom()) return place(key, held, version);
+    }
+    const std::lock_guard<std::mutex> linking(linking_);
+    const std::lock_guard<std::mutex> lock(writing_);
+    live();
+    makeRoom();
+  }
+}
+
+/** The prepared vector becomes the id's newest. */
+uint32_t ShardIndex::place(std::string_view key, Held& held, int64_t version) {
   const Change change(changes_);
   const Held before = held;
   const uint32_t label = before.offset >= 0 ? before.label : takeLabel();
-  held = {version, live().append(prepared.data(), key, version, label), label};
+  held = {version, points_->append(prepared.data(), key, version, label), label};
   if (before.offset >= 0) kill(before.offset);
   else liveCount_++;
   return label;
@@ -150,15 +165,32 @@ int64_t ShardIndex::versionOf(std::string_view id) {
   return found == held_.end() ? -1 : found->second.version;
 }
 
+/** Where there is no graph tombstones are only waste: they are dropped once they outnumber the living. */
+bool ShardIndex::lacksRoom() const {
+  return points_->full() || (points_->linked() == 0 && points_->dead() > std::max(liveCount_.load(), deadLeast));
+}
+
 /**
- * Before an append. Where there is no graph tombstones are only waste: they are dropped once they outnumber the living.
- * When the memory is full, it is copied beside into twice as much; searches go on meanwhile, the writer waits.
+ * Before an append, under linking_ too. When the memory is full, it is copied beside into twice as much; searches go on
+ * meanwhile, the writer waits. Where points are linked, growBeside() is earlier.
  */
 void ShardIndex::makeRoom() {
-  const uint64_t capacity = points_->capacity();
-  const int64_t dead = points_->dead();
-  if (points_->linked() == 0 && dead > std::max(liveCount_.load(), deadLeast)) return swap(compacted(capacity));
+  if (!lacksRoom()) return;
   if (points_->full()) swap(larger(*points_));
+  else swap(compacted(points_->capacity()));
+}
+
+/** Before the memory is full: what is there is copied while writers append, who wait only while the rest is. */
+void ShardIndex::growBeside() {
+  const uint64_t capacity = std::min<uint64_t>(points_->capacity() * 2, INT32_MAX);
+  const auto count = static_cast<uint64_t>(points_->count());
+  if (rebuild_.next || count * 4 < points_->capacity() * 3 || count < growBesideLeast || capacity == points_->capacity())
+    return;
+  auto next = std::make_unique<Points>(options_, capacity, static_cast<uint32_t>(points_->labelCapacity()));
+  next->copyFirst(*points_, static_cast<int32_t>(count));
+  const std::lock_guard<std::mutex> lock(writing_);
+  next->copyRest(*points_);
+  swap(std::move(next));
 }
 
 std::unique_ptr<Points> ShardIndex::larger(const Points& points) const {
@@ -179,20 +211,23 @@ bool ShardIndex::wantsRebuild() const {
   return points_->linked() > 0 && dead > deadLeast && dead * 5 > static_cast<int64_t>(points_->count()) * 2;
 }
 
-/** Takes one point over into the graph that will replace this one. */
+/** Takes one point over into the graph that will replace this one. Under linking_. */
 void ShardIndex::rebuildOne() {
-  if (rebuild_.next == nullptr) {
-    const auto living = static_cast<uint64_t>(liveCount_.load());
-    const uint64_t capacity = std::max({capacityLeast, options_.capacity, living + living / 4});
-    rebuild_.next = std::make_unique<Points>(options_, capacity, labelCount_);
+  {
+    const std::lock_guard<std::mutex> lock(writing_);
+    if (rebuild_.next == nullptr) {
+      const auto living = static_cast<uint64_t>(liveCount_.load());
+      const uint64_t capacity = std::max({capacityLeast, options_.capacity, living + living / 4});
+      rebuild_.next = std::make_unique<Points>(options_, capacity, labelCount_);
+    }
+    const int32_t point = rebuild_.from++;
+    rebuild_.moved.push_back(-1);
+    if (points_->isDead(point)) return;
+    const uint32_t label = points_->label(point);
+    if (rebuild_.next->full() || label >= rebuild_.next->labelCapacity()) rebuild_.next = larger(*rebuild_.next);
+    rebuild_.moved.back() =
+        rebuild_.next->append(points_->vector(point), points_->id(point), points_->version(point), label);
   }
-  const int32_t point = rebuild_.from++;
-  rebuild_.moved.push_back(-1);
-  if (points_->isDead(point)) return;
-  const uint32_t label = points_->label(point);
-  if (rebuild_.next->full() || label >= rebuild_.next->labelCapacity()) rebuild_.next = larger(*rebuild_.next);
-  rebuild_.moved.back() =
-      rebuild_.next->append(points_->vector(point), points_->id(point), points_->version(point), label);
   linker_.linkNext(*rebuild_.next);
 }
 
@@ -222,6 +257,7 @@ void ShardIndex::swap(std::unique_ptr<Points> next) {
 }
 
 void ShardIndex::destroy() {
+  const std::lock_guard<std::mutex> linking(linking_);
   const std::lock_guard<std::mutex> lock(writing_);
   live();
   swap(nullptr);
@@ -235,14 +271,30 @@ void ShardIndex::destroy() {
 }
 
 void ShardIndex::save(const std::string& path) {
+  const std::lock_guard<std::mutex> linking(linking_);
   const std::lock_guard<std::mutex> lock(writing_);
   live();
   GraphFile::save(*this, path);
 }
 
-/** Only before anybody else has the index. */
+void ShardIndex::endLoad(const std::string& refused) {
+  const std::lock_guard<std::mutex> lock(loadLock_);
+  refused_ = refused;
+  loading_ = false;
+  loaded_.notify_all();
+}
+
+void ShardIndex::whenLoaded() {
+  if (!loading_) return;
+  std::unique_lock<std::mutex> lock(loadLock_);
+  loaded_.wait(lock, [this] { return !loading_; });
+}
+
+/** Only before anybody else uses the index. */
 void ShardIndex::load(const std::string& path) {
+  const std::lock_guard<std::mutex> linking(linking_);
   const std::lock_guard<std::mutex> lock(writing_);
+  live();
   try {
     GraphFile::load(*this, path);
   } catch (...) {
@@ -270,14 +322,22 @@ uint64_t ShardIndex::unlinked(const Points& points) const {
 
 uint64_t ShardIndex::link(uint64_t budgetMicros) {
   const auto until = Clock::now() + std::chrono::microseconds(std::min<uint64_t>(budgetMicros, budgetMicrosMost));
-  const std::lock_guard<std::mutex> lock(writing_);
-  const Points& points = live();
+  const std::lock_guard<std::mutex> linking(linking_);
+  live();
+  if (wantsGraph(*points_)) growBeside();
+  const Points& points = *points_;
   while (unlinked(points) > 0 && Clock::now() < until) linker_.linkNext(*points_);
   if (unlinked(points) > 0 || !(rebuild_.next || wantsRebuild())) return unlinked(points);
   while (rebuild_.from < points.count() && Clock::now() < until) rebuildOne();
+  const std::lock_guard<std::mutex> lock(writing_);
   if (rebuild_.from < points.count()) return static_cast<uint64_t>(points.count() - rebuild_.from);
   finishRebuild();
   return 0;
+}
+
+uint64_t ShardIndex::unlinkedCount() {
+  const std::lock_guard<std::mutex> lock(writing_);
+  return points_ == nullptr ? 0 : unlinked(*points_);
 }
 
 Stats ShardIndex::stats() {
@@ -285,7 +345,8 @@ Stats ShardIndex::stats() {
   const Points& points = live();
   const size_t bytes = points.bytes() + (rebuild_.next ? rebuild_.next->bytes() : 0) + idBytes_;
   return {static_cast<double>(liveCount_.load()), static_cast<double>(unlinked(points)),
-          static_cast<double>(points.dead()), static_cast<double>(bytes), static_cast<double>(labelCount_)};
+          static_cast<double>(points.dead()), static_cast<double>(bytes), static_cast<double>(labelCount_),
+          static_cast<double>(recall_.expected()), static_cast<double>(recall_.found())};
 }
 
 void ShardIndex::setAppliedIndex(double value) {
@@ -311,6 +372,32 @@ Hits ShardIndex::exact(const float* query, size_t length, uint32_t k) {
   return search(request);
 }
 
+/** What was put while it was answered would make it another search: then it is not kept. */
+void ShardIndex::keepForAudit(const Request& request, int32_t count, int32_t dead, const Hits& hits) {
+  if (points_->count() != count || points_->dead() != dead) return;
+  recall_.keep({points_.get(), count, dead, request.k, prepared, hits.ids});
+}
+
+/** Under linking_ alone, which keeps the points where they are: neither searches nor writes wait. */
+void ShardIndex::auditRecall() {
+  AnsweredSearch search;
+  if (!recall_.take(search)) return;
+  const std::lock_guard<std::mutex> linking(linking_);
+  const Points& points = live();
+  if (&points != search.points || points.dead() != search.dead) return;
+  Top top(points, search.k);
+  Hits exact;
+  Searcher(options_, kernels_, points, search.query).scanRows(0, search.count, top, exact);
+  if (points.dead() != search.dead) return;
+  const std::unordered_set<std::string_view> found(search.ids.begin(), search.ids.end());
+  uint64_t hits = 0, expected = 0;
+  for (const Candidate& candidate : top.sorted()) {
+    expected++;
+    hits += found.count(points.id(candidate.point));
+  }
+  recall_.count(hits, expected);
+}
+
 /** A second look without the writer finds what a walk, or a change that went on beside it, left out. */
 Hits ShardIndex::search(const Request& request) {
   if (request.k < 1 || request.k > kMax) throw invalid("k", "out of range");
@@ -320,7 +407,11 @@ Hits ShardIndex::search(const Request& request) {
   Hits hits;
   {
     const std::shared_lock<ReadWriteLock> reading(swapping_);
-    answer(live(), prepared, request, hits);
+    const Points& points = live();
+    const bool keeps = !request.exact && request.allowed == nullptr && recall_.wantsOne();
+    const int32_t count = points.count(), dead = points.dead();
+    answer(points, prepared, request, hits);
+    if (keeps && hits.strategy == Strategy::graph) keepForAudit(request, count, dead, hits);
   }
   if (isShort(request, hits)) {
     const std::lock_guard<std::mutex> lock(writing_);

@@ -1,5 +1,6 @@
 #pragma once
 #include <atomic>
+#include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -12,12 +13,15 @@
 #include "options.h"
 #include "points.h"
 #include "read_write_lock.h"
+#include "recall_monitor.h"
 #include "search.h"
 
 namespace vectron {
 
 struct Stats {
   double live, unlinked, tombstones, bytes, labels;
+  /** Of the nearest points of searches that were answered again exactly, and how many of them had been found. */
+  double recallExpected, recallFound;
 };
 
 /**
@@ -33,7 +37,10 @@ struct Stats {
  *  6. Once tombstones are two fifths of a graph, link() also builds a graph of the living beside it, in its slices, and
  *     swaps it in when it has them all. Both are in memory meanwhile.
  *
- * Order of locks: writing_ before swapping_.
+ *  7. Linking has a lock of its own, so that puts and removes wait for it only when memory is full: the linker reads what
+ *     appends never change, and nothing but the holder of linking_ replaces the points or changes a list.
+ *
+ * Order of locks: linking_ before writing_ before swapping_.
  */
 class ShardIndex {
  public:
@@ -53,12 +60,27 @@ class ShardIndex {
   int64_t versionOf(std::string_view id);
   /** Links for about this long; returns how many are left to do, those of a rebuild included. */
   uint64_t link(uint64_t budgetMicros);
+  /** 0 once destroyed. */
+  uint64_t unlinkedCount();
+  /** Answers a search that was kept again, exactly. Long work, for builders. */
+  void auditRecall();
+  /** Whether a builder has this index in hand or in line (see Builders). */
+  std::atomic<bool> inLine{false};
   Hits search(const Request& request);
   Hits search(const float* query, size_t length, uint32_t k, uint32_t ef);
   Hits exact(const float* query, size_t length, uint32_t k);
   void save(const std::string& path);
-  /** Fills a new index, before anybody else has it. Throws NOT_FOUND or CORRUPT and leaves it empty. */
+  /** Fills a new index, before anybody else uses it. Throws NOT_FOUND or CORRUPT and leaves it empty. */
   void load(const std::string& path);
+  /** Between these two the index is loading, and only destroy() may be called beside isLoading() and whenLoaded(). */
+  void beginLoad() { loading_ = true; }
+  /** `refused`: why the file was not used; empty when it was, or there was none. */
+  void endLoad(const std::string& refused);
+  bool isLoading() const { return loading_; }
+  /** Waits for the end of loading. */
+  void whenLoaded();
+  /** What endLoad() was told; only after it. */
+  const std::string& refused() const { return refused_; }
   void destroy();
 
   Stats stats();
@@ -79,7 +101,10 @@ class ShardIndex {
   /** The points, or FAILED_PRECONDITION once destroyed. Under either lock. */
   Points& live() const;
   void prepare(const char* field, const float* vector, size_t length, std::vector<float>& out) const;
+  uint32_t place(std::string_view key, Held& held, int64_t version);
+  bool lacksRoom() const;
   void makeRoom();
+  void growBeside();
   void kill(int32_t offset);
   std::unique_ptr<Points> larger(const Points& points) const;
   bool wantsRebuild() const;
@@ -94,15 +119,17 @@ class ShardIndex {
   void answer(const Points& points, const std::vector<float>& query, const Request& request, Hits& hits) const;
   void dropOlder(const Points& points, std::vector<Candidate>& found) const;
   bool isShort(const Request& request, const Hits& hits) const;
+  void keepForAudit(const Request& request, int32_t count, int32_t dead, const Hits& hits);
 
   const Options options_;
   const Kernels& kernels_;
+  std::mutex linking_;
   std::mutex writing_;
   ReadWriteLock swapping_;
-  /** Written under both locks; read under either. Null once destroyed. */
+  /** Written under all three locks; read under any. Null once destroyed. */
   std::unique_ptr<Points> points_;
   Linker linker_;
-  /** Under writing_. The graph of the living while it is being built; empty otherwise. */
+  /** Changed under linking_ and writing_. The graph of the living while it is being built; empty otherwise. */
   struct Rebuild {
     std::unique_ptr<Points> next;
     /** Points from here on are not in `next` yet. */
@@ -120,6 +147,11 @@ class ShardIndex {
   /** Odd while a point changes, so that a search can tell whether one did while it ran. */
   std::atomic<uint64_t> changes_{0};
   std::atomic<double> appliedIndex_{0};
+  RecallMonitor recall_;
+  std::atomic<bool> loading_{false};
+  std::mutex loadLock_;
+  std::condition_variable loaded_;
+  std::string refused_;
 };
 
 }  // namespace vectron

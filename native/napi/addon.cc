@@ -6,6 +6,7 @@
 #include <new>
 #include <string>
 
+#include "../core/builders.h"
 #include "../core/failure.h"
 #include "../core/graph_file.h"
 #include "../core/registry.h"
@@ -84,10 +85,16 @@ struct Arguments {
       throw vectron::invalid(field, "an array of another type");
     return static_cast<T*>(data);
   }
-  Handle& handle() const {
+  Handle& handleNow() const {
     void* data = nullptr;
     expect(napi_get_value_external(env, values[0], &data), "index", "not a handle");
     return *static_cast<Handle*>(data);
+  }
+  /** Waits for the end of loading. */
+  Handle& handle() const {
+    Handle& found = handleNow();
+    found.index->whenLoaded();
+    return found;
   }
 
   static napi_typedarray_type typeOf(const float*) { return napi_float32_array; }
@@ -136,7 +143,7 @@ napi_value labelOf(napi_env env, uint32_t label) {
 
 constexpr double safeInteger = 9007199254740991.0;
 
-/** (key, dimension, metric, m, efConstruction, capacity, threshold, path) to [handle, refusal]. Threshold 0: ours. */
+/** (key, dimension, metric, m, efConstruction, capacity, threshold, path) to a handle. Threshold 0: ours. */
 napi_value open(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Arguments<8> args(env, info);
@@ -150,16 +157,12 @@ napi_value open(napi_env env, napi_callback_info info) {
     vectron::checkOptions(options);
     if (options.threshold == 0) options.threshold = vectron::graphThreshold(options.dimension);
     const std::string key = args.text(0, "key");
-    vectron::Opened opened = Registry::instance().open(key, options, args.text(7, "path"));
-    auto handle = std::make_unique<Handle>(Handle{key, std::move(opened.index)});
-    napi_value result, external;
-    check(napi_create_array_with_length(env, 2, &result));
+    auto handle = std::make_unique<Handle>(Handle{key, Registry::instance().open(key, options, args.text(7, "path"))});
+    napi_value external;
     check(napi_create_external(
         env, handle.get(), [](napi_env, void* data, void*) { delete static_cast<Handle*>(data); }, nullptr, &external));
     (void)handle.release();
-    check(napi_set_element(env, result, 0, external));
-    check(napi_set_element(env, result, 1, stringOf(env, opened.refused)));
-    return result;
+    return external;
   });
 }
 
@@ -226,6 +229,27 @@ vectron::LabelSet setOf(const uint32_t* values, size_t length, uint64_t kind) {
   return kind == setWords ? vectron::LabelSet{values, nullptr, length} : vectron::LabelSet{nullptr, values, length};
 }
 
+/** (index) to null while its file is being loaded, then to why that was not used: '' if it was, or if there is none. */
+napi_value loaded(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<1> args(env, info);
+    const ShardIndex& index = *args.handleNow().index;
+    if (!index.isLoading()) return stringOf(env, index.refused());
+    napi_value null;
+    check(napi_get_null(env, &null));
+    return null;
+  });
+}
+
+/** (index): builder threads link what is unlinked. Returns at once. */
+napi_value linkInBackground(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<1> args(env, info);
+    vectron::Builders::instance().build(args.handle().index);
+    return nullptr;
+  });
+}
+
 /** (index, query, k, set, scores, figures) to ids. Fills scores; figures are as in Asked, then as in Told. */
 napi_value search(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
@@ -263,13 +287,13 @@ napi_value search(napi_env env, napi_callback_info info) {
   });
 }
 
-/** (index, out): out gets [live, unlinked, tombstones, bytes, appliedIndex, labels]. */
+/** (index, out): out gets [live, unlinked, tombstones, bytes, appliedIndex, labels, recallExpected, recallFound]. */
 napi_value stats(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments<2> args(env, info);
     size_t length = 0;
     double* const out = args.array<double>(1, "out", length);
-    if (length < 6) throw vectron::invalid("out", "too short");
+    if (length < 8) throw vectron::invalid("out", "too short");
     ShardIndex& index = *args.handle().index;
     const vectron::Stats stats = index.stats();
     out[0] = stats.live;
@@ -278,6 +302,8 @@ napi_value stats(napi_env env, napi_callback_info info) {
     out[3] = stats.bytes;
     out[4] = index.appliedIndex();
     out[5] = stats.labels;
+    out[6] = stats.recallExpected;
+    out[7] = stats.recallFound;
     return nullptr;
   });
 }
@@ -334,7 +360,7 @@ napi_value init(napi_env env, napi_value exports) {
       const char* name;
       napi_callback call;
     } functions[] = {{"open", open},       {"put", put},   {"remove", remove},
-                     {"versionOf", versionOf}, {"link", link}, {"search", search},
+                     {"versionOf", versionOf}, {"link", link}, {"loaded", loaded}, {"linkInBackground", linkInBackground}, {"search", search},
                      {"stats", stats},     {"setAppliedIndex", setAppliedIndex}, {"save", save},
                      {"labelOf", labelOf}, {"idOf", idOf},
                      {"destroy", destroy}, {"drop", drop}, {"extractFaiss", extractFaiss}};

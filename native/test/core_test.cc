@@ -12,6 +12,7 @@
 #include <set>
 #include <thread>
 
+#include "../core/builders.h"
 #include "../core/checksum.h"
 #include "../core/failure.h"
 #include "../core/graph_file.h"
@@ -423,7 +424,7 @@ void testArguments() {
 
 /** Readers beside one writer that puts, updates, removes, links, grows and saves. For the thread sanitizer. */
 void testReadersBesideWriter() {
-  const auto index = Registry::instance().open("race", optionsOf(16, Metric::euclidean, 150, 64), "").index;
+  const auto index = Registry::instance().open("race", optionsOf(16, Metric::euclidean, 150, 64), "");
   std::atomic<bool> done{false};
   Data data(1, 16);
   fillIndex(*index, data, 0, 100, 1);
@@ -450,6 +451,74 @@ void testReadersBesideWriter() {
   for (std::thread& reader : readers) reader.join();
   unlink(path.c_str());
   Registry::instance().drop("race");
+}
+
+/** Builders link, grow and rebuild while one thread writes and others search; in the end the graph has what was put. */
+void testBuildersBesideAWriter() {
+  Data data(31, 16);
+  const auto index = Registry::instance().open("built", optionsOf(16, Metric::euclidean, 50, 0), "");
+  std::map<std::string, Vector> kept;
+  std::atomic<bool> done{false};
+  std::vector<std::thread> readers;
+  for (uint32_t r = 0; r < 2; r++)
+    readers.emplace_back([&, r] {
+      Data mine(200 + r, 16);
+      while (!done) {
+        const Vector query = mine.next();
+        const Hits hits = index->search(query.data(), query.size(), 10, 20);
+        EXPECT(std::set<std::string>(hits.ids.begin(), hits.ids.end()).size() == hits.ids.size());
+      }
+    });
+  for (int i = 0; i < 6000; i++) {
+    const std::string id = "p" + std::to_string(i % 2500);
+    const Vector vector = data.next();
+    if (i % 11 == 3 && i > 2500) {
+      index->remove(id, i);
+      kept.erase(id);
+    } else {
+      index->put(id, i, vector.data(), vector.size());
+      kept[id] = vector;
+    }
+    Builders::instance().build(index);
+  }
+  const auto settled = [&] { return index->stats().unlinked == 0 && index->stats().tombstones < 2400; };
+  for (int tries = 0; !settled() && tries < 60000; tries++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT(settled());
+  EXPECT(index->stats().live == static_cast<double>(kept.size()));
+  int found = 0, asked = 0;
+  for (const auto& [id, vector] : kept) {
+    if (++asked % 10 != 0) continue;
+    const Hits hits = index->search(vector.data(), vector.size(), 1, 100);
+    EXPECT(hits.strategy == vectron::Strategy::graph);
+    found += !hits.ids.empty() && hits.ids[0] == id;
+  }
+  EXPECT(found * 100 >= asked / 10 * 98);
+  Registry::instance().drop("built");
+}
+
+/** A search that is kept is answered again over the rows it was answered over, whatever was put since. */
+void testRecallMonitor() {
+  Data data(41, 16);
+  ShardIndex index(optionsOf(16, Metric::euclidean, 50, 0));
+  fillIndex(index, data, 0, 2000, 1);
+  index.link(10000000);
+  const Vector query = data.next();
+  index.auditRecall();
+  EXPECT(index.stats().recallExpected == 0);
+  const Hits hits = index.search(query.data(), query.size(), 10, 16);
+  const Hits exact = index.exact(query.data(), query.size(), 10);
+  index.put("nearer", 9, query.data(), query.size());
+  index.auditRecall();
+  const std::set<std::string> best(exact.ids.begin(), exact.ids.end());
+  double found = 0;
+  for (const std::string& id : hits.ids) found += best.count(id) != 0;
+  EXPECT(index.stats().recallExpected == 10);
+  EXPECT(index.stats().recallFound == found);
+  index.search(query.data(), query.size(), 10, 16);
+  index.auditRecall();
+  EXPECT(index.stats().recallExpected == 10);
 }
 
 /** A point that is replaced while a search runs is met at its old place and its new one, but told once. */
@@ -524,6 +593,8 @@ int main() {
   testArguments();
   testDamagedFiles();
   testReadersBesideWriter();
+  testBuildersBesideAWriter();
+  testRecallMonitor();
   testReplacedPointsAreToldOnce();
   std::printf(failures == 0 ? "core: all tests passed\n" : "core: %d failures\n", failures);
   return failures == 0 ? 0 : 1;

@@ -3,48 +3,55 @@ import { beatsWaitingMax } from '../base/limits';
 import { type Address, addressText, at, beatsActor, lanes, replicaActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
-import type { RaftMemberTuning } from './raft-member-options';
+import { type BeatBoard, HeardLives } from './beat-board';
+import { type RaftMemberTuning, restTicks } from './raft-member-options';
 
 type Beat = MessageOf<'beat.carry'>['beat'];
 
 interface Local {
-  readonly address: Address;
-  life: number;
-  nodes: readonly NodeName[];
-  /** Intervals since it last spoke. */
-  silentIntervals: number;
+  readonly life: number;
+  readonly nodes: readonly NodeName[];
+  /** Its counter on the board when that was last looked at, and for how long it has been the same. */
+  turns: number | null;
+  silentTicks: number;
 }
 
 const timers = { interval: 'interval', answers: 'answers' } as const;
 /** Answers wait so long for others: a fraction of what an election time-out may lose. */
 const gatherMs = 10;
-/** A thread whose clock lags behind this one's by less than an interval is not silent. */
-const silentIntervalsMax = 1;
 
 /**
  * What one machine says to each other machine for all its groups: one message a heartbeat interval, and one for what has
  * to be answered (DESIGN D2). One a machine, on the thread of its link.
  *
- *  1. A thread's life is told only if the thread itself has spoken within the last intervals; a replica's heartbeat only
+ *  1. A thread's life is told only while the thread itself turns, as the board shows; a replica's heartbeat only
  *     once, and only if the replica itself has sent it. So nothing is ever said in a dead thread's name.
- *  2. Heartbeats wait for the next interval, answers for a moment; neither for longer.
+ *  2. Heartbeats wait for the next interval, answers for a moment; neither for longer. While there are none of either
+ *     the lives alone are told, less often (restTicks).
  *  3. What waits is bounded; beyond, the newest is dropped: the next interval brings another.
  *  4. Beats of another cluster are not heard. Each is handed to the replica it names, which judges it as if it had come
- *     alone; the lives go to every keeper here.
+ *     alone; the lives go to the board, where every keeper here finds them.
  */
 export class MachineBeats implements Actor {
   droppedCount = 0;
   private readonly locals = new Map<string, Local>();
   private readonly waiting = new Map<NodeName, Beat[]>();
   private gathering = false;
+  private readonly heard: HeardLives;
+  /** What the interval's timer stands for. */
+  private stepTicks = 0;
 
   constructor(
     private readonly cluster: ClusterId,
-    private readonly tuning: Pick<RaftMemberTuning, 'tickMs' | 'heartbeatTicks'>,
-  ) {}
+    private readonly tuning: Pick<RaftMemberTuning, 'tickMs' | 'heartbeatTicks' | 'electionTicks'>,
+    private readonly board: BeatBoard,
+  ) {
+    this.heard = new HeardLives(board);
+  }
 
   started(context: ActorContext): void {
-    this.arm(context);
+    this.heard.begin();
+    this.arm(this.tuning.heartbeatTicks, context);
   }
 
   receive(message: Message, from: Address, context: ActorContext): void {
@@ -64,7 +71,7 @@ export class MachineBeats implements Actor {
   }
 
   private alive({ life, nodes }: MessageOf<'beat.alive'>, address: Address): void {
-    this.locals.set(addressText(address), { address, life, nodes, silentIntervals: 0 });
+    this.locals.set(addressText(address), { life, nodes, turns: null, silentTicks: 0 });
   }
 
   private carry({ node, beat }: MessageOf<'beat.carry'>, context: ActorContext): void {
@@ -72,7 +79,12 @@ export class MachineBeats implements Actor {
     if (waiting.length >= beatsWaitingMax) this.droppedCount++;
     else waiting.push(beat);
     this.waiting.set(node, waiting);
-    if (beat.message.kind !== 'heartbeatResponse' || this.gathering) return;
+    if (beat.message.kind === 'heartbeatResponse') this.gather(context);
+    else if (this.stepTicks > this.tuning.heartbeatTicks) this.arm(this.tuning.heartbeatTicks, context);
+  }
+
+  private gather(context: ActorContext): void {
+    if (this.gathering) return;
     this.gathering = true;
     context.setTimer(timers.answers, gatherMs, { signal: 'timer', key: timers.answers });
   }
@@ -84,24 +96,40 @@ export class MachineBeats implements Actor {
       const whole: Message = { kind: 'peer.raft', cluster: this.cluster, shard, epoch, from, to, message };
       context.send(at(node, replicaActor(to)), whole, lanes.consensus);
     }
-    if (lives.length === 0) return;
-    for (const { address } of this.locals.values())
-      context.send(address, { kind: 'beat.heard', lives }, lanes.consensus);
+    this.heard.hear(lives);
   }
 
   private interval(context: ActorContext): void {
-    this.arm(context);
-    for (const [name, local] of this.locals) {
-      if (++local.silentIntervals > silentIntervalsMax) this.locals.delete(name);
-    }
+    this.listen();
+    const isQuiet = this.waiting.size === 0;
     const nodes = new Set(this.waiting.keys());
-    for (const local of this.locals.values()) for (const node of local.nodes) nodes.add(node);
+    for (const local of this.speaking()) for (const node of local.nodes) nodes.add(node);
     this.flush(nodes, context);
+    this.arm(isQuiet ? restTicks(this.tuning) : this.tuning.heartbeatTicks, context);
+  }
+
+  /** To the threads of this machine. One whose life is not on the board any more has another, or is gone. */
+  private listen(): void {
+    for (const [name, local] of this.locals) {
+      const turns = this.board.turnsOf(local.life);
+      if (turns === null) this.locals.delete(name);
+      else if (turns === local.turns) local.silentTicks += this.stepTicks;
+      else {
+        local.turns = turns;
+        local.silentTicks = 0;
+      }
+    }
+  }
+
+  /** One that rests turns as seldom as this actor, and may be late. */
+  private speaking(): Local[] {
+    const silentTicksMax = 2 * restTicks(this.tuning);
+    return [...this.locals.values()].filter(({ silentTicks }) => silentTicks < silentTicksMax);
   }
 
   private flush(nodes: Iterable<NodeName>, context: ActorContext): void {
     const { cluster } = this;
-    const lives = this.lives();
+    const lives = this.speaking().map(({ life }) => life);
     for (const node of nodes) {
       const beats = this.waiting.get(node) ?? [];
       context.send(at(node, beatsActor), { kind: 'beat.machine', cluster, lives, beats }, lanes.consensus);
@@ -111,12 +139,8 @@ export class MachineBeats implements Actor {
     context.cancelTimer(timers.answers);
   }
 
-  private lives(): number[] {
-    return [...this.locals.values()].map(({ life }) => life);
-  }
-
-  private arm(context: ActorContext): void {
-    const delayMs = this.tuning.tickMs * this.tuning.heartbeatTicks;
-    context.setTimer(timers.interval, delayMs, { signal: 'timer', key: timers.interval });
+  private arm(ticks: number, context: ActorContext): void {
+    this.stepTicks = ticks;
+    context.setTimer(timers.interval, ticks * this.tuning.tickMs, { signal: 'timer', key: timers.interval });
   }
 }

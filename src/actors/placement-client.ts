@@ -1,5 +1,5 @@
-import { type ErrorCode, errorCatalogue, VectronError } from '../base/errors';
-import { type ClusterId, type NodeName, type Revision, revision, type Term, term, type WorkerId } from '../base/ids';
+import { type ErrorCode, VectronError } from '../base/errors';
+import { type NodeName, type Revision, revision, type Term, term, type WorkerId } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, at, lanes, placementActor } from '../protocol/envelope';
@@ -7,56 +7,17 @@ import type { Message, MessageOf } from '../protocol/messages';
 import type { LeaderHint, PlacementChange } from '../protocol/placement-messages';
 import type { ActorContext, Signal } from '../runtime/actor';
 import type { AskOutcome } from '../runtime/asks';
-
-const replyKinds = {
-  'pd.registerWorker': 'pd.workerRegistered',
-  'pd.heartbeat': 'pd.heartbeatReply',
-  'pd.replicaFaults': 'pd.heartbeatReply',
-  'pd.createCollection': 'pd.collectionCreated',
-  'pd.deleteCollection': 'pd.collectionDeleted',
-  'pd.moveReplica': 'pd.replicaMoving',
-  'pd.transferLeader': 'pd.leaderTransferring',
-} as const;
-type CallKind = keyof typeof replyKinds;
-type CallReply<K extends CallKind> = MessageOf<(typeof replyKinds)[K]>;
-type Done<R> = (outcome: AskOutcome<R>, context: ActorContext) => void;
-
-export interface PlacementClientOptions {
-  readonly cluster: ClusterId;
-  /** The nodes of the placement driver; any of them may lead. */
-  readonly nodes: readonly NodeName[];
-  /** How often the client looks after its calls. Default 250. */
-  readonly tickMs?: number;
-  /** A leader that leaves a request without an answer for this long is looked for anew. Default 1,000. */
-  readonly attemptTimeoutMs?: number;
-  /** How often a watch is renewed. Default 2,500; the driver drops watchers after ten seconds. */
-  readonly renewMs?: number;
-}
-
-/** The actor that owns the client. */
-export interface PlacementClientOwner {
-  /** The next change of the stream, without a gap, never twice; and leaders as last heard, in no certain order. */
-  placementChanged(change: PlacementChange, leaders: readonly LeaderHint[], context: ActorContext): void;
-  /** A leader was found, or another one than before. */
-  placementLeaderFound(context: ActorContext): void;
-  /** The leader does not know this worker: it must register. */
-  placementForgot(context: ActorContext): void;
-}
-
-export interface CallOptions {
-  readonly timeoutMs: number;
-  /** Whether sending the request again, when nobody answered, does no harm. */
-  readonly repeatable: boolean;
-}
-
-interface Call {
-  readonly message: MessageOf<CallKind>;
-  readonly options: CallOptions;
-  readonly deadline: MonotonicMs;
-  readonly done: Done<MessageOf<(typeof replyKinds)[CallKind]>>;
-  /** Null while it waits for a leader. */
-  sentAt: MonotonicMs | null;
-}
+import {
+  type Call,
+  type CallKind,
+  type CallOptions,
+  type CallReply,
+  type Done,
+  errorOf,
+  type PlacementClientOptions,
+  type PlacementClientOwner,
+  replyKinds,
+} from './placement-calls';
 
 const timerKey = 'placement-client';
 /** Answers that say nothing was done and another node, or a later time, may do it. */
@@ -128,7 +89,7 @@ export class PlacementClient {
 
   start(context: ActorContext): void {
     this.probe(this.options.nodes, context);
-    this.armTick(context);
+    this.arm(context);
   }
 
   /** Follows the stream of a worker, or with 0 the whole routing. */
@@ -139,6 +100,7 @@ export class PlacementClient {
       this.watchFirstRequest = this.requests + 1;
     }
     this.renew(context);
+    this.arm(context);
   }
 
   /** Sends the request under a number of its own; `request` in the message does not matter. */
@@ -163,17 +125,24 @@ export class PlacementClient {
     };
     this.calls.set(request, call);
     this.send(call, context);
+    this.arm(context);
   }
 
   /** True: the message was for the client. */
   receive(message: Message, from: Address, context: ActorContext): boolean {
     if (from.actor !== placementActor || !this.options.nodes.includes(from.node)) return false;
+    if (!this.take(message, from.node, context)) return false;
+    this.arm(context);
+    return true;
+  }
+
+  private take(message: Message, node: NodeName, context: ActorContext): boolean {
     switch (message.kind) {
       case 'pd.statusReply':
-        this.onStatus(message, from.node, context);
+        this.onStatus(message, node, context);
         return true;
       case 'pd.watchEvent':
-        this.onEvent(message, from.node, context);
+        this.onEvent(message, node, context);
         return true;
       case 'pd.workerRegistered':
       case 'pd.heartbeatReply':
@@ -181,7 +150,7 @@ export class PlacementClient {
       case 'pd.collectionDeleted':
       case 'pd.replicaMoving':
       case 'pd.leaderTransferring':
-        this.onReply(message, from.node, context);
+        this.onReply(message, node, context);
         return true;
       default:
         return false;
@@ -195,12 +164,22 @@ export class PlacementClient {
     if (this.isLeaderSilent(context.now)) this.loseLeader();
     if (this.leaderNow === null) this.probeAll(context);
     else if (this.isRenewalDue(context.now)) this.renew(context);
-    this.armTick(context);
+    this.arm(context);
     return true;
   }
 
-  private armTick(context: ActorContext): void {
-    context.setTimer(timerKey, this.tickMs, { signal: 'timer', key: timerKey });
+  /** Sets the timer for whatever is due next: an idle client wakes nobody but to renew its watch. */
+  private arm(context: ActorContext): void {
+    const delayMs = Math.max(1, this.nextDue(context.now) - context.now);
+    context.setTimer(timerKey, delayMs, { signal: 'timer', key: timerKey });
+  }
+
+  private nextDue(now: MonotonicMs): number {
+    if (this.leaderNow === null) return now + this.tickMs;
+    const silent = this.unanswered().map((sentAt) => sentAt + this.attemptTimeoutMs);
+    const deadlines = [...this.calls.values()].map(({ deadline }) => deadline as number);
+    const renewal = this.watching === null ? [] : [(this.watchSentAt ?? now) + this.renewMs];
+    return Math.min(now + this.renewMs, ...silent, ...deadlines, ...renewal);
   }
 
   /** Ever less often the longer nobody leads. */
@@ -263,10 +242,14 @@ export class PlacementClient {
   }
 
   private isLeaderSilent(now: MonotonicMs): boolean {
-    if (this.leaderNow === null) return false;
+    return this.leaderNow !== null && this.unanswered().some((sentAt) => now - sentAt >= this.attemptTimeoutMs);
+  }
+
+  /** When the leader was asked what it has not answered yet. */
+  private unanswered(): MonotonicMs[] {
     const waiting = [...this.calls.values()].filter((call) => call.options.repeatable).map((call) => call.sentAt);
     const asked = [...waiting, this.isWatchAnswered() ? null : this.watchSentAt];
-    return asked.some((sentAt) => sentAt !== null && now - sentAt >= this.attemptTimeoutMs);
+    return asked.filter((sentAt) => sentAt !== null);
   }
 
   private isWatchAnswered(): boolean {
@@ -378,12 +361,4 @@ export class PlacementClient {
     else if (node === this.leaderNow) this.loseLeader();
     this.followHint(failure, context);
   }
-}
-
-function errorOf({ code, message, field, retryAfterMs }: Failure): VectronError {
-  const known = code in errorCatalogue ? (code as ErrorCode) : 'INTERNAL';
-  return new VectronError(known, message, {
-    ...(field === '' ? {} : { field }),
-    ...(retryAfterMs === 0 ? {} : { retryAfterMs }),
-  });
 }

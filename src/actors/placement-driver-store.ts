@@ -6,6 +6,7 @@ import { snapshotChunkBytesMax } from '../base/limits';
 import { PlacementMachine, type PlacementOutcome } from '../placement/machine';
 import { keyOf, kindByte, type Row, type RowKey, rowCodec } from '../placement/records';
 import { bytes, type Codec, decode, struct, varint } from '../protocol/codec';
+import { checkLevel, type FlagRange, flagRange } from '../protocol/flags';
 import { logIndexCodec, termCodec } from '../protocol/ids';
 import type { Entry, SnapshotMeta } from '../protocol/raft-messages';
 import { orderedBytes, recordKey, recordRange, replicaStateKey, spaceOf } from '../storage/keys';
@@ -28,6 +29,8 @@ export interface PlacementStoreOptions {
   readonly cluster: ClusterId;
   readonly replica: ReplicaId;
   readonly store: KeyValueStore;
+  /** The levels this program supports. */
+  readonly flags?: FlagRange;
 }
 
 /**
@@ -77,9 +80,9 @@ export class PlacementStore implements StateMachine {
     this.outcomes = new Map();
     for (const { index, term, type, data } of entries) {
       assert(index > this.appliedIndex, () => `entry ${index} is applied already`);
+      if (type === 'command') this.outcomes.set(index, this.machineNow.apply(data, this.options.flags));
       this.appliedIndex = index;
       this.appliedTerm = term;
-      if (type === 'command') this.outcomes.set(index, this.machineNow.apply(data));
     }
     const batch = new WriteBatch();
     for (const { key, row } of this.machineNow.drainWrites()) {
@@ -116,6 +119,7 @@ export class PlacementStore implements StateMachine {
     if (content.format !== format) throw corrupt(`snapshot format ${content.format} is unknown`);
     const machine = PlacementMachine.restore(content.state);
     if (machine.cluster !== this.options.cluster) throw corrupt(`a snapshot of cluster ${machine.cluster}`);
+    checkLevel(machine.level, this.options.flags ?? flagRange, 'a snapshot of the placement driver');
     const previous = this.generation;
     this.generation = previous + 1;
     this.writeRows(machine.rows());

@@ -1,14 +1,13 @@
 import { present } from '../base/assert';
 import { utf8 } from '../base/bytes';
 import { VectronError } from '../base/errors';
-import { type ClusterId, type NodeName, type ReplicaId, shardId, type WorkerId } from '../base/ids';
+import { type ClusterId, type NodeName, type ReplicaId, shardId } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
 import type { PlacementOperation } from '../placement/commands';
-import { placementCommandCodec } from '../placement/commands';
 import { type PlacementMachine, type PlacementOutcome, placementReplicaIdMax } from '../placement/machine';
-import { encode } from '../protocol/codec';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, at, lanes, placementActor } from '../protocol/envelope';
+import { type FlagRange, flagRange } from '../protocol/flags';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { ReplicaFault } from '../protocol/placement-messages';
 import { createRaft } from '../raft/core';
@@ -16,7 +15,20 @@ import type { RaftCore, RaftOptions } from '../raft/types';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
 import { failure, type PlacementRequest, refusalOf } from '../runtime/refusal';
 import type { KeyValueStore } from '../storage/ports';
+import { FlagDriver } from './placement-driver-flags';
 import { MoveDriver } from './placement-driver-moves';
+import { objectionTo } from './placement-driver-objections';
+import {
+  commandOf,
+  type DriverState,
+  failureOf,
+  flagsReply,
+  heartbeatReply,
+  operationOf,
+  replyTo,
+  statusReply,
+} from './placement-driver-replies';
+import { SchemaDriver } from './placement-driver-schemas';
 import { SoftState } from './placement-driver-soft';
 import { PlacementStore } from './placement-driver-store';
 import { Watchers } from './placement-driver-watchers';
@@ -33,13 +45,20 @@ export interface PlacementDriverTuning {
   readonly raft: RaftMemberTuning;
 }
 
+export interface PlacementMember {
+  readonly replica: ReplicaId;
+  readonly node: NodeName;
+}
+
 export interface PlacementDriverOptions {
   readonly cluster: ClusterId;
   readonly self: ReplicaId;
   /** The whole group, this member included, and where each lives. The same on every node, for ever. */
-  readonly members: readonly { readonly replica: ReplicaId; readonly node: NodeName }[];
+  readonly members: readonly PlacementMember[];
   readonly state: KeyValueStore;
   readonly logWriter: Address;
+  /** Default: the levels this program supports. */
+  readonly flags?: FlagRange;
   /** Default: createRaft. */
   readonly createCore?: (options: RaftOptions) => RaftCore;
   readonly options?: Partial<PlacementDriverTuning>;
@@ -76,6 +95,8 @@ export class PlacementDriverActor implements Actor {
   readonly member: RaftMember;
   private readonly watchers: Watchers;
   private readonly moves: MoveDriver;
+  readonly flags: FlagDriver;
+  private readonly schemas: SchemaDriver;
   /** Null unless this node leads. */
   private soft: SoftState | null = null;
   /** Why this node has fallen silent, or null. */
@@ -84,13 +105,18 @@ export class PlacementDriverActor implements Actor {
   constructor(private readonly setup: PlacementDriverOptions) {
     const { cluster, self, members, state, logWriter, createCore = createRaft } = setup;
     this.tuning = { ...defaults, ...setup.options };
-    this.store = new PlacementStore({ cluster, replica: self, store: state });
-    this.moves = new MoveDriver({
+    const range = setup.flags ?? flagRange;
+    this.store = new PlacementStore({ cluster, replica: self, store: state, flags: range });
+    const port = {
       machine: () => this.machine,
       term: () => this.member.term,
       // Nobody waits for it: the records show what came of it.
-      propose: (operation, context) => this.member.propose(commandOf(operation), () => undefined, context),
-    });
+      propose: (operation: PlacementOperation, context: ActorContext) =>
+        this.member.propose(commandOf(operation), () => undefined, context),
+    };
+    this.moves = new MoveDriver(port);
+    this.schemas = new SchemaDriver(port);
+    this.flags = new FlagDriver({ ...port, self, members, cluster, range, leader: () => this.member.leader });
     this.watchers = new Watchers(this.tuning.watchExpiryMs, () => this.member.term);
     this.member = new RaftMember({
       cluster,
@@ -122,34 +148,68 @@ export class PlacementDriverActor implements Actor {
     return this.store.machine;
   }
 
+  get members(): readonly PlacementMember[] {
+    return this.setup.members;
+  }
+
   /** Whether this node answers requests now. */
   get isServing(): boolean {
     return this.member.leaderIsReady;
   }
 
   started(context: ActorContext): void {
-    this.member.start(context);
-    this.armSweep(context);
+    this.guarded(context, () => {
+      this.flags.check();
+      this.member.start(context);
+      this.armSweep(context);
+    });
   }
 
   receive(message: Message, from: Address, context: ActorContext): void {
+    this.guarded(context, () => this.take(message, from, context));
+  }
+
+  /** What a later version wrote silences the node; anything else that is thrown is a bug. */
+  private guarded(context: ActorContext, handler: () => void): void {
+    try {
+      handler();
+    } catch (thrown) {
+      if (!(thrown instanceof VectronError) || thrown.code !== 'UNSUPPORTED_VERSION') throw thrown;
+      this.member.retire(thrown.message, context);
+    }
+  }
+
+  private take(message: Message, from: Address, context: ActorContext): void {
     if (this.member.handle(message, context)) return;
     switch (message.kind) {
       case 'pd.status':
-        context.send(from, this.statusReply(message.request), lanes.completion);
+        context.send(from, statusReply(message.request, this.refusal(), this), lanes.completion);
         break;
       case 'pd.registerWorker':
       case 'pd.heartbeat':
       case 'pd.replicaFaults':
+      case 'pd.support':
+      case 'pd.flags':
       case 'pd.createCollection':
       case 'pd.deleteCollection':
       case 'pd.moveReplica':
       case 'pd.transferLeader':
+      case 'pd.changeSchema':
+      case 'pd.getSchema':
       case 'pd.watch':
         this.serve(message, from, context);
         break;
       case 'members.state':
         if (this.isServing) this.moves.answered(message, context);
+        break;
+      case 'schema.state':
+        if (this.isServing) this.schemas.answered(message, context);
+        break;
+      case 'level.state':
+        this.flags.answered(message);
+        break;
+      case 'pd.driverSupport':
+        if (this.isMember(message, from)) this.flags.driverSpoke(message);
         break;
       default:
         break;
@@ -157,11 +217,21 @@ export class PlacementDriverActor implements Actor {
   }
 
   signalled(signal: Signal, context: ActorContext): void {
-    if (this.member.signalled(signal, context)) return;
-    if (signal.signal !== 'timer' || signal.key !== sweepKey) return;
-    this.watchers.expire(context.now);
-    if (this.isServing && this.soft !== null) this.moves.sweep(this.soft, this.tuning.deadAfterMs, context);
-    this.armSweep(context);
+    this.guarded(context, () => {
+      if (this.member.signalled(signal, context)) return;
+      if (signal.signal !== 'timer' || signal.key !== sweepKey) return;
+      this.watchers.expire(context.now);
+      const soft = this.isServing ? this.soft : null;
+      if (soft !== null) this.moves.sweep(soft, this.tuning.deadAfterMs, context);
+      if (soft !== null) this.schemas.sweep(soft, context);
+      this.flags.sweep(soft, context);
+      this.armSweep(context);
+    });
+  }
+
+  private isMember({ cluster, replica }: MessageOf<'pd.driverSupport'>, from: Address): boolean {
+    const node = this.setup.members.find((one) => one.replica === replica)?.node;
+    return cluster === this.setup.cluster && node === from.node && from.actor === placementActor;
   }
 
   stopped(): void {
@@ -175,22 +245,26 @@ export class PlacementDriverActor implements Actor {
   /** What was heard under another leadership says nothing about this one. */
   private leadershipChanged(context: ActorContext): void {
     this.watchers.clear();
+    this.flags.forget();
     this.soft = this.member.isLeader ? new SoftState(context.now, this.tuning.unhealthyAfterMs) : null;
   }
 
   // Requests
 
   private serve(message: Exclude<Request, MessageOf<'pd.status'>>, from: Address, context: ActorContext): void {
-    const refused = this.refusal() ?? this.objection(message, from);
+    const refused = this.refusal() ?? objectionTo(message, from, this.setup.cluster, this.machine);
     if (refused !== null) this.refuse(message, refused, from, context);
     else if (message.kind === 'pd.watch') this.watch(message, from, context);
     else if (message.kind === 'pd.heartbeat') this.heartbeat(message, from, context);
     else if (message.kind === 'pd.replicaFaults') this.faults(message, from, context);
+    else if (message.kind === 'pd.support') this.support(message, from, context);
+    else if (message.kind === 'pd.flags') context.send(from, flagsReply(message.request, this), lanes.completion);
     else if (message.kind === 'pd.registerWorker') this.registerWorker(message, from, context);
     else if (message.kind === 'pd.createCollection') this.createCollection(message, from, context);
     else if (message.kind === 'pd.moveReplica') this.moveReplica(message, from, context);
     else if (message.kind === 'pd.transferLeader') this.transferLeader(message, from, context);
-    else this.propose(message, { kind: 'deleteCollection', name: message.name }, from, context);
+    else if (message.kind === 'pd.getSchema') context.send(from, this.schemas.reply(message), lanes.completion);
+    else this.propose(message, operationOf(message), from, context);
   }
 
   /** Why this node does not answer anybody now, or null. */
@@ -200,32 +274,6 @@ export class PlacementDriverActor implements Actor {
     const { leader } = this.member;
     const node = this.setup.members.find(({ replica }) => replica === leader)?.node ?? '';
     return { ...failure('NOT_LEADER', 'this node does not lead', retryAfterMs), leader: node };
-  }
-
-  /** What is wrong with the sender, or null. */
-  private objection(message: Exclude<Request, MessageOf<'pd.status'>>, from: Address): Failure | null {
-    if (!('cluster' in message)) return null;
-    if (message.cluster !== this.setup.cluster) {
-      return failure('FAILED_PRECONDITION', `this is cluster ${this.setup.cluster}, not ${message.cluster}`);
-    }
-    if (message.kind === 'pd.watch' && message.fromRevision > this.machine.revision) {
-      const { fromRevision } = message;
-      return failure('FAILED_PRECONDITION', `revision ${fromRevision} is ahead of ${this.machine.revision}`);
-    }
-    if (!('worker' in message)) return null;
-    const isAnonymous = message.worker === 0 && message.kind !== 'pd.heartbeat' && message.kind !== 'pd.replicaFaults';
-    return isAnonymous ? null : this.objectionToWorker(message, message.worker, from);
-  }
-
-  private objectionToWorker(message: Message, id: WorkerId, from: Address): Failure | null {
-    const worker = this.machine.worker(id);
-    const isRegistration = message.kind === 'pd.registerWorker';
-    if (worker === null) {
-      return failure(isRegistration ? 'FAILED_PRECONDITION' : 'NOT_FOUND', `worker ${id} is unknown`);
-    }
-    const isSameStore = !isRegistration || worker.storeIncarnation === message.storeIncarnation;
-    if (worker.node === from.node && isSameStore) return null;
-    return failure('FAILED_PRECONDITION', `worker ${id} is another store, on ${worker.node}`);
   }
 
   private registerWorker(message: MessageOf<'pd.registerWorker'>, from: Address, context: ActorContext): void {
@@ -251,13 +299,18 @@ export class PlacementDriverActor implements Actor {
     const news = this.softNow().heartbeat(worker, replicas, this.machine, context.now);
     this.watchers.publishLeaders(news, this.machine, context);
     const removed = message.removed.filter((replica) => this.machine.isToRemove(worker, replica));
-    if (removed.length === 0) context.send(from, this.heartbeatReply(message.request), lanes.completion);
+    if (removed.length === 0) context.send(from, heartbeatReply(message.request, this.about()), lanes.completion);
     else this.propose(message, { kind: 'confirmRemovals', worker, replicas: removed }, from, context);
   }
 
   private faults(message: MessageOf<'pd.replicaFaults'>, from: Address, context: ActorContext): void {
     this.softNow().faulted(message.worker, message.faults, this.machine, context.now);
-    context.send(from, this.heartbeatReply(message.request), lanes.completion);
+    context.send(from, heartbeatReply(message.request, this.about()), lanes.completion);
+  }
+
+  private support({ worker, range, request }: MessageOf<'pd.support'>, from: Address, context: ActorContext): void {
+    this.flags.workerSpoke(worker, range);
+    context.send(from, heartbeatReply(request, this.about()), lanes.completion);
   }
 
   /** Replicas that this leader was told need replacing, or people. Empty on a node that does not lead. */
@@ -322,49 +375,13 @@ export class PlacementDriverActor implements Actor {
 
   private answer(message: Request, outcome: PlacementOutcome, from: Address, context: ActorContext): void {
     if (outcome.kind === 'rejected') this.refuse(message, failureOf(outcome.error), from, context);
-    else context.send(from, this.replyTo(message.request, outcome), lanes.completion);
+    else context.send(from, replyTo(message.request, outcome, this.about()), lanes.completion);
+    if (outcome.kind === 'schemaChanged' && this.soft !== null) this.schemas.sweep(this.soft, context);
   }
 
-  private replyTo(request: number, outcome: Exclude<PlacementOutcome, { readonly kind: 'rejected' }>): Message {
-    const head = { request, failure: null, revision: outcome.revision };
-    switch (outcome.kind) {
-      case 'workerRegistered':
-        return { kind: 'pd.workerRegistered', ...head, ...this.identity(), worker: outcome.worker };
-      case 'collectionCreated':
-        return { kind: 'pd.collectionCreated', ...head, collection: outcome.collection };
-      case 'collectionDeleted':
-        return { kind: 'pd.collectionDeleted', ...head };
-      case 'replicaMoving':
-        return { kind: 'pd.replicaMoving', ...head, replica: outcome.replica };
-      case 'founded':
-      case 'membersSettled':
-      case 'removalsConfirmed':
-        return this.heartbeatReply(request);
-    }
-  }
-
-  private identity(): { readonly cluster: ClusterId; readonly incarnation: number } {
-    return { cluster: this.setup.cluster, incarnation: this.machine.incarnation };
-  }
-
-  private heartbeatReply(request: number): Message {
-    const { term } = this.member;
-    return { kind: 'pd.heartbeatReply', request, failure: null, term, revision: this.machine.revision };
-  }
-
-  /** Also from nodes that do not lead, for comparing them; then `failure` says that it may be old. */
-  private statusReply(request: number): Message {
-    const { revision } = this.machine;
-    const { leader, term } = this.member;
-    return {
-      kind: 'pd.statusReply',
-      request,
-      failure: this.refusal(),
-      leader,
-      term,
-      revision,
-      digest: this.machine.digest(),
-    };
+  private about(): DriverState {
+    const { machine, member, setup } = this;
+    return { cluster: setup.cluster, incarnation: machine.incarnation, term: member.term, revision: machine.revision };
   }
 
   private refuse(message: Request, failed: Failure, from: Address, context: ActorContext): void {
@@ -380,11 +397,3 @@ export class PlacementDriverActor implements Actor {
     return member === undefined ? null : at(member.node, placementActor);
   }
 }
-
-const commandOf = (operation: PlacementOperation): Uint8Array =>
-  encode(placementCommandCodec, { kind: 'v1', operation });
-
-const failureOf = (error: VectronError): Failure => ({
-  ...failure(error.code, error.message, error.retryAfterMs ?? 0),
-  field: error.field ?? '',
-});

@@ -21,6 +21,10 @@ export interface AuditPort {
 
 const timerKey = 'replica.audit';
 const restMs = 60_000;
+/** Replicas that rest look up together, so that a thread with hundreds of them is woken for all at once. */
+const restGridMs = 5_000;
+/** A group that sleeps is woken for a comparison after so many passes over its records: nothing was written to it. */
+const passesAsleep = 6;
 
 /**
  * One replica's proof, in the background, that it is what it says: its records are read again and verified, a slice an
@@ -31,6 +35,8 @@ export class ReplicaAudit {
   private readonly equality: EqualityCheck;
   private restsUntil: MonotonicMs | null = null;
   private rests = false;
+  /** Passes over the records since the last comparison that was proposed here. */
+  private passes = 0;
 
   constructor(private readonly port: AuditPort) {
     const { spec, member, damaged, undecided } = port;
@@ -48,7 +54,8 @@ export class ReplicaAudit {
 
   start(context: ActorContext): void {
     this.rests = this.mayRest(context);
-    const delayMs = this.rests ? restMs : this.port.options.auditMs;
+    const restUntilMs = Math.ceil((context.now + restMs) / restGridMs) * restGridMs;
+    const delayMs = this.rests ? restUntilMs - context.now : this.port.options.auditMs;
     context.setTimer(timerKey, delayMs, { signal: 'timer', key: timerKey });
   }
 
@@ -76,11 +83,13 @@ export class ReplicaAudit {
 
   private audit(context: ActorContext): void {
     this.equality.audit(context);
-    const isPassed = this.scrub(context);
+    if (this.scrub(context)) this.passes++;
     const { member, machine } = this.port;
     const isNews = machine.appliedIndex > (this.equality.newestIndex ?? 0);
     // Also of an idle group, now and then: a member that was away for the last comparison gets another.
+    const isPassed = this.passes >= (member.isAsleep ? passesAsleep : 1);
     if (!member.leaderIsReady || !(isNews || isPassed)) return;
+    this.passes = 0;
     const command = encode(shardCommandCodec, { kind: 'checksum', epoch: machine.epoch });
     // Whatever becomes of it: the next audit sees whether it was applied.
     member.propose(command, () => undefined, context);

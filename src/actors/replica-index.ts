@@ -1,19 +1,30 @@
 import type { MonotonicMs } from '../base/time';
+import { type IndexFigures, noFigures } from '../protocol/data-messages';
 import type { ActorContext, Signal } from '../runtime/actor';
 import type { ShardMachine } from '../shard/shard-machine';
 import type { VectorIndex } from '../vector/ports';
 import type { ReplicaOptions } from './replica-options';
 
 export const upkeepKey = 'replica.upkeep';
+/** How often to look whether the graph file is loaded. */
+const loadingPollMs = 20;
+
+/** Never waits. */
+export const unlinkedOf = (index: VectorIndex): number => (index.loading ? 0 : index.unlinked);
+
+/** Never waits. */
+export function figuresOf(index: VectorIndex): IndexFigures {
+  if (index.loading) return noFigures;
+  const { tombstones, bytes, recall } = index;
+  return { tombstones, bytes: Math.round(bytes), recallExpected: recall.expected, recallFound: recall.found };
+}
 
 /**
- * Background work of one replica, in slices behind whatever waits: the index catches up with the store, points are
- * linked, replaced spaces are deleted, and now and then the graph file is written.
+ * Background work of one replica, in slices behind whatever waits: the index catches up with the store, replaced spaces
+ * are deleted, and now and then the graph file is written. Points are linked by threads of the index's own.
  */
 export class ReplicaUpkeep {
   private scheduled = false;
-  private requestsSeen = 0;
-  private requestsAtSlice = 0;
   private changesUnsaved = 0;
   private changedAt: MonotonicMs | null = null;
   private savedAt: MonotonicMs | null = null;
@@ -28,11 +39,9 @@ export class ReplicaUpkeep {
 
   /** Work is under way, or will be once the shard has been quiet for long enough. */
   get isBusy(): boolean {
-    return this.scheduled || (this.path !== null && this.worthSaving());
-  }
-
-  requested(): void {
-    this.requestsSeen++;
+    return (
+      this.scheduled || this.index.loading || this.index.unlinked > 0 || (this.path !== null && this.worthSaving())
+    );
   }
 
   /** `count`: records, not log entries. 0: something else than records was applied, perhaps a snapshot. */
@@ -50,7 +59,7 @@ export class ReplicaUpkeep {
 
   /** True if the signal was its own. */
   signalled(signal: Signal, context: ActorContext): boolean {
-    if (signal.signal !== 'work' || signal.key !== upkeepKey) return false;
+    if ((signal.signal !== 'work' && signal.signal !== 'timer') || signal.key !== upkeepKey) return false;
     this.scheduled = false;
     if (this.slice(context)) this.schedule(context);
     return true;
@@ -58,6 +67,8 @@ export class ReplicaUpkeep {
 
   /** Writes the graph file if it is worth it. Long work: only when the shard is quiet, and not more often than told. */
   saveIfDue(context: ActorContext): void {
+    // Also what searches left for the builders to look at.
+    if (this.machine.indexReady) this.index.linkInBackground();
     if (this.path === null || !this.worthSaving() || !this.isQuiet(context.now)) return;
     const { appliedIndex } = this.index;
     this.index.save(this.path);
@@ -68,12 +79,20 @@ export class ReplicaUpkeep {
 
   /** One piece of the most urgent work; true if more is left. */
   private slice(context: ActorContext): boolean {
+    if (!this.machine.indexIsWorkable) {
+      context.setTimer(upkeepKey, loadingPollMs, { signal: 'timer', key: upkeepKey });
+      return false;
+    }
     if (!this.machine.indexReady) {
       const stamp = this.index.appliedIndex;
       if (this.machine.catchUpIndex()) this.levelled(stamp, context);
       return true;
     }
-    if (this.index.unlinked > 0) return this.index.link(this.linkBudget()) > 0 || !this.machine.collectGarbage();
+    this.index.linkInBackground();
+    if (!this.machine.payloadIndexesReady) {
+      this.machine.buildPayloadIndexes();
+      return true;
+    }
     return !this.machine.collectGarbage();
   }
 
@@ -83,16 +102,11 @@ export class ReplicaUpkeep {
     this.indexReady(context);
   }
 
-  private linkBudget(): number {
-    const idle = this.requestsSeen === this.requestsAtSlice;
-    this.requestsAtSlice = this.requestsSeen;
-    return idle ? this.options.linkIdleBudgetMicros : this.options.linkBudgetMicros;
-  }
-
   private worthSaving(): boolean {
+    if (!this.machine.indexReady) return false;
     const { saveChangesMin, saveChangesShare } = this.options;
     const wanted = Math.max(saveChangesMin, this.index.size * saveChangesShare);
-    return this.changesUnsaved >= wanted && this.machine.indexReady && this.index.unlinked === 0;
+    return this.changesUnsaved >= wanted && this.index.unlinked === 0;
   }
 
   private isQuiet(now: MonotonicMs): boolean {

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../base/errors';
 import { type NodeName, noReplica, type ReplicaId, type Term } from '../base/ids';
 import { decode, encode } from '../protocol/codec';
+import { shardCommandCodec } from '../protocol/commands';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, at, lanes, replicaActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
@@ -11,7 +12,7 @@ import { failure } from '../runtime/refusal';
 import type { ShardMachine } from '../shard/shard-machine';
 import type { RaftMember } from './raft-member';
 
-export type MembersOrder = MessageOf<'members.ask' | 'members.change' | 'members.handOver'>;
+export type MembersOrder = MessageOf<'members.ask' | 'members.change' | 'members.handOver' | 'level.raise'>;
 
 /**
  * Where the replicas of one shard are, as one of them knows it: from its own record, from the log, from the driver's orders,
@@ -54,7 +55,7 @@ export class ReplicaBook {
 }
 
 /**
- * Does to a shard's members what the placement driver orders.
+ * Does to a shard's members, and to its level, what the placement driver orders.
  *
  *  1. Only a leader that a quorum heard lately, and that has applied an entry of its own term, obeys.
  *  2. An order names the confVersion it was decided on; while a change is not over, or after another one, it is refused.
@@ -73,7 +74,9 @@ export class ReplicaMembers {
 
   obey(message: MembersOrder, from: Address, context: ActorContext): void {
     const refused = this.perform(message, context);
-    context.send(from, this.state(message.request, refused), lanes.completion);
+    const { request } = message;
+    const answer = message.kind === 'level.raise' ? this.level(request, refused) : this.state(request, refused);
+    context.send(from, answer, lanes.completion);
   }
 
   private perform(message: MembersOrder, context: ActorContext): Failure | null {
@@ -82,6 +85,7 @@ export class ReplicaMembers {
     if (message.kind === 'members.ask') return null;
     if (message.term < this.driverTerm) return failure('FAILED_PRECONDITION', 'the order of a former driver');
     this.driverTerm = message.term;
+    if (message.kind === 'level.raise') return this.raise(message, context);
     return message.kind === 'members.change' ? this.change(message, context) : this.handOver(message, context);
   }
 
@@ -99,6 +103,21 @@ export class ReplicaMembers {
   private handOver({ to }: MessageOf<'members.handOver'>, context: ActorContext): Failure | null {
     const result = this.member.transferLeadership(to, context);
     return result.ok ? null : refusal(result.reason);
+  }
+
+  /** Proposed at once and answered before it is applied: the driver asks again. */
+  private raise({ level }: MessageOf<'level.raise'>, context: ActorContext): Failure | null {
+    const { machine } = this;
+    if (machine.level >= level) return null;
+    const command = encode(shardCommandCodec, { kind: 'raise', epoch: machine.epoch, level });
+    const result = this.member.propose(command, () => undefined, context);
+    return result.ok ? null : refusal(result.reason);
+  }
+
+  private level(request: number, failed: Failure | null): Message {
+    const { spec, member, machine } = this;
+    const about = { shard: spec.shard.id, replica: spec.replica, leader: member.leader, level: machine.level };
+    return { kind: 'level.state', request, failure: failed, ...about };
   }
 
   private state(request: number, refused: Failure | null): Message {

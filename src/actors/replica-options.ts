@@ -18,9 +18,6 @@ export interface ReplicaOptions {
   readonly snapshotLimits: SourceLimits;
   readonly reportMs: number;
   readonly unlinkedPointsMax: number;
-  /** What one slice of linking takes while requests come in, and while none do. */
-  readonly linkBudgetMicros: number;
-  readonly linkIdleBudgetMicros: number;
   /** Points to reserve memory for at first. */
   readonly indexCapacity: number;
   /** The graph file is written when this many changes, and this share of the points, are not in it yet. */
@@ -42,8 +39,6 @@ export const replicaOptions: ReplicaOptions = {
   snapshotLimits: sourceLimits,
   reportMs: 1_000,
   unlinkedPointsMax,
-  linkBudgetMicros: 2_000,
-  linkIdleBudgetMicros: 5_000,
   indexCapacity: 4_096,
   saveChangesMin: 1_000,
   saveChangesShare: 0.1,

@@ -1,5 +1,5 @@
 import { invalid, VectronError } from '../base/errors';
-import { batchPointsMax, efMax, scrollPageMax, scrollSlicesMax, searchKMax } from '../base/limits';
+import { batchPointsMax, efMax, searchKMax } from '../base/limits';
 import type { MonotonicMs } from '../base/time';
 import type { Failure } from '../protocol/data-messages';
 import type { Message, MessageOf } from '../protocol/messages';
@@ -12,13 +12,24 @@ import { checkWhole } from '../vector/metrics';
 import type { RaftMember } from './raft-member';
 import type { ReadDone } from './raft-member-waiters';
 import { failureOf, type OpenRequest, OpenRequests } from './replica-requests';
+import { type QueryMessage, QueryWork, type SelectMessage, selecting } from './replica-work';
 
-export type ReadMessage = MessageOf<'data.search' | 'data.get' | 'data.scan' | 'data.select'>;
+export type ReadMessage = MessageOf<'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.query'>;
 type LevelledMessage = Exclude<ReadMessage, { kind: 'data.scan' }>;
-type SelectMessage = MessageOf<'data.select'>;
+type LongMessage = SelectMessage | QueryMessage;
 type ReadRequest = OpenRequest<ReadMessage>;
 /** Answered in the handler that serves it. */
-type Quick = OpenRequest<Exclude<ReadMessage, SelectMessage>>;
+type Quick = OpenRequest<Exclude<ReadMessage, LongMessage>>;
+
+type Long =
+  | { readonly kind: 'select'; readonly message: SelectMessage; readonly work: Selecting }
+  | {
+      readonly kind: 'query';
+      readonly message: QueryMessage;
+      readonly work: QueryWork;
+      /** What was known of the state before the first query. */
+      readonly freshAsOf: MonotonicMs | null;
+    };
 
 export interface ReadPort {
   readonly spec: ReplicaSpec;
@@ -55,7 +66,7 @@ export class ReplicaReads {
   private freshAsOf: MonotonicMs | null = null;
   private refreshing = false;
   /** Being worked on, a slice at a time, each in its turn. */
-  private selecting: { readonly request: OpenRequest<SelectMessage>; readonly work: Selecting }[] = [];
+  private selecting: { readonly request: OpenRequest<LongMessage>; readonly work: Long }[] = [];
   private scheduled = false;
 
   constructor(private readonly port: ReadPort) {}
@@ -99,8 +110,8 @@ export class ReplicaReads {
     }, context);
   }
 
-  private ageMs(context: ActorContext): number | null {
-    return this.freshAsOf === null ? null : Math.ceil(context.now - this.freshAsOf);
+  private ageMs(context: ActorContext, freshAsOf = this.freshAsOf): number | null {
+    return freshAsOf === null ? null : Math.ceil(context.now - freshAsOf);
   }
 
   /** Those that wait for an entry which a token names. */
@@ -132,7 +143,7 @@ export class ReplicaReads {
       for (const request of waiting.takeAll()) request.fail(failed, context);
     }
     for (const { request, work } of this.selecting) {
-      work.close();
+      work.work.close();
       request.fail(failed, context);
     }
     this.selecting = [];
@@ -151,9 +162,10 @@ export class ReplicaReads {
     if (failed !== null) request.fail(failed, context);
     else if (this.isBehind(message)) {
       if (!this.behind.add(request)) this.tooMany(request, context);
-    } else if (message.kind === 'data.select') this.select(request as OpenRequest<SelectMessage>, context);
-    else if (message.kind !== 'data.search' || this.port.machine.indexReady) this.answer(request as Quick, context);
-    else if (!this.held.add(request)) this.tooMany(request, context);
+    } else if (needsIndex(message) && !this.port.machine.indexReady) {
+      if (!this.held.add(request)) this.tooMany(request, context);
+    } else if (isLong(message)) this.begin(request as OpenRequest<LongMessage>, context);
+    else this.answer(request as Quick, context);
   }
 
   private isBehind(message: ReadMessage): boolean {
@@ -183,15 +195,21 @@ export class ReplicaReads {
 
   // Selections: longer than one handler may work
 
-  private select(request: OpenRequest<SelectMessage>, context: ActorContext): void {
+  private begin(request: OpenRequest<LongMessage>, context: ActorContext): void {
     if (this.selecting.length >= selectingMax) return this.tooMany(request, context);
     this.guarded(request, context, () => {
-      const { filter, selection } = request.message;
-      const { dimension, metric } = this.port.spec.collection;
-      checkSelection(selection, dimension);
-      this.selecting.push({ request, work: this.port.machine.select(filter, selection, metric) });
+      this.selecting.push({ request, work: this.workOf(request.message) });
       this.schedule(context);
     });
+  }
+
+  private workOf(message: LongMessage): Long {
+    const { machine, spec } = this.port;
+    if (message.kind === 'data.select') {
+      return { kind: 'select', message, work: selecting(machine, message, spec.collection) };
+    }
+    const work = new QueryWork(machine, message.queries, spec.collection);
+    return { kind: 'query', message, work, freshAsOf: this.freshAsOf };
   }
 
   private schedule(context: ActorContext): void {
@@ -211,7 +229,8 @@ export class ReplicaReads {
   }
 
   /** True if there is nothing left to do for it. */
-  private advance(request: OpenRequest<SelectMessage>, work: Selecting, context: ActorContext): boolean {
+  private advance(request: OpenRequest<LongMessage>, long: Long, context: ActorContext): boolean {
+    const { work } = long;
     let ended = request.answered || request.expire(context);
     this.guarded(request, context, () => {
       if (!ended && work.advance()) {
@@ -219,7 +238,7 @@ export class ReplicaReads {
         // What was checked before the first slice may have changed since.
         const failed = this.refusal(request.message);
         if (failed !== null) request.fail(failed, context);
-        else request.reply(this.selected(request.message, work, context), context);
+        else request.reply(this.found(long, context), context);
       }
     });
     ended ||= request.answered;
@@ -227,13 +246,20 @@ export class ReplicaReads {
     return ended;
   }
 
-  private selected({ request, shard }: SelectMessage, work: Selecting, context: ActorContext): Message {
+  private found(long: Long, context: ActorContext): Message {
+    const { request, shard } = long.message;
+    const header = { request, shard, failure: null };
+    if (long.kind === 'query') {
+      const { results, appliedIndex } = long.work;
+      return { kind: 'data.queried', ...header, appliedIndex, ageMs: this.ageMs(context, long.freshAsOf), results };
+    }
+    const { hits, points, done, count, visited, stored } = long.work.result();
     const { appliedIndex } = this.port.machine;
-    const header = { request, shard, failure: null, appliedIndex, ageMs: this.ageMs(context) };
-    return { kind: 'data.selected', ...header, ...work.result() };
+    const ageMs = this.ageMs(context);
+    return { kind: 'data.selected', ...header, appliedIndex, ageMs, hits, points, done, count, visited, stored };
   }
 
-  private read(message: Exclude<ReadMessage, SelectMessage>, context: ActorContext): Message {
+  private read(message: Exclude<ReadMessage, LongMessage>, context: ActorContext): Message {
     const { appliedIndex } = this.port.machine;
     const header = { request: message.request, shard: message.shard, failure: null, appliedIndex };
     const ageMs = this.ageMs(context);
@@ -262,14 +288,10 @@ export class ReplicaReads {
   }
 }
 
-function checkSelection(selection: SelectMessage['selection'], dimension: number): void {
-  if (selection.kind === 'nearest') {
-    const fault = vectorFault(selection.vector, dimension, 'vector');
-    if (fault !== null) throw fault;
-    checkWhole(selection.k, 1, searchKMax, 'k');
-  } else if (selection.kind === 'page') {
-    checkWhole(selection.countMax, 1, scrollPageMax, 'limit');
-    checkWhole(selection.slices, 1, scrollSlicesMax, 'slices');
-    checkWhole(selection.slice, 0, selection.slices - 1, 'slice');
-  }
+const isLong = (message: ReadMessage): boolean => message.kind === 'data.select' || message.kind === 'data.query';
+
+/** What only the vector index can answer; matches of a filter are found by reading records while it is not level. */
+function needsIndex(message: ReadMessage): boolean {
+  if (message.kind === 'data.query') return message.queries.some(({ filter }) => filter === null);
+  return message.kind === 'data.search';
 }

@@ -7,7 +7,7 @@ import type { ActorContext } from '../runtime/actor';
 import { failure, refusalOf } from '../runtime/refusal';
 
 export type DataRequest = MessageOf<
-  'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.status'
+  'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.query' | 'data.status'
 >;
 
 /**

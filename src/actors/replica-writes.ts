@@ -14,6 +14,7 @@ import type { Refused } from '../shard/write-part';
 import type { VectorIndex } from '../vector/ports';
 import type { RaftMember } from './raft-member';
 import type { ProposalOutcome } from './raft-member-waiters';
+import { unlinkedOf } from './replica-index';
 import { failureOf, type OpenRequest, OpenRequests } from './replica-requests';
 
 type WriteRequest = OpenRequest<MessageOf<'data.write'>>;
@@ -66,8 +67,9 @@ export class ReplicaWrites {
     if (fault !== null) return failureOf(fault);
     const foreign = this.foreignId(message);
     if (foreign !== null) return this.port.stale(`point ${foreign} belongs to another shard`);
-    if (index.unlinked <= unlinkedPointsMax) return null;
-    return failure('RESOURCE_EXHAUSTED', `${index.unlinked} points wait to be linked into the graph`, retryAfterMs);
+    const unlinked = unlinkedOf(index);
+    if (unlinked <= unlinkedPointsMax) return null;
+    return failure('RESOURCE_EXHAUSTED', `${unlinked} points wait to be linked into the graph`, retryAfterMs);
   }
 
   private foreignId({ operation }: MessageOf<'data.write'>): string | null {

@@ -19,7 +19,7 @@ import { RaftMember } from './raft-member';
 import type { MemberEnd } from './raft-member-options';
 import { ReplicaAudit } from './replica-audit';
 import { endCodes, endsBy } from './replica-ends';
-import { ReplicaUpkeep } from './replica-index';
+import { figuresOf, ReplicaUpkeep, unlinkedOf } from './replica-index';
 import { type MembersOrder, ReplicaBook, ReplicaMembers } from './replica-members';
 import {
   type ReplicaEnvironment,
@@ -30,6 +30,7 @@ import {
 } from './replica-options';
 import { type ReadMessage, ReplicaReads } from './replica-reads';
 import { type DataRequest, OpenRequest } from './replica-requests';
+import { ReplicaSchema } from './replica-schema';
 import { ReplicaWrites } from './replica-writes';
 
 interface Parts {
@@ -40,6 +41,7 @@ interface Parts {
   readonly reads: ReplicaReads;
   readonly upkeep: ReplicaUpkeep;
   readonly members: ReplicaMembers;
+  readonly schemas: ReplicaSchema;
   readonly audit: ReplicaAudit;
 }
 
@@ -110,6 +112,7 @@ export class ReplicaActor implements Actor {
     this.guarded(context, () => {
       if (isDataRequest(message)) return this.request(message, from, context);
       if (isOrder(message)) return this.parts?.members.obey(message, from, context);
+      if (message.kind === 'schema.order') return this.parts?.schemas.obey(message, from, context);
       this.book.learnSender(message, from);
       this.parts?.member.handle(message, context);
       if (message.kind === 'group.tick' && this.parts !== null) this.sweep(this.parts, context);
@@ -155,6 +158,7 @@ export class ReplicaActor implements Actor {
     const upkeep = new ReplicaUpkeep(machine, index, path, saving, (context) => reads.release(context));
     this.book.learn(machine.members);
     const members = new ReplicaMembers(spec, this.book, member, machine);
+    const schemas = new ReplicaSchema(spec, member, machine);
     const audit = new ReplicaAudit({
       spec,
       member,
@@ -163,7 +167,7 @@ export class ReplicaActor implements Actor {
       damaged: (reason, context) => member.quarantine(reason, context),
       undecided: (reason, context) => this.undecided(reason, context),
     });
-    return { machine, index, member, writes, reads, upkeep, audit, members };
+    return { machine, index, member, writes, reads, upkeep, audit, members, schemas };
   }
 
   private openIndex(): VectorIndex {
@@ -235,7 +239,6 @@ export class ReplicaActor implements Actor {
   private request(message: DataRequest, from: Address, context: ActorContext): void {
     const request = new OpenRequest(message, from, context);
     const { parts } = this;
-    parts?.upkeep.requested();
     if (request.expire(context)) return;
     if (message.shard !== this.spec.shard.id) {
       request.refuse('STALE_SHARD', `this is a replica of shard ${this.spec.shard.id}`, context);
@@ -269,7 +272,15 @@ export class ReplicaActor implements Actor {
     const { replica } = this.spec;
     const where = { request, shard, failure: null, replica, node: this.node };
     const raft = { role, term, leader, appliedIndex, commitIndex };
-    return { kind: 'data.statusReply', ...where, ...raft, points, unlinked: index.unlinked, digest };
+    return {
+      kind: 'data.statusReply',
+      ...where,
+      ...raft,
+      points,
+      unlinked: unlinkedOf(index),
+      index: figuresOf(index),
+      digest,
+    };
   }
 
   private notLeader(): Failure {
@@ -364,8 +375,13 @@ function firstConfiguration({ bootstrap, shard }: ReplicaSpec): Configuration {
 const isServing = ({ member, machine }: Parts): boolean =>
   member.state === 'running' && machine.configuration.voters.length > 0;
 
-const isOrder = (message: Message): message is MembersOrder =>
-  message.kind === 'members.ask' || message.kind === 'members.change' || message.kind === 'members.handOver';
+const orderKinds: ReadonlySet<string> = new Set<MembersOrder['kind']>([
+  'members.ask',
+  'members.change',
+  'members.handOver',
+  'level.raise',
+]);
+const isOrder = (message: Message): message is MembersOrder => orderKinds.has(message.kind);
 
 const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.write',
@@ -373,6 +389,7 @@ const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.get',
   'data.scan',
   'data.select',
+  'data.query',
   'data.status',
 ]);
 const isDataRequest = (message: Message): message is DataRequest => dataKinds.has(message.kind);

@@ -4,6 +4,7 @@ import { shardId, workerId } from '../base/ids';
 import { placementReplicaIdMax } from '../placement/machine';
 import { decode } from '../protocol/codec';
 import { type Address, addressText, lanes } from '../protocol/envelope';
+import { type FlagRange, flagRange } from '../protocol/flags';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { LeaderHint, PlacementChange } from '../protocol/placement-messages';
 import { type ReplicaSpec, replicaSpecCodec, type ShardRecord } from '../protocol/records';
@@ -26,6 +27,8 @@ export interface SupervisorOptions {
   readonly hosts: ReplicaHosts;
   readonly links: Links;
   readonly logWriter: Address;
+  /** Default: the levels this program supports. */
+  readonly flags?: FlagRange;
   readonly options?: Partial<SupervisorTuning>;
 }
 
@@ -73,6 +76,8 @@ export class SupervisorActor implements Actor {
   /** The incarnation of the driver that gave the worker id. */
   private registeredBy = 0;
   private hurrying = false;
+  /** The leader of the driver knows which levels this machine supports. */
+  private supportTold = false;
   /** Replicas in the log that are not of this cluster or cannot be read: left alone. */
   unusableCount = 0;
 
@@ -145,6 +150,7 @@ export class SupervisorActor implements Actor {
   }
 
   placementLeaderFound(context: ActorContext): void {
+    this.supportTold = false;
     if (this.worker === 0) this.register(context);
     else this.hurry(context);
   }
@@ -246,6 +252,7 @@ export class SupervisorActor implements Actor {
       return;
     }
     this.worker = reply.worker;
+    this.supportTold = false;
     this.registeredBy = reply.incarnation;
     this.follow(context);
     this.hurry(context);
@@ -266,6 +273,7 @@ export class SupervisorActor implements Actor {
     this.arm(timers.heartbeat, this.tuning.heartbeatMs, context);
     if (this.worker === 0) return;
     this.tellFaults(context);
+    this.tellSupport(context);
     const removed = [...this.replicas.removed];
     const { cluster } = this.setup;
     const about = { cluster, worker: this.worker, replicas: this.replicas.reports(), removed };
@@ -289,6 +297,22 @@ export class SupervisorActor implements Actor {
       { timeoutMs: this.tuning.heartbeatMs, repeatable: true },
       // One that was not heard is told again with the next heartbeat.
       () => undefined,
+      context,
+    );
+  }
+
+  private tellSupport(context: ActorContext): void {
+    if (this.supportTold) return;
+    const { cluster, flags: range = flagRange } = this.setup;
+    const { worker } = this;
+    this.client.call(
+      { kind: 'pd.support', request: 0, cluster, worker, range },
+      // A driver of an earlier version never answers, and must not be taken for a silent one. With the next heartbeat it
+      // is told again.
+      { timeoutMs: this.tuning.heartbeatMs, repeatable: false },
+      ({ ok }) => {
+        if (ok && worker === this.worker) this.supportTold = true;
+      },
       context,
     );
   }

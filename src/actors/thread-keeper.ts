@@ -12,7 +12,8 @@ const forgottenTicks = 2_000;
  *  2. A sleeper names the lives it relies on. Once one of them is silent for `doubtTicks` the sleeper is in doubt, once.
  *  3. `life` is drawn at random, and drawn anew when a member is lost that others may rely on: to them this thread falls
  *     silent, however lively it is. So nobody relies on a replica that ended alone (see MemberSleep).
- *  4. Silence is counted in turns taken, not in time: a thread that stood still must first read what has come.
+ *  4. Silence is counted in turns taken, not in time, and each turn begins with what has come: a thread that stood still
+ *     takes nobody else for silent. Doubt comes after an election time-out, at most one turn later.
  */
 export class ThreadKeeper {
   life = 0;
@@ -31,6 +32,9 @@ export class ThreadKeeper {
     this.newLife();
   }
 
+  /** Another number after whatever peerNodes() says has changed. */
+  peersVersion = 0;
+
   get awakeCount(): number {
     return this.awake.size;
   }
@@ -45,6 +49,7 @@ export class ThreadKeeper {
   /** The member is hosted here, awake, with peers on these nodes. */
   join(name: string, nodes: readonly NodeName[]): void {
     this.peers.set(name, nodes);
+    this.peersVersion++;
     this.awake.add(name);
   }
 
@@ -78,6 +83,7 @@ export class ThreadKeeper {
 
   leave(name: string): void {
     this.peers.delete(name);
+    this.peersVersion++;
     this.awake.delete(name);
   }
 
@@ -90,9 +96,13 @@ export class ThreadKeeper {
     return this.turns - (this.heardAt.get(life) ?? Number.NEGATIVE_INFINITY);
   }
 
-  /** `ticks` have passed. Returns who is to be ticked, and who is in doubt. */
-  turn(ticks: number): { readonly tick: Iterable<string>; readonly doubt: readonly string[] } {
+  /** `ticks` have passed, and these lives were heard meanwhile. Returns who is to be ticked, and who is in doubt. */
+  turn(
+    ticks: number,
+    heard: readonly number[] = [],
+  ): { readonly tick: Iterable<string>; readonly doubt: readonly string[] } {
     this.turns += ticks;
+    this.heard(heard);
     const doubt: string[] = [];
     for (const [life, at] of this.heardAt) {
       if (this.turns - at < this.doubtTicks) continue;

@@ -16,6 +16,31 @@ export function utf8(text: string): Uint8Array {
 }
 export const fromUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes);
 
+/** Short texts that were read lately, by hash: names of nodes, actors and points come again and again. */
+const knownTexts: (string | undefined)[] = new Array(2_048).fill(undefined);
+
+/** The text of `length` bytes from `at` on if all are ASCII; null: they are not. */
+function shortAsciiOf(bytes: Uint8Array, at: number, length: number): string | null {
+  let hash = length;
+  for (let i = at; i < at + length; i++) {
+    const byte = bytes[i] as number;
+    if (byte > 0x7f) return null;
+    hash = Math.imul(hash ^ byte, 0x01000193);
+  }
+  const slot = (hash ^ (hash >>> 15)) & (knownTexts.length - 1);
+  const known = knownTexts[slot];
+  if (known !== undefined && spells(known, bytes, at, length)) return known;
+  const text = decoder.decode(bytes.subarray(at, at + length));
+  knownTexts[slot] = text;
+  return text;
+}
+
+function spells(text: string, bytes: Uint8Array, at: number, length: number): boolean {
+  if (text.length !== length) return false;
+  for (let i = 0; i < length; i++) if (text.charCodeAt(i) !== bytes[at + i]) return false;
+  return true;
+}
+
 function isShortAscii(text: string): boolean {
   if (text.length > shortTextMax) return false;
   for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
@@ -30,6 +55,13 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
     if (difference !== 0) return difference;
   }
   return a.length - b.length;
+}
+
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  // Keys of one table differ at their ends.
+  for (let i = a.length - 1; i >= 0; i--) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /**
@@ -47,15 +79,17 @@ export function bytesOfFloats(floats: Float32Array): Uint8Array {
   return new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
 }
 
+/** Small arrays live on the heap until somebody asks for their buffer, as a DataView does: numbers are taken apart here. */
+const scratch = new Uint8Array(8);
+const scratchView = new DataView(scratch.buffer);
+
 /** Grows as it is written to. Integers are little-endian unless the name says otherwise. */
 export class ByteWriter {
   private buffer: Uint8Array;
-  private view: DataView;
   private position = 0;
 
   constructor(capacityBytes = 256) {
     this.buffer = new Uint8Array(capacityBytes);
-    this.view = new DataView(this.buffer.buffer);
   }
 
   get length(): number {
@@ -69,7 +103,6 @@ export class ByteWriter {
       const grown = new Uint8Array(Math.max(needed, this.buffer.length * 2));
       grown.set(this.buffer.subarray(0, start));
       this.buffer = grown;
-      this.view = new DataView(grown.buffer);
     }
     this.position = needed;
     return start;
@@ -82,23 +115,28 @@ export class ByteWriter {
 
   u32(value: number): void {
     const at = this.reserve(4);
-    this.view.setUint32(at, value, true);
+    for (let i = 0; i < 4; i++) this.buffer[at + i] = value >>> (8 * i);
   }
 
   /** Big-endian, for keys whose order matters. `value` in [0, 2^64). */
   u64BigEndian(value: bigint): void {
-    const at = this.reserve(8);
-    this.view.setBigUint64(at, value, false);
+    scratchView.setBigUint64(0, value, false);
+    this.scratch();
   }
 
   u64(value: bigint): void {
-    const at = this.reserve(8);
-    this.view.setBigUint64(at, value, true);
+    scratchView.setBigUint64(0, value, true);
+    this.scratch();
   }
 
   f64(value: number): void {
+    scratchView.setFloat64(0, value, true);
+    this.scratch();
+  }
+
+  private scratch(): void {
     const at = this.reserve(8);
-    this.view.setFloat64(at, value, true);
+    for (let i = 0; i < 8; i++) this.buffer[at + i] = scratch[i] as number;
   }
 
   /** A whole number in [0, 2^53) in one to eight bytes, seven bits a byte, lowest first. */
@@ -141,17 +179,31 @@ export class ByteWriter {
 
   /** What was written, without a copy. The writer must not be used afterwards, or only after clear(). */
   finish(): Uint8Array {
-    return this.buffer.subarray(0, this.position);
+    return this.position === this.buffer.length ? this.buffer : this.buffer.subarray(0, this.position);
+  }
+
+  /** A copy of what was written, exactly as large. */
+  copy(): Uint8Array {
+    return this.buffer.slice(0, this.position);
   }
 }
 
-/** Reads what ByteWriter wrote. Malformed input throws CORRUPT, never anything else; results are views, not copies. */
-export class ByteReader {
-  private readonly view: DataView;
-  private position = 0;
+/** Up to this size a copy is cheaper than a view. */
+const copyBytesMax = 64;
 
-  constructor(private readonly buffer: Uint8Array) {
-    this.view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+/**
+ * Reads what ByteWriter wrote. Malformed input throws CORRUPT, never anything else; what is read may share memory with the
+ * input, large parts always do.
+ */
+export class ByteReader {
+  private position: number;
+
+  /** Reads from byte `start` on. */
+  constructor(
+    private readonly buffer: Uint8Array,
+    start = 0,
+  ) {
+    this.position = start;
   }
 
   get remaining(): number {
@@ -159,14 +211,15 @@ export class ByteReader {
   }
 
   private take(count: number): number {
-    if (count > this.remaining) throw corrupt(`needs ${count} bytes, ${this.remaining} left`);
     const at = this.position;
-    this.position += count;
+    const end = at + count;
+    if (end > this.buffer.length) throw corrupt(`needs ${count} bytes, ${this.remaining} left`);
+    this.position = end;
     return at;
   }
 
   u8(): number {
-    return this.view.getUint8(this.take(1));
+    return this.buffer[this.take(1)] as number;
   }
 
   /** The next byte, which stays unread. */
@@ -177,19 +230,29 @@ export class ByteReader {
   }
 
   u32(): number {
-    return this.view.getUint32(this.take(4), true);
+    const at = this.take(4);
+    const { buffer } = this;
+    const low = (buffer[at] as number) | ((buffer[at + 1] as number) << 8) | ((buffer[at + 2] as number) << 16);
+    return (low | ((buffer[at + 3] as number) << 24)) >>> 0;
   }
 
   u64BigEndian(): bigint {
-    return this.view.getBigUint64(this.take(8), false);
+    return this.scratched().getBigUint64(0, false);
   }
 
   u64(): bigint {
-    return this.view.getBigUint64(this.take(8), true);
+    return this.scratched().getBigUint64(0, true);
   }
 
   f64(): number {
-    return this.view.getFloat64(this.take(8), true);
+    return this.scratched().getFloat64(0, true);
+  }
+
+  /** The next eight bytes. */
+  private scratched(): DataView {
+    const at = this.take(8);
+    for (let i = 0; i < 8; i++) scratch[i] = this.buffer[at + i] as number;
+    return scratchView;
   }
 
   varint(): number {
@@ -209,7 +272,7 @@ export class ByteReader {
 
   raw(count: number): Uint8Array {
     const at = this.take(count);
-    return this.buffer.subarray(at, at + count);
+    return count <= copyBytesMax ? this.buffer.slice(at, at + count) : this.buffer.subarray(at, at + count);
   }
 
   lengthPrefixed(): Uint8Array {
@@ -217,9 +280,11 @@ export class ByteReader {
   }
 
   text(): string {
-    const bytes = this.lengthPrefixed();
+    const length = this.varint();
+    const at = this.take(length);
     try {
-      return decoder.decode(bytes);
+      const short = length <= shortTextMax ? shortAsciiOf(this.buffer, at, length) : null;
+      return short ?? decoder.decode(this.buffer.subarray(at, at + length));
     } catch (cause) {
       throw corrupt('text is not UTF-8', cause);
     }

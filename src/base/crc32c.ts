@@ -32,23 +32,20 @@ const [t0, t1, t2, t3, t4, t5, t6, t7] = tables as [
   Int32Array,
 ];
 
-/** The checksum in [0, 2^32). `previous` continues the checksum of the bytes that came before. */
-export function crc32c(bytes: Uint8Array, previous = 0): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** The checksum in [0, 2^32), of the bytes from `start` on. `previous` continues that of the bytes that came before. */
+export function crc32c(bytes: Uint8Array, previous = 0, start = 0): number {
   let crc = ~previous;
-  let at = 0;
+  let at = start;
   for (; at + 8 <= bytes.length; at += 8) {
-    const low = view.getInt32(at, true) ^ crc;
-    const high = view.getInt32(at + 4, true);
     crc =
-      (t7[low & 0xff] as number) ^
-      (t6[(low >>> 8) & 0xff] as number) ^
-      (t5[(low >>> 16) & 0xff] as number) ^
-      (t4[low >>> 24] as number) ^
-      (t3[high & 0xff] as number) ^
-      (t2[(high >>> 8) & 0xff] as number) ^
-      (t1[(high >>> 16) & 0xff] as number) ^
-      (t0[high >>> 24] as number);
+      (t7[(crc ^ (bytes[at] as number)) & 0xff] as number) ^
+      (t6[((crc >>> 8) ^ (bytes[at + 1] as number)) & 0xff] as number) ^
+      (t5[((crc >>> 16) ^ (bytes[at + 2] as number)) & 0xff] as number) ^
+      (t4[(crc >>> 24) ^ (bytes[at + 3] as number)] as number) ^
+      (t3[bytes[at + 4] as number] as number) ^
+      (t2[bytes[at + 5] as number] as number) ^
+      (t1[bytes[at + 6] as number] as number) ^
+      (t0[bytes[at + 7] as number] as number);
   }
   for (; at < bytes.length; at++) crc = (crc >>> 8) ^ (t0[(crc ^ (bytes[at] as number)) & 0xff] as number);
   return ~crc >>> 0;

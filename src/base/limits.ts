@@ -49,6 +49,8 @@ export const appendEntriesMax = 65_536;
 export const raftReadRoundsMax = 64;
 /** Heartbeats and answers that wait for a machine's next message to one other. */
 export const beatsWaitingMax = 65_536;
+/** Lives of other machines' threads that a machine keeps track of; of more, those heard longest ago are forgotten. */
+export const livesHeardMax = 4_096;
 /** Points not yet linked into the graph before writes are refused with RESOURCE_EXHAUSTED. */
 export const unlinkedPointsMax = 4_096;
 /** wire: bytes of one snapshot chunk. */
@@ -76,3 +78,13 @@ export const filterTextBytesMax = 1_024;
 export const scrollPageMax = 1_000;
 /** wire: disjoint slices that a scroll may be cut into. */
 export const scrollSlicesMax = 1_024;
+/** wire, disk: payload indexes of one collection. */
+export const payloadIndexesMax = 64;
+/** Values of one point in one payload index; what is beyond is found by reading the payload. */
+export const indexedValuesMax = 1_024;
+/** What the payload indexes of one replica may take in memory, about; one that would go beyond is given up until it is made anew. */
+export const payloadIndexBytesMax = 512 * 1024 * 1024;
+/** wire: searches in one batch. */
+export const queriesMax = 256;
+/** wire: how many times k may be looked for. */
+export const oversamplingMax = 100;

@@ -7,6 +7,8 @@ import type {
   Distance,
   Freshness,
   JsonObject,
+  PayloadIndexes,
+  PayloadIndexType,
   Point,
   PointInput,
   ScrollOptions,
@@ -84,6 +86,7 @@ export const searchRequest = (
   query: '',
   filter,
   minScore: options.minScore,
+  oversampling: options.oversampling ?? 0,
 });
 
 export const countRequest = (
@@ -145,12 +148,31 @@ export const searchResult = (reply: proto.SearchReply): SearchResult => ({
   partial: reply.partial,
   shardsTotal: reply.shardsTotal,
   shardsAnswered: reply.shardsAnswered,
-  shards: reply.shards.map(({ matches = null, visited = null, ...stats }) => ({ ...stats, matches, visited })),
+  shards: reply.shards.map(shardSearch),
   served: reply.served.map(shardRead),
+});
+
+const shardSearch = (stats: proto.ShardSearchStats): SearchResult['shards'][number] => ({
+  ...stats,
+  matches: stats.matches ?? null,
+  visited: stats.visited ?? null,
+  estimatedSelectivity: stats.estimatedSelectivity ?? null,
+  selectivity: stats.selectivity ?? null,
+  searchMicros: stats.searchMicros ?? null,
+});
+
+export const payloadIndexes = ({ indexes, settled }: proto.PayloadIndexesReply): PayloadIndexes => ({
+  indexes: indexes.map(({ key, type }) => ({ key, type: type as PayloadIndexType })),
+  settled,
 });
 
 export const statusOf = (reply: proto.CollectionStatus): CollectionStatus => ({
   ...reply,
+  recall: reply.recall ?? null,
+  shards: reply.shards.map((shard) => ({
+    ...shard,
+    replicas: shard.replicas.map((replica) => ({ ...replica, recall: replica.recall ?? null })),
+  })),
   distance: reply.distance as Distance,
   hnsw: reply.hnsw ?? { m: 0, efConstruction: 0 },
 });

@@ -75,6 +75,8 @@ export interface CollectionStatus {
   readonly hnsw: { readonly m: number; readonly efConstruction: number };
   readonly shards: readonly ShardStatus[];
   readonly points: number;
+  /** As a replica's, over all of them. */
+  readonly recall: number | null;
   readonly ready: boolean;
 }
 
@@ -95,7 +97,23 @@ export interface ReplicaStatus {
   readonly term: number;
   readonly appliedIndex: number;
   readonly points: number;
+  /** Points that are not in the graph yet: found by scanning. */
   readonly unlinked: number;
+  /** Rows of the graph whose points were removed or replaced since it was built. */
+  readonly tombstones: number;
+  /** Memory of vectors, codes, graph and ids. */
+  readonly indexBytes: number;
+  /** The share of the nearest points that real searches found, by answering a few of them again exactly; null: none yet. */
+  readonly recall: number | null;
+}
+
+export type PayloadIndexType = 'keyword' | 'integer' | 'float' | 'bool' | 'datetime';
+
+export interface PayloadIndexes {
+  /** In the order of their keys. */
+  readonly indexes: readonly { readonly key: string; readonly type: PayloadIndexType }[];
+  /** Every shard has them in its log. */
+  readonly settled: boolean;
 }
 
 export interface PointInput {
@@ -140,6 +158,8 @@ export interface SearchOptions extends Freshness {
   readonly filter?: Filter;
   /** Leave out results of a lower score. */
   readonly minScore?: number;
+  /** So many times topK are looked for, and the best topK of them given: 1 to 100. Default 1. */
+  readonly oversampling?: number;
 }
 
 export type FilterValue = string | number | boolean;
@@ -222,6 +242,11 @@ export interface SearchResult {
     /** With a filter: points that matched, and that were looked at to find them. */
     readonly matches: number | null;
     readonly visited: number | null;
+    /** The share of the points that payload indexes let expect, if there are any; and that matched. */
+    readonly estimatedSelectivity: number | null;
+    readonly selectivity: number | null;
+    /** Of the search in the shard's index; null: not measured. */
+    readonly searchMicros: number | null;
     readonly elapsedMs: number;
   }[];
   readonly served: readonly ShardRead[];

@@ -2,9 +2,11 @@ import { VectronError } from '../base/errors';
 import type { LogIndex, NodeName, ReplicaId, ShardId, Term } from '../base/ids';
 import type { Point, WriteOptions } from '../protocol/commands';
 import type { CommitToken } from '../protocol/commit-token';
-import type { Hit, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
+import type { Hit, IndexFigures, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
+import type { FlagRange } from '../protocol/flags';
 import type { CollectionRecord, HnswParameters, Metric } from '../protocol/records';
+import type { IndexedType, PayloadIndex } from '../protocol/schemas';
 
 /**
  * The public calls as the gateway's actor takes them: validated (see validate/), independent of gRPC and HTTP. What only
@@ -24,6 +26,8 @@ export interface GatewayApi {
   };
   deleteCollection: { call: { readonly name: string }; answer: null };
   listCollections: { call: Record<never, never>; answer: { readonly names: readonly string[] } };
+  /** Which changes of behaviour are switched on, and which node supports which (src/protocol/flags.ts). */
+  flags: { call: Record<never, never>; answer: ClusterFlags };
   collectionStatus: { call: { readonly name: string }; answer: CollectionState };
   /**
    * Ids are distinct within a call. Its points are cut by shard into parts: each is written whole or not at all, in no
@@ -50,6 +54,12 @@ export interface GatewayApi {
     call: { readonly collection: string; readonly filter: Filter | null } & ReadDial;
     answer: { readonly count: number; readonly served: readonly ShardRead[] };
   };
+  /** With null as type the index is dropped. Done once every shard's group has it. */
+  changeIndex: {
+    call: { readonly collection: string; readonly key: string; readonly type: IndexedType | null };
+    answer: PayloadIndexList;
+  };
+  listIndexes: { call: { readonly collection: string }; answer: PayloadIndexList };
   /** Points in an order of their own that writes do not change. */
   scroll: {
     call: {
@@ -68,6 +78,12 @@ export interface GatewayApi {
       readonly served: readonly ShardRead[];
     };
   };
+}
+
+export interface PayloadIndexList {
+  readonly indexes: readonly PayloadIndex[];
+  /** Every shard has them in its log. */
+  readonly settled: boolean;
 }
 
 export interface WriteAnswer {
@@ -114,16 +130,27 @@ export interface SearchCall extends ReadDial {
   readonly includePayload: boolean;
   /** At the deadline answer with what has come, if any shard has answered. */
   readonly allowPartial: boolean;
+  /** So many times k are looked for; 1: k. */
+  readonly oversampling: number;
   /** Null: none. */
   readonly filter: Filter | null;
   /** Hits below are left out; null: none are. */
   readonly minScore: number | null;
 }
 
-export interface ShardSearchStats extends SearchStats {
+export interface ShardSearchStats extends Omit<SearchStats, 'strategy'> {
   readonly shard: ShardId;
+  /** As in QueryStats. */
+  readonly strategy: string;
   /** Of a search with a filter: points that matched, and that were looked at to find them. */
-  readonly filtered: { readonly matches: number; readonly visited: number } | null;
+  readonly filtered: {
+    readonly matches: number;
+    readonly visited: number;
+    /** The share of the points that was expected; null: there are no payload indexes. */
+    readonly estimate: number | null;
+  } | null;
+  /** Of the search in the shard's index; 0: not measured. */
+  readonly micros: number;
   /** Between question and answer, as the gateway saw it. */
   readonly elapsedMs: number;
 }
@@ -147,6 +174,14 @@ export interface ReplicaState {
   readonly appliedIndex: LogIndex;
   readonly points: number;
   readonly unlinked: number;
+  readonly index: IndexFigures;
+}
+
+/** Of the searches that these replicas answered again exactly; null: there were none. */
+export function recallOf(replicas: readonly Pick<ReplicaState, 'index'>[]): number | null {
+  const expected = replicas.reduce((sum, { index }) => sum + index.recallExpected, 0);
+  const found = replicas.reduce((sum, { index }) => sum + index.recallFound, 0);
+  return expected === 0 ? null : found / expected;
 }
 
 export interface ShardState {
@@ -156,6 +191,15 @@ export interface ShardState {
   readonly leader: ReplicaState | null;
   /** There is a leader and a majority of the members answered. */
   readonly ready: boolean;
+}
+
+export interface ClusterFlags {
+  /** All flags up to this number are on in the cluster. */
+  readonly level: number;
+  /** A null range: the node has not said what it supports. */
+  readonly nodes: readonly { readonly name: string; readonly driver: boolean; readonly range: FlagRange | null }[];
+  /** A null level: the placement driver's leader has not heard yet. */
+  readonly shards: readonly { readonly shard: ShardId; readonly level: number | null }[];
 }
 
 export interface CollectionState {

@@ -10,6 +10,8 @@ import { GroupCalls, type Reply } from './group-calls';
 import { Leaders } from './leaders';
 import { collectionStatus, createCollection, deleteCollection, listCollections } from './operations/collections';
 import { type Core, WriteKeys } from './operations/core';
+import { clusterFlags } from './operations/flags';
+import { changeIndex, listIndexes } from './operations/indexes';
 import { get, remove, upsert } from './operations/points';
 import { search } from './operations/search';
 import { count, scroll } from './operations/select';
@@ -167,12 +169,17 @@ export class GatewayActor implements Actor {
     else if (call.kind === 'delete') remove(core, call, until, done);
     else if (call.kind === 'createCollection') createCollection(core, call, until, done);
     else if (call.kind === 'deleteCollection') deleteCollection(core, call, until, done);
+    else if (call.kind === 'flags') clusterFlags(core, until, done);
     else if (call.kind === 'listCollections') listCollections(core, until, done);
+    else if (call.kind === 'changeIndex') changeIndex(core, call, until, done);
+    else if (call.kind === 'listIndexes') listIndexes(core, call.collection, until, done);
     else collectionStatus(core, call, until, done);
   }
 }
 
-const changing: ReadonlySet<CallKind> = new Set<CallKind>(['upsert', 'delete', 'createCollection', 'deleteCollection']);
+const changing: ReadonlySet<CallKind> = new Set<CallKind>([
+  ...(['upsert', 'delete', 'createCollection', 'deleteCollection', 'changeIndex'] as const),
+]);
 
 /** What was sent of a change cannot be taken back: only a read may be called untouched. */
 function stopping(changes: boolean): VectronError {

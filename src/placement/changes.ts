@@ -69,6 +69,10 @@ function scopeOf(worker: WorkerId, full: boolean): Scoped {
         return !full;
       case 'founding':
       case 'move':
+      case 'schema':
+      case 'driverSupport':
+      case 'workerSupport':
+      case 'level':
         return false;
     }
   };

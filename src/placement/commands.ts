@@ -1,6 +1,12 @@
-import { list, struct, type TypeOf, text, varint, versionedUnion } from '../protocol/codec';
-import { nodeNameCodec, replicaIdCodec, shardIdCodec, workerIdCodec } from '../protocol/ids';
+import { list, nullable, oneOf, struct, type TypeOf, text, varint, versionedUnion } from '../protocol/codec';
+import { flagRangeCodec } from '../protocol/flags';
+import { collectionIdCodec, nodeNameCodec, replicaIdCodec, shardIdCodec, workerIdCodec } from '../protocol/ids';
 import { hnswCodec, metricCodec } from '../protocol/records';
+import { indexedTypeCodec } from '../protocol/schemas';
+
+/** A node of the placement driver by its replica id, or a worker. */
+export const supportNodeCodec = struct({ kind: oneOf('driver', 'worker'), id: varint });
+export type SupportNode = TypeOf<typeof supportNodeCodec>;
 
 /** What the placement driver's log entries of type `command` hold. Durable: never change a variant, add one. */
 export const placementOperationCodec = versionedUnion('placement operation', {
@@ -33,7 +39,15 @@ export const placementOperationCodec = versionedUnion('placement operation', {
     struct({ shard: shardIdCodec, replica: replicaIdCodec, target: workerIdCodec, avoid: list(workerIdCodec) }),
   ],
   /** The shard's group, in its committed configuration of `confVersion`, has these voters and nobody else. */
+  /** The levels at which a node can run groups (flags.ts), as it says itself. */
+  8: ['noteSupport', struct({ node: supportNodeCodec, range: flagRangeCodec })],
+  /** Switches flags on, unless a node that hosts a member does not know them. `drivers`: the whole driver's own group. */
+  9: ['raiseLevel', struct({ level: varint, drivers: list(replicaIdCodec, 16) })],
   7: ['settleMembers', struct({ shard: shardIdCodec, confVersion: varint, voters: list(replicaIdCodec) })],
+  /** Null: the payload index of this key is dropped. */
+  12: ['changeSchema', struct({ name: text, key: text, type: nullable(indexedTypeCodec) })],
+  /** Every shard of the collection has applied the schema of this revision. */
+  13: ['settleSchema', struct({ collection: collectionIdCodec, revision: varint })],
 });
 export type PlacementOperation = TypeOf<typeof placementOperationCodec>;
 export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract<

@@ -14,6 +14,7 @@ import {
 } from '../base/ids';
 import { collectionCountMax } from '../base/limits';
 import { decode, encode, list } from '../protocol/codec';
+import { type FlagRange, flagRange } from '../protocol/flags';
 import { tile } from '../protocol/key-hash';
 import type { PlacementChange } from '../protocol/placement-messages';
 import type { CollectionRecord, Member, ShardRecord, WorkerRecord } from '../protocol/records';
@@ -21,8 +22,10 @@ import { changesSince } from './changes';
 import { type Candidate, chooseWorkers } from './choose';
 import { type PlacementOperation, type PlacementOperationOf, placementCommandCodec } from './commands';
 import { digestOf } from './digest';
+import { Levels } from './levels';
 import { Moving } from './moving';
-import { type MoveRecord, type Row, type RowKey, RowStore, rowCodec } from './records';
+import { type MoveRecord, type Row, type RowKey, RowStore, rowCodec, type SchemaRecord } from './records';
+import { noCollection, Schemas } from './schemas';
 import { collectionError } from './validate';
 
 /** What became of one command. A rejected one changed nothing. */
@@ -34,7 +37,9 @@ export type PlacementOutcome =
   | { readonly kind: 'removalsConfirmed'; readonly revision: Revision }
   | { readonly kind: 'founded'; readonly revision: Revision }
   | { readonly kind: 'replicaMoving'; readonly replica: ReplicaId; readonly revision: Revision }
-  | { readonly kind: 'membersSettled'; readonly revision: Revision };
+  | { readonly kind: 'membersSettled'; readonly revision: Revision }
+  | { readonly kind: 'schemaChanged'; readonly record: SchemaRecord; readonly revision: Revision }
+  | { readonly kind: 'noted'; readonly revision: Revision };
 
 /** Why an operation cannot be done, or how to do it. */
 export type Plan = VectronError | (() => PlacementOutcome);
@@ -63,10 +68,14 @@ const rowsCodec = list(rowCodec, 10_000_000);
 export class PlacementMachine {
   private readonly names = new Map<string, CollectionRecord>();
   private readonly moving: Moving;
+  readonly levels: Levels;
+  readonly schemas: Schemas;
   private digested: { readonly revision: Revision; readonly text: string } | null = null;
 
   private constructor(private readonly store: RowStore) {
     for (const row of store.tables.collection.values()) this.names.set(row.record.name, row.record);
+    this.levels = new Levels(store, () => this.nextRevision({}));
+    this.schemas = new Schemas(store, this.names, () => this.nextRevision({}));
     this.moving = new Moving(store, {
       candidates: (avoid) => this.candidates(avoid),
       nextRevision: (allocated) => this.nextRevision(allocated),
@@ -129,6 +138,11 @@ export class PlacementMachine {
     return this.store.incarnation;
   }
 
+  /** Of the flags that are on. */
+  get level(): number {
+    return this.store.level;
+  }
+
   worker(id: WorkerId): WorkerRecord | null {
     return this.store.tables.worker.get(id)?.record ?? null;
   }
@@ -175,7 +189,8 @@ export class PlacementMachine {
     return plan instanceof VectronError ? plan : null;
   }
 
-  apply(command: Uint8Array): PlacementOutcome {
+  /** `own`: the levels this program supports. */
+  apply(command: Uint8Array, own: FlagRange = flagRange): PlacementOutcome {
     let operation: PlacementOperation;
     try {
       operation = decode(placementCommandCodec, command).operation;
@@ -184,11 +199,11 @@ export class PlacementMachine {
       if (error.code === 'UNSUPPORTED_VERSION') throw error;
       return { kind: 'rejected', error };
     }
-    const plan = this.plan(operation);
+    const plan = this.plan(operation, own);
     return plan instanceof VectronError ? { kind: 'rejected', error: plan } : plan();
   }
 
-  private plan(operation: PlacementOperation): Plan {
+  private plan(operation: PlacementOperation, own = flagRange): Plan {
     switch (operation.kind) {
       case 'registerWorker':
         return () => this.registerWorker(operation);
@@ -204,6 +219,14 @@ export class PlacementMachine {
         return this.moving.plan(operation);
       case 'settleMembers':
         return () => this.moving.settle(operation);
+      case 'noteSupport':
+        return () => this.levels.note(operation);
+      case 'raiseLevel':
+        return this.levels.plan(operation, own);
+      case 'changeSchema':
+        return this.schemas.plan(operation, this.level);
+      case 'settleSchema':
+        return () => this.schemas.settle(operation);
     }
   }
 
@@ -285,13 +308,14 @@ export class PlacementMachine {
   private planDeletion(wanted: PlacementOperationOf<'deleteCollection'>): Plan {
     const collection = this.names.get(wanted.name);
     if (collection !== undefined) return () => this.deleteCollection(collection);
-    return new VectronError('NOT_FOUND', `no collection ${wanted.name}`, { field: 'name' });
+    return noCollection(wanted.name);
   }
 
   private deleteCollection(collection: CollectionRecord): PlacementOutcome {
     const at = this.nextRevision({});
     this.names.delete(collection.name);
     this.store.remove('collection', collection.id);
+    this.store.remove('schema', collection.id);
     this.store.put({ kind: 'collectionDeleted', revision: at, id: collection.id });
     for (const id of collection.shardIds) this.retireShard(present(this.shard(id), `shard ${id}`), at);
     this.store.compact(tombstonesMax);
@@ -333,7 +357,7 @@ export class PlacementMachine {
   private candidates(avoid: readonly WorkerId[]): Candidate[] {
     const candidates = new Map<WorkerId, Candidate>();
     for (const { record } of this.store.tables.worker.values()) {
-      if (record.state !== 'ready' || avoid.includes(record.id)) continue;
+      if (record.state !== 'ready' || avoid.includes(record.id) || !this.levels.mayHost(record.id)) continue;
       const { id, node, zone, rack } = record;
       candidates.set(id, { worker: id, node, zone, rack, replicas: 0 });
     }

@@ -1,8 +1,17 @@
 import { assert } from '../base/assert';
 import { type Revision, revision } from '../base/ids';
-import { list, struct, type TypeOf, union, varint } from '../protocol/codec';
-import { clusterIdCodec, collectionIdCodec, replicaIdCodec, revisionCodec, shardIdCodec } from '../protocol/ids';
+import { bool, list, struct, type TypeOf, varint, versionedUnion } from '../protocol/codec';
+import { flagRangeCodec } from '../protocol/flags';
+import {
+  clusterIdCodec,
+  collectionIdCodec,
+  replicaIdCodec,
+  revisionCodec,
+  shardIdCodec,
+  workerIdCodec,
+} from '../protocol/ids';
 import { collectionRecordCodec, removeRecordCodec, shardRecordCodec, workerRecordCodec } from '../protocol/records';
+import { schemaCodec } from '../protocol/schemas';
 
 /** The next ids to give out, and where history stands. There is exactly one such row. */
 export const countersCodec = struct({
@@ -29,8 +38,12 @@ export const moveRecordCodec = struct({
 });
 export type MoveRecord = TypeOf<typeof moveRecordCodec>;
 
+/** What a collection indexes. `settled`: all of its shards are known to have it. */
+export const schemaRecordCodec = struct({ id: collectionIdCodec, schema: schemaCodec, settled: bool });
+export type SchemaRecord = TypeOf<typeof schemaRecordCodec>;
+
 /** One row of the placement driver's state. Durable: never change a variant, add one. `revision`: of its last change. */
-export const rowCodec = union({
+export const rowCodec = versionedUnion('placement row', {
   1: ['counters', struct({ record: countersCodec })],
   2: ['worker', struct({ revision: revisionCodec, record: workerRecordCodec })],
   3: ['collection', struct({ revision: revisionCodec, record: collectionRecordCodec })],
@@ -41,6 +54,11 @@ export const rowCodec = union({
   /** At most one, with id 0. */
   8: ['founding', struct({ revision: revisionCodec, id: varint, incarnation: varint })],
   9: ['move', struct({ revision: revisionCodec, record: moveRecordCodec })],
+  10: ['driverSupport', struct({ revision: revisionCodec, id: replicaIdCodec, range: flagRangeCodec })],
+  11: ['workerSupport', struct({ revision: revisionCodec, id: workerIdCodec, range: flagRangeCodec })],
+  /** At most one, with id 0. */
+  12: ['level', struct({ revision: revisionCodec, id: varint, level: varint })],
+  13: ['schema', struct({ revision: revisionCodec, record: schemaRecordCodec })],
 });
 export type Row = TypeOf<typeof rowCodec>;
 export type ChangingRow = Exclude<Row, { readonly kind: 'counters' }>;
@@ -58,6 +76,10 @@ const kinds: readonly RowKind[] = [
   'shardRetired',
   'founding',
   'move',
+  'driverSupport',
+  'workerSupport',
+  'level',
+  'schema',
 ];
 
 export interface RowKey {
@@ -101,6 +123,10 @@ export class RowStore {
     shardRetired: new Map(),
     founding: new Map(),
     move: new Map(),
+    driverSupport: new Map(),
+    workerSupport: new Map(),
+    level: new Map(),
+    schema: new Map(),
   };
   private history: HistoryEntry[] = [];
   private pending = new Map<string, { key: RowKey; row: Row | null }>();
@@ -140,6 +166,11 @@ export class RowStore {
   /** Which history this state belongs to; 0: none was drawn yet. */
   get incarnation(): number {
     return this.tables.founding.get(0)?.incarnation ?? 0;
+  }
+
+  /** Of the flags that are on (flags.ts). */
+  get level(): number {
+    return this.tables.level.get(0)?.level ?? 0;
   }
 
   get size(): number {

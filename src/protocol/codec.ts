@@ -79,15 +79,16 @@ export type StructOf<F> = { readonly [K in keyof F]: F[K] extends Codec<infer T>
 
 /** Fields in the order of the description. */
 export const struct = <F extends Record<string, Codec<unknown>>>(fields: F): Codec<StructOf<F>> => {
-  const entries = Object.entries(fields) as unknown as readonly (readonly [string, AnyCodec])[];
+  const names = Object.keys(fields);
+  const codecs: readonly AnyCodec[] = Object.values(fields);
   return {
     write: (w, value) => {
       const record = value as Readonly<Record<string, unknown>>;
-      for (const [name, codec] of entries) codec.write(w, record[name]);
+      for (let i = 0; i < names.length; i++) (codecs[i] as AnyCodec).write(w, record[names[i] as string]);
     },
     read: (r) => {
       const record: Record<string, unknown> = {};
-      for (const [name, codec] of entries) record[name] = codec.read(r);
+      for (let i = 0; i < names.length; i++) record[names[i] as string] = (codecs[i] as AnyCodec).read(r);
       return record as StructOf<F>;
     },
   };
@@ -154,7 +155,7 @@ export function encode<T>(codec: Codec<T>, value: T): Uint8Array {
   // Whoever encodes within a codec gets another one, and so does whoever comes after a value that could not be encoded.
   idleWriter = null;
   codec.write(writer, value);
-  const encoded = writer.finish().slice();
+  const encoded = writer.copy();
   writer.clear();
   if (encoded.length <= idleBytesMax) idleWriter = writer;
   return encoded;

@@ -1,5 +1,7 @@
 import { bool, bytes, f64, list, struct, type TypeOf, text, varint, versionedUnion } from './codec';
+import { flagNumber } from './flags';
 import { epochCodec } from './ids';
+import { schemaCodec } from './schemas';
 
 /**
  * A point as clients write it. `vector` is float32 little-endian, `payload` JSON in UTF-8 (empty: none). Both are
@@ -51,6 +53,8 @@ export const shardCommandCodec = versionedUnion('shard command', {
   10: ['checksum', struct({ epoch: epochCodec })],
   /** From this entry on the shard is at `level` (flags.ts), unless it is at a higher one already. */
   11: ['raise', struct({ epoch: epochCodec, level: varint })],
+  /** What payload indexes there are to be, unless the shard knows of a later revision. Changes no point. */
+  20: ['schema', struct({ epoch: epochCodec, schema: schemaCodec })],
 });
 export type ShardCommand = TypeOf<typeof shardCommandCodec>;
 
@@ -58,7 +62,13 @@ export type ShardCommand = TypeOf<typeof shardCommandCodec>;
  * The flag that must be on before a command, an operation or a condition may be proposed; 0: none. One that is in the log
  * nevertheless is refused at apply. Whatever is added here after the first release has a flag of its own.
  */
-export const commandLevels: { readonly [K in ShardCommand['kind']]: number } = { v1: 0, v2: 0, checksum: 0, raise: 0 };
+export const commandLevels: { readonly [K in ShardCommand['kind']]: number } = {
+  v1: 0,
+  v2: 0,
+  checksum: 0,
+  raise: 0,
+  schema: flagNumber('payloadIndexes'),
+};
 export const operationLevels: { readonly [K in ShardOperation['kind']]: number } = { upsert: 0, delete: 0 };
 export const conditionLevels: { readonly [K in Condition['kind']]: number } = {
   none: 0,

@@ -1,3 +1,4 @@
+import { queriesMax } from '../base/limits';
 import { bool, bytes, f64, list, nullable, oneOf, struct, type TypeOf, text, union, varint } from './codec';
 import { shardOperationCodec, writeOptionsCodec } from './commands';
 import { filterCodec } from './filters';
@@ -66,6 +67,51 @@ export const selectionCodec = union({
 });
 export type Selection = TypeOf<typeof selectionCodec>;
 
+/** One search of several. */
+export const queryCodec = struct({
+  vector: bytes,
+  k: varint,
+  /** 0: chosen by the shard. */
+  ef: varint,
+  /** By comparing every point, or every match. */
+  exact: bool,
+  /** Of k so many times are looked for, and the best k of them given; at least 1. */
+  oversampling: f64,
+  includeVector: bool,
+  includePayload: bool,
+  /** Null: every point. */
+  filter: nullable(filterCodec),
+});
+export type Query = TypeOf<typeof queryCodec>;
+
+/** How a query was answered. */
+export const queryStatsCodec = struct({
+  /** graph, scan, walk, twoHop (src/vector/ports.ts); records: by reading them. */
+  strategy: text,
+  distances: varint,
+  /** Points or records that were looked at. */
+  visited: varint,
+  /** Points that match its filter; of a query without one, live points of the shard. */
+  matches: varint,
+  /** The share of the points that payload indexes let expect; null: there are none. */
+  estimate: nullable(f64),
+  /** Live points of the shard. */
+  points: varint,
+  /** Of the search itself; 0: not measured. */
+  micros: varint,
+});
+export type QueryStats = TypeOf<typeof queryStatsCodec>;
+
+/** Of a replica's index: tombstones in its graph, its memory, and what the recall of real searches was (see RecallFigures). */
+export const indexFiguresCodec = struct({
+  tombstones: varint,
+  bytes: varint,
+  recallExpected: varint,
+  recallFound: varint,
+});
+export type IndexFigures = TypeOf<typeof indexFiguresCodec>;
+export const noFigures: IndexFigures = { tombstones: 0, bytes: 0, recallExpected: 0, recallFound: 0 };
+
 /** Between gateways and shard replicas. Tags 40 to 79. */
 export const dataVariants = {
   40: ['data.write', struct({ ...requestHeader, operation: shardOperationCodec, options: writeOptionsCodec })],
@@ -123,6 +169,7 @@ export const dataVariants = {
       commitIndex: logIndexCodec,
       points: varint,
       unlinked: varint,
+      index: indexFiguresCodec,
       /** XXH64-style digest over all records of the replica, as hexadecimal: equal replicas have equal ones. */
       digest: text,
     }),
@@ -146,6 +193,16 @@ export const dataVariants = {
       count: varint,
       visited: varint,
       stored: varint,
+      ...readReplyHeader,
+    }),
+  ],
+  /** Several searches, each as of a moment of its own; the answer's applied index is that of the first. */
+  64: ['data.query', struct({ ...requestHeader, queries: list(queryCodec, queriesMax), ...readHeader })],
+  65: [
+    'data.queried',
+    struct({
+      ...replyHeader,
+      results: list(struct({ hits: list(hitCodec), stats: queryStatsCodec }), queriesMax),
       ...readReplyHeader,
     }),
   ],

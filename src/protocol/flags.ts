@@ -25,6 +25,14 @@ export const flags = [
       'A shard takes an idempotency key of the form ~session/number/settled for one of a session (decision 0015), and a point ' +
       'forgets what the session has settled. Before, it is a key like any other.',
   },
+  {
+    number: 2,
+    name: 'payloadIndexes',
+    since: '0.1.0',
+    changes:
+      'A shard takes schemas, which say what is indexed of its payloads, keeps the latest and sends it with its snapshots. The ' +
+      'placement driver takes changes of schemas. Before, both are refused.',
+  },
 ] as const satisfies readonly Flag[];
 
 export interface Flag {

@@ -1,5 +1,6 @@
 import { bool, list, nullable, oneOf, struct, type TypeOf, text, varint } from './codec';
 import { failureCodec } from './data-messages';
+import { flagRangeCodec } from './flags';
 import {
   clusterIdCodec,
   collectionIdCodec,
@@ -21,6 +22,7 @@ import {
   shardRecordCodec,
   workerRecordCodec,
 } from './records';
+import { indexedTypeCodec, schemaCodec } from './schemas';
 
 /**
  * What a watcher holds after following the stream up to `revision`. With `full` the lists are the whole truth for the
@@ -173,6 +175,18 @@ export const placementVariants = {
     struct({ ...request, cluster: clusterIdCodec, shard: shardIdCodec, replica: replicaIdCodec }),
   ],
   95: ['pd.leaderTransferring', struct({ ...reply, revision: revisionCodec })],
+  /** Creates the payload index of a key, or with null drops it. */
+  96: ['pd.changeSchema', struct({ ...request, name: text, key: text, type: nullable(indexedTypeCodec) })],
+  /** `settled`: every shard has applied it. */
+  97: [
+    'pd.schema',
+    struct({ ...reply, collection: collectionIdCodec, schema: schemaCodec, settled: bool, revision: revisionCodec }),
+  ],
+  98: ['pd.getSchema', struct({ ...request, name: text })],
+  /** The driver to a shard's leader: put this into the shard's log. `term` is the driver's. */
+  118: ['schema.order', struct({ ...request, shard: shardIdCodec, term: termCodec, schema: schemaCodec })],
+  /** `revision`: of the schema that the replica has applied. */
+  119: ['schema.state', struct({ ...reply, shard: shardIdCodec, replica: replicaIdCodec, revision: varint })],
   /** A replica to its supervisor: when its role, leader or term changes, and every second. */
   100: ['replica.report', struct({ report: replicaReportCodec })],
   /** A replica to its supervisor: at once, and every few seconds for as long as it holds. */
@@ -181,6 +195,27 @@ export const placementVariants = {
   111: [
     'pd.replicaFaults',
     struct({ ...request, cluster: clusterIdCodec, worker: workerIdCodec, faults: list(replicaFaultCodec) }),
+  ],
+  /** A worker to the driver: the levels (flags.ts) at which it can run replicas. Until it is answered, and to every leader. */
+  112: ['pd.support', struct({ ...request, cluster: clusterIdCodec, worker: workerIdCodec, range: flagRangeCodec })],
+  /** From node to leader of the driver's own group, while the records say otherwise. */
+  113: ['pd.driverSupport', struct({ cluster: clusterIdCodec, replica: replicaIdCodec, range: flagRangeCodec })],
+  /** The driver to a shard's leader: raise the shard to `level`. Answered with what it is at now; asked again until it is there. */
+  114: ['level.raise', struct({ ...request, shard: shardIdCodec, term: termCodec, level: varint })],
+  115: [
+    'level.state',
+    struct({ ...reply, shard: shardIdCodec, replica: replicaIdCodec, leader: replicaIdCodec, level: varint }),
+  ],
+  /** Which flags are on, and who supports which: a null range has not been told, a null level is not known to this leader. */
+  116: ['pd.flags', struct(request)],
+  117: [
+    'pd.flagsReply',
+    struct({
+      ...reply,
+      level: varint,
+      nodes: list(struct({ name: text, driver: bool, range: nullable(flagRangeCodec) })),
+      shards: list(struct({ shard: shardIdCodec, level: nullable(varint) })),
+    }),
   ],
   101: ['replica.destroyed', struct({ replica: replicaIdCodec })],
   /** The driver to a replica: who are the members, and who leads? Answered by every replica that runs. */

@@ -178,6 +178,7 @@ export class ActorHost {
   }
 
   private startNew(): void {
+    if (this.starting.length === 0) return;
     for (const cell of this.starting.splice(0)) {
       if (!cell.ended) this.invoke(cell, () => cell.actor.started(cell.context));
     }
@@ -225,16 +226,18 @@ export class ActorHost {
     this.running = null;
     const sent = context.leave(thrown === null);
     // A message that cannot be encoded is its sender's fault.
-    thrown ??= attempt(() => {
-      for (const { to, message, lane } of sent) this.route(to, context.self, message, lane);
-    });
+    if (thrown === null && sent.length > 0) {
+      thrown = attempt(() => {
+        for (const { to, message, lane } of sent) this.route(to, context.self, message, lane);
+      });
+    }
     if (thrown !== null) this.end(cell, reasonOf(thrown.error), thrown.error);
     else if (cell.stopReason !== null) this.end(cell, cell.stopReason, null);
   }
 
   private route(to: Address, from: Address, message: Message, lane: Lane): void {
-    const here = this.cells.has(to.actor) || !this.isElsewhere(to.actor);
-    if (to.node === this.options.node && here) this.deliver(to, from, message, lane);
+    if (to.node === this.options.node && (this.cells.has(to.actor) || !this.isElsewhere(to.actor)))
+      this.deliver(to, from, message, lane);
     else this.options.outbound(to, from, message, lane);
   }
 

@@ -97,7 +97,8 @@ export class CellContext implements ActorContext {
   leave(completed: boolean): readonly Outgoing[] {
     this.open = false;
     const sent = this.outbox;
-    if (sent.length > 0) this.outbox = [];
+    if (sent.length === 0) return sent;
+    this.outbox = [];
     return completed ? sent : [];
   }
 

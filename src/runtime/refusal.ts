@@ -1,7 +1,8 @@
 import type { ErrorCode } from '../base/errors';
-import { logIndex, nodeName, replicaId, revision, term, workerId } from '../base/ids';
-import type { Failure } from '../protocol/data-messages';
+import { collectionId, logIndex, nodeName, replicaId, revision, term, workerId } from '../base/ids';
+import { type Failure, noFigures } from '../protocol/data-messages';
 import type { Message, MessageKind, MessageOf } from '../protocol/messages';
+import { emptySchema } from '../protocol/schemas';
 
 /** A failure without the fields that only a shard can fill in. */
 export const failure = (code: ErrorCode, message: string, retryAfterMs = 0): Failure => ({
@@ -14,16 +15,27 @@ export const failure = (code: ErrorCode, message: string, retryAfterMs = 0): Fai
 });
 
 type Refuse<K extends MessageKind> = (request: MessageOf<K>, failed: Failure) => Message;
-type DataRequest = 'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.status';
+type DataRequest =
+  | 'data.write'
+  | 'data.search'
+  | 'data.get'
+  | 'data.scan'
+  | 'data.select'
+  | 'data.query'
+  | 'data.status';
 /** What the placement driver answers. */
 export type PlacementRequest =
   | 'pd.registerWorker'
   | 'pd.heartbeat'
   | 'pd.replicaFaults'
+  | 'pd.support'
+  | 'pd.flags'
   | 'pd.createCollection'
   | 'pd.deleteCollection'
   | 'pd.moveReplica'
   | 'pd.transferLeader'
+  | 'pd.changeSchema'
+  | 'pd.getSchema'
   | 'pd.watch'
   | 'pd.status';
 
@@ -62,6 +74,13 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
     appliedIndex: none,
     ageMs: null,
   }),
+  'data.query': (m, failed) => ({
+    kind: 'data.queried',
+    ...header(m, failed),
+    results: [],
+    appliedIndex: none,
+    ageMs: null,
+  }),
   'data.status': (m, failed) => ({
     kind: 'data.statusReply',
     ...header(m, failed),
@@ -74,9 +93,12 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
     commitIndex: none,
     points: 0,
     unlinked: 0,
+    index: noFigures,
     digest: '',
   }),
 };
+
+const noSchema = { collection: collectionId(0), schema: emptySchema, settled: false, revision: revision(0) };
 
 const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
   'pd.registerWorker': (m, failed) => ({
@@ -101,6 +123,21 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     failure: failed,
     term: term(0),
     revision: revision(0),
+  }),
+  'pd.support': (m, failed) => ({
+    kind: 'pd.heartbeatReply',
+    request: m.request,
+    failure: failed,
+    term: term(0),
+    revision: revision(0),
+  }),
+  'pd.flags': ({ request }, failed) => ({
+    kind: 'pd.flagsReply',
+    request,
+    failure: failed,
+    level: 0,
+    nodes: [],
+    shards: [],
   }),
   'pd.createCollection': (m, failed) => ({
     kind: 'pd.collectionCreated',
@@ -128,6 +165,8 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     failure: failed,
     revision: revision(0),
   }),
+  'pd.changeSchema': ({ request }, failed) => ({ kind: 'pd.schema', request, failure: failed, ...noSchema }),
+  'pd.getSchema': ({ request }, failed) => ({ kind: 'pd.schema', request, failure: failed, ...noSchema }),
   'pd.watch': (m, failed) => ({
     kind: 'pd.watchEvent',
     request: m.request,

@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { BeatBoard } from '../actors/beat-board';
 import type { ReplicaHosts } from '../actors/ports';
 import { destroyReplica, replicaIndexPath } from '../actors/replica-options';
 import { SupervisorActor, type SupervisorStatus } from '../actors/supervisor';
@@ -8,6 +9,7 @@ import { encode } from '../protocol/codec';
 import { at, beatsActor, lanes, logActor, replicaActor, supervisorActor } from '../protocol/envelope';
 import { type ReplicaSpec, replicaSpecCodec } from '../protocol/records';
 import { MachineRuntime } from '../runtime/node/machine';
+import { defaultGroupsPerThread } from '../runtime/node/shard-pool';
 import type { MachineStores } from '../storage/node/machine-stores';
 import { createNativeEngine } from '../vector/node/native-engine';
 import { messageOf, type NodeOptions } from './node-options';
@@ -141,14 +143,15 @@ export class WorkerNode implements ReplicaHosts {
   private makeMachine(): MachineRuntime {
     const { node, cluster, link, shardThreads, raft, report } = this.options;
     const { handles } = this.stores;
-    const shardData: ShardThreadData = { stores: handles, indexDirectory: this.indexDirectory, raft };
+    const board = BeatBoard.memory(shardThreads * defaultGroupsPerThread);
+    const shardData: ShardThreadData = { stores: handles, indexDirectory: this.indexDirectory, raft, board };
     return new MachineRuntime({
       node,
       cluster,
       link,
       linkThread: {
         entryFile: require.resolve('./threads/link-thread'),
-        workerData: { cluster, raft } satisfies LinkThreadData,
+        workerData: { cluster, raft, board } satisfies LinkThreadData,
         actors: [{ name: beatsActor, descriptor: noBytes }],
       },
       dedicated: [

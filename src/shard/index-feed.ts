@@ -19,8 +19,11 @@ export interface FeedSource {
   readonly appliedIndex: number;
 }
 
-/** What is left of a catch-up: every record from a key on, or the points that the table of changes names. */
-type Work = { readonly kind: 'records'; cursor: Uint8Array } | { readonly kind: 'changes'; readonly walk: ChangeWalk };
+/** What is left: to wait for the index's file, every record from a key on, or the points that the table of changes names. */
+type Work =
+  | { readonly kind: 'loading' }
+  | { readonly kind: 'records'; cursor: Uint8Array }
+  | { readonly kind: 'changes'; readonly walk: ChangeWalk };
 
 /**
  * Keeps the vector index level with the store (DESIGN D6): the index is derived state.
@@ -30,6 +33,7 @@ type Work = { readonly kind: 'records'; cursor: Uint8Array } | { readonly kind: 
  *  3. After an attach, a load or a snapshot the index may be older than the store, or hold records of a generation that
  *     was replaced. Both are states of the same log, so offering every record newer than the stamp mends both. Which ones are
  *     newer the table of changes tells where it goes back far enough.
+ *  4. While the index loads its file it is left alone: what changes meanwhile is newer than the file's stamp.
  */
 export class IndexFeed {
   /** Null: nothing is left to do. */
@@ -38,10 +42,11 @@ export class IndexFeed {
 
   constructor(
     private readonly index: VectorIndex,
-    source: FeedSource,
+    /** As it is now. */
+    private readonly sourceNow: () => FeedSource,
   ) {
-    this.source = source;
-    this.switchTo(source);
+    this.source = sourceNow();
+    this.begin();
   }
 
   /** Whether searches find every point the store has. */
@@ -49,19 +54,32 @@ export class IndexFeed {
     return this.work === null;
   }
 
-  /** The store's points were replaced, or are met for the first time. */
-  switchTo(source: FeedSource): void {
-    this.source = source;
-    const { table, records, appliedIndex } = source;
-    const stamp = this.index.appliedIndex;
-    if (stamp >= appliedIndex) this.work = null;
-    else if (table.isShorterThan(records, stamp)) {
-      this.work = { kind: 'changes', walk: table.walk(stamp, appliedIndex) };
-    } else this.work = this.allRecords();
+  /** False: nothing can be done before the index has loaded its file. */
+  get isWorkable(): boolean {
+    return this.work?.kind !== 'loading' || !this.index.loading;
   }
 
-  changed(changes: readonly Pick<Change, 'id' | 'record' | 'revised'>[], appliedIndex: number): void {
-    for (const { id, record, revised } of changes) if (revised) this.offer(id, record);
+  /** The store's points were replaced, or are met for the first time. */
+  begin(): void {
+    this.source = this.sourceNow();
+    this.work = this.index.loading ? { kind: 'loading' } : this.workFrom(this.index.appliedIndex);
+  }
+
+  private workFrom(stamp: number): Work | null {
+    const { table, records, appliedIndex } = this.source;
+    if (stamp >= appliedIndex) return null;
+    if (!table.isShorterThan(records, stamp)) return this.allRecords();
+    return { kind: 'changes', walk: table.walk(stamp, appliedIndex) };
+  }
+
+  /** `offered` hears of each after the index, with the label that this freed, or -1. */
+  changed(
+    changes: readonly Pick<Change, 'id' | 'record' | 'revised'>[],
+    appliedIndex: number,
+    offered: (id: string, record: PointRecord, freed: number) => void,
+  ): void {
+    if (this.work?.kind === 'loading') return;
+    for (const { id, record, revised } of changes) if (revised) offered(id, record, this.offer(id, record));
     if (this.ready) this.index.appliedIndex = Math.max(this.index.appliedIndex, appliedIndex);
   }
 
@@ -69,9 +87,10 @@ export class IndexFeed {
   catchUp(appliedIndex: number): boolean {
     const { work } = this;
     if (work === null) return true;
-    if (work.kind === 'records') this.offerRecords(work);
+    if (work.kind === 'loading') this.begin();
+    else if (work.kind === 'records') this.offerRecords(work);
     else this.offerChanged(work.walk);
-    if (this.ready) this.index.appliedIndex = appliedIndex;
+    if (this.ready) this.index.appliedIndex = Math.max(this.index.appliedIndex, appliedIndex);
     return this.ready;
   }
 
@@ -107,8 +126,10 @@ export class IndexFeed {
     if (record.version > this.index.appliedIndex) this.offer(id, record);
   }
 
-  private offer(id: string, record: PointRecord): void {
-    if (record.deleted) this.index.remove(id, record.version);
-    else this.index.put(id, record.version, floatsOf(record.vector));
+  /** The label that a deletion freed, or -1. */
+  private offer(id: string, record: PointRecord): number {
+    if (record.deleted) return this.index.remove(id, record.version);
+    this.index.put(id, record.version, floatsOf(record.vector));
+    return -1;
   }
 }

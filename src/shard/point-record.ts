@@ -58,14 +58,14 @@ export function encodeRecord(id: string, record: PointRecord): Uint8Array {
   writer.raw(vector);
   const value = writer.finish();
   const checksum = checksumOf(id, value);
-  new DataView(value.buffer, value.byteOffset).setUint32(1, checksum, true);
+  for (let i = 0; i < 4; i++) value[1 + i] = checksum >>> (8 * i);
   return value;
 }
 
 /** Verifies the checksum. Throws CORRUPT; the fields are views of `value`. */
 export function decodeRecord(id: string, value: Uint8Array): PointRecord {
   verifyRecord(id, value);
-  const reader = new ByteReader(value.subarray(headerBytes));
+  const reader = new ByteReader(value, headerBytes);
   const deleted = (reader.u8() & flagDeleted) !== 0;
   const version = reader.varint();
   const touched = version + (value[0] === formatTouched ? reader.varint() : 0);
@@ -88,6 +88,6 @@ function verifyRecord(id: string, value: Uint8Array): void {
   if (reader.u32() !== checksumOf(id, value)) throw corrupt(id, 'its checksum does not hold');
 }
 
-const checksumOf = (id: string, value: Uint8Array): number => crc32c(value.subarray(headerBytes), crc32c(utf8(id)));
+const checksumOf = (id: string, value: Uint8Array): number => crc32c(value, crc32c(utf8(id)), headerBytes);
 
 const corrupt = (id: string, why: string): VectronError => new VectronError('CORRUPT', `record of point ${id}: ${why}`);

@@ -21,11 +21,10 @@ export function recordHash(id: string, value: Uint8Array): bigint {
 
 /** MurmurHash3_x86_32 (Austin Appleby, public domain algorithm). */
 function murmur3(bytes: Uint8Array, seed: number): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const words = bytes.length >>> 2;
   let hash = seed;
-  for (let word = 0; word < words; word++) {
-    hash ^= scramble(view.getInt32(word * 4, true));
+  for (let at = 0; at < words * 4; at += 4) {
+    hash ^= scramble(wordAt(bytes, at));
     hash = (Math.imul((hash << 13) | (hash >>> 19), 5) + 0xe6546b64) | 0;
   }
   let tail = 0;
@@ -34,6 +33,12 @@ function murmur3(bytes: Uint8Array, seed: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+/** Four bytes, the lowest first. Without a DataView, which would take a small array off the heap. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  const low = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+  return low | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24);
 }
 
 function scramble(word: number): number {

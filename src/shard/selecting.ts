@@ -1,25 +1,34 @@
 import { compareBytes, floatsOf } from '../base/bytes';
 import { VectronError } from '../base/errors';
-import type { Hit, Selection, StoredPoint } from '../protocol/data-messages';
+import type { Hit, Query, Selection, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import type { Metric } from '../protocol/records';
 import type { KeyRange } from '../storage/keys';
 import { matches, parsedPayload } from '../vector/filter-match';
 import { similarity } from '../vector/metrics';
 import { type Scored, TopK } from '../vector/top-k';
-import { keyOf, pointIdOf, spacePart, successor } from './point-keys';
-import { decodeRecord, type PointRecord } from './point-record';
+import { keyOf, spacePart, successor } from './point-keys';
+import type { PointRecord } from './point-record';
+import { ListSource, RangeSource, type RecordSource } from './record-source';
 import type { Change } from './shard-apply';
 import { hitsOf, type PointView, stored } from './shard-query';
+
+/** How a selection is found: by reading every record, by reading some of them, or at once. */
+export type SelectingPlan =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'some'; readonly ids: readonly string[] }
+  | { readonly kind: 'answered'; readonly answer: Selected };
 
 export interface SelectingOptions {
   readonly view: PointView;
   /** Null: every point. */
   readonly filter: Filter | null;
-  readonly selection: Selection;
+  readonly selection: ReadSelection;
   readonly metric: Metric;
   /** Live points of the shard. */
   readonly stored: () => number;
+  /** Asked once, at the first slice: what it says holds for the state as it is then. */
+  readonly plan: () => SelectingPlan;
   readonly closed: (work: Selecting) => void;
 }
 
@@ -30,10 +39,18 @@ export interface Selected {
   readonly count: number;
   readonly visited: number;
   readonly stored: number;
+  /** Of `nearest`: how it was found, as in QueryStats. */
+  readonly strategy: string;
+  readonly distances: number;
+  readonly estimate: number | null;
+  readonly micros: number;
 }
 
-const sliceRecordsMax = 256;
-const sliceBytesMax = 512 * 1024;
+/** `ef` 0: chosen. */
+export type Nearest = Extract<Selection, { readonly kind: 'nearest' }> &
+  Partial<Pick<Query, 'ef' | 'exact' | 'oversampling'>>;
+export type ReadSelection = Exclude<Selection, { readonly kind: 'nearest' }> | Nearest;
+
 /** Of one page, about. */
 const pageBytesMax = 4 * 1024 * 1024;
 
@@ -44,59 +61,71 @@ interface Kept {
 }
 
 /**
- * Finds the points that match a filter by reading every record in key order, a slice at a time, while the shard goes on
- * applying. Made by the shard machine, driven by the replica's reads.
+ * Finds the points that match a filter by reading records in key order, a slice at a time, while the shard goes on
+ * applying: every record, or those that payload indexes have not ruled out. Made by the shard machine, driven by the
+ * replica's reads.
  *
- *  1. When advance() has said true and nothing was applied since, result() is exact for the state as it is then: what changes ahead of the
- *     cursor is read there, what changes behind it is taken from the apply.
+ *  1. When advance() has said true and nothing was applied since, result() is exact for the state as it is then: what changes ahead of
+ *     what was read is read there, what changes behind it is taken from the apply.
  *  2. Nothing is found twice or missed, so `nearest` gives min(k, matches) and `count` all of them.
  */
 export class Selecting {
   private readonly found = new Map<string, Kept>();
-  private readonly range: KeyRange;
   private readonly query: Float32Array;
-  private cursor: Uint8Array;
+  private source: RecordSource | null = null;
+  private answer: Selected | null = null;
   private visited = 0;
   private pageBytes = 0;
   private exhausted = false;
   private failure: string | null = null;
 
   constructor(private readonly options: SelectingOptions) {
-    const { view, selection } = options;
-    const isPage = selection.kind === 'page';
-    this.range = isPage ? spacePart(view.space, selection.slice, selection.slices) : spacePart(view.space, 0, 1);
+    const { selection } = options;
     this.query = selection.kind === 'nearest' ? floatsOf(selection.vector) : new Float32Array(0);
-    this.cursor = this.range.start;
-    if (!isPage || selection.afterId === '') return;
-    const after = successor(keyOf(view.space, { id: selection.afterId, hash: view.keyHash(selection.afterId) }));
-    if (compareBytes(after, this.cursor) > 0) this.cursor = after;
-    this.range = { start: this.cursor, end: this.range.end };
   }
 
   /** One slice; true once all has been read that is wanted. Throws CORRUPT, and UNAVAILABLE if the state was replaced. */
   advance(): boolean {
     if (this.failure !== null) throw new VectronError('UNAVAILABLE', this.failure);
-    if (this.isWhole()) return true;
-    const { store } = this.options.view;
-    const slice = { start: this.cursor, end: this.range.end, countMax: sliceRecordsMax, bytesMax: sliceBytesMax };
-    const records = compareBytes(slice.start, slice.end) < 0 ? store.range(slice) : [];
-    for (const { key, value } of records) {
-      const id = pointIdOf(key);
-      this.take(id, decodeRecord(id, value));
-      this.cursor = successor(key);
+    const source = this.source ?? this.begin();
+    if (source === null) return true;
+    const slice = source.next();
+    for (const found of slice) {
+      this.take(found.id, found.record);
+      source.took(found);
       if (this.isFull()) return true;
     }
-    this.exhausted = records.length === 0;
+    this.exhausted = slice.length === 0;
     return this.exhausted;
   }
 
-  /** What was applied since the last slice. */
+  /** Null: it is answered. */
+  private begin(): RecordSource | null {
+    const plan = this.isWhole() ? this.whole() : this.options.plan();
+    if (plan.kind === 'answered') {
+      this.answer = plan.answer;
+      return null;
+    }
+    const { view } = this.options;
+    const range = this.range();
+    this.source = plan.kind === 'all' ? new RangeSource(view, range) : new ListSource(view, range, plan.ids);
+    return this.source;
+  }
+
+  private range(): KeyRange {
+    const { view, selection } = this.options;
+    if (selection.kind !== 'page') return spacePart(view.space, 0, 1);
+    const { start, end } = spacePart(view.space, selection.slice, selection.slices);
+    if (selection.afterId === '') return { start, end };
+    const after = successor(keyOf(view.space, { id: selection.afterId, hash: view.keyHash(selection.afterId) }));
+    return { start: compareBytes(after, start) > 0 ? after : start, end };
+  }
+
+  /** What was applied since the last slice. An answer is for now: what was answered before is answered anew. */
   changed(changes: readonly Change[]): void {
-    const { start } = this.range;
+    if (changes.length > 0) this.answer = null;
     for (const change of changes) {
-      const key = keyOf(this.options.view.space, change);
-      const isBehind = compareBytes(key, this.cursor) < 0 && compareBytes(key, start) >= 0;
-      if (!isBehind) continue;
+      if (this.source?.changed(change.id) !== 'behind') continue;
       this.found.delete(change.id);
       this.take(change.id, change.record);
     }
@@ -111,9 +140,13 @@ export class Selecting {
   }
 
   result(): Selected {
+    if (this.answer !== null) return this.answer;
     const { selection, view, stored } = this.options;
-    const count = this.isWhole() ? stored() : this.found.size;
-    const figures = { count, visited: this.visited, stored: stored() };
+    const { visited } = this;
+    const figures = {
+      ...{ count: this.found.size, visited, stored: stored(), estimate: null },
+      ...{ strategy: 'records', distances: selection.kind === 'nearest' ? this.found.size : 0, micros: 0 },
+    };
     if (selection.kind === 'count') return { hits: [], points: [], done: true, ...figures };
     if (selection.kind === 'page') return { hits: [], ...this.page(selection.countMax), ...figures };
     const best = new TopK<Scored>(selection.k);
@@ -137,6 +170,13 @@ export class Selecting {
   /** How many there are of all points is known without reading them. */
   private isWhole(): boolean {
     return this.options.selection.kind === 'count' && this.options.filter === null;
+  }
+
+  private whole(): SelectingPlan {
+    const stored = this.options.stored();
+    const figures = { visited: 0, stored, strategy: 'records', distances: 0, estimate: null, micros: 0 };
+    const answer = { hits: [], points: [], done: true, count: stored, ...figures };
+    return { kind: 'answered', answer };
   }
 
   private isFull(): boolean {

@@ -14,6 +14,7 @@ import { checkLevel, type FlagRange } from '../protocol/flags';
 import { type HashRange, inRange, type KeyHash } from '../protocol/key-hash';
 import { configurationChangeCodec, type Entry } from '../protocol/raft-messages';
 import { memberListCodec } from '../protocol/records';
+import type { Schema } from '../protocol/schemas';
 import { idsOf, operationFault, optionsFault } from './command-faults';
 import { type Descriptor, formatOf } from './descriptor';
 import { decodeRecord, encodeRecord, type PointRecord } from './point-record';
@@ -52,6 +53,8 @@ export interface Change {
 
 export interface Applied {
   readonly descriptor: Descriptor;
+  /** As it is after the entries. */
+  readonly schema: Schema;
   readonly changes: readonly Change[];
   readonly outcomes: ReadonlyMap<LogIndex, Outcome>;
 }
@@ -79,9 +82,10 @@ export function applyEntries(
   shape: ShardShape,
   read: ReadRecords,
   before: Descriptor,
+  schema: Schema,
   entries: readonly Entry[],
 ): Applied {
-  const work = new ApplyWork(shape, before);
+  const work = new ApplyWork(shape, before, schema);
   const commands = entries.map((entry) => (entry.type === 'command' ? parse(entry) : null));
   work.load(read, commands);
   entries.forEach((entry, at) => {
@@ -93,7 +97,7 @@ export function applyEntries(
 }
 
 type Parsed =
-  | Extract<ShardCommand, { readonly kind: 'v2' | 'checksum' | 'raise' }>
+  | Extract<ShardCommand, { readonly kind: 'v2' | 'checksum' | 'raise' | 'schema' }>
   | { readonly kind: 'malformed'; readonly message: string };
 
 /** Commands of every version as the latest. */
@@ -125,6 +129,7 @@ class ApplyWork {
   constructor(
     private readonly shape: ShardShape,
     private readonly before: Descriptor,
+    private schema: Schema,
   ) {
     this.timeMs = before.timeMs;
     this.level = before.level;
@@ -157,7 +162,10 @@ class ApplyWork {
     if (refusal !== null) this.outcomes.set(index, refusal);
     else if (command.kind === 'v2') this.outcomes.set(index, this.perform(index, command));
     else if (command.kind === 'raise') this.raise(index, command.level);
-    else this.outcomes.set(index, { ...nothing, index });
+    else {
+      if (command.kind === 'schema' && command.schema.revision > this.schema.revision) this.schema = command.schema;
+      this.outcomes.set(index, { ...nothing, index });
+    }
   }
 
   /** Every replica from this entry on: those behind it in the same call as well. */
@@ -243,7 +251,7 @@ class ApplyWork {
       records,
       digest,
     };
-    return { descriptor, changes, outcomes: this.outcomes };
+    return { descriptor, schema: this.schema, changes, outcomes: this.outcomes };
   }
 }
 

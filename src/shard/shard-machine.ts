@@ -1,24 +1,29 @@
 import { assert } from '../base/assert';
 import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
-import { isChecksumCommand } from '../protocol/commands';
-import type { Selection, StoredPoint } from '../protocol/data-messages';
+import { payloadIndexBytesMax } from '../base/limits';
+import type { StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import { checkLevel } from '../protocol/flags';
 import type { Epoch } from '../protocol/ids';
 import type { Configuration, Entry, SnapshotMeta } from '../protocol/raft-messages';
 import type { Member, Metric } from '../protocol/records';
-import { changesFrom, replicaStateKey, spaceOf } from '../storage/keys';
+import type { Schema } from '../protocol/schemas';
+import { replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import type { VectorIndex } from '../vector/ports';
 import { ChangeTable } from './change-table';
+import { cutAtChecksums, isChecksum } from './checksum-entries';
 import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, stateChecksum } from './descriptor';
+import { planFiltered } from './filtered';
 import { type FeedSource, IndexFeed } from './index-feed';
-import { allChanges, allSpaces, keyOf, otherSpaces, spacePart } from './point-keys';
+import { PayloadFeed } from './payload-feed';
+import { allChanges, allSpaces, keyOf, otherSpaces } from './point-keys';
 import { clearQuarantine } from './quarantine';
 import { digestText } from './record-digest';
 import { clearProgress, type RestoreProgress, readProgress } from './restore-progress';
+import { deleteOtherSchemas, putSchema, readSchema } from './schema-record';
 import { Scrub } from './scrub';
-import { Selecting } from './selecting';
+import { type ReadSelection, Selecting, type SelectingPlan } from './selecting';
 import { applyEntries, type Change, type Outcome, type ShardShape } from './shard-apply';
 import {
   getPoints,
@@ -31,6 +36,7 @@ import {
 } from './shard-query';
 import { ShardSnapshotSink } from './snapshot-sink';
 import { ShardSnapshotSource, type SourceLimits } from './snapshot-source';
+import { SpaceGarbage } from './space-garbage';
 
 export interface ShardMachineOptions extends ShardShape {
   readonly replica: ReplicaId;
@@ -42,9 +48,9 @@ export interface ShardMachineOptions extends ShardShape {
   readonly state: KeyValueStore;
   readonly index: VectorIndex;
   readonly snapshotLimits?: SourceLimits;
+  /** What payload indexes may take in memory; smaller is for tests. */
+  readonly payloadIndexBytes?: number;
 }
-
-const garbageParts = 256;
 
 /** The checksum of a replica's state when it had applied exactly the entries up to `index`. */
 export interface ChecksumNote {
@@ -66,6 +72,8 @@ export interface ChecksumNote {
 export class ShardMachine {
   private descriptor: Descriptor;
   private readonly feed: IndexFeed;
+  private schemaNow: Schema;
+  private readonly payloads: PayloadFeed;
   private table: ChangeTable;
   private readonly sources = new Set<ShardSnapshotSource>();
   private readonly selecting = new Set<Selecting>();
@@ -74,8 +82,7 @@ export class ShardMachine {
   private notes: readonly ChecksumNote[] = [];
   private readonly scrub: Scrub;
   private generationNext: number;
-  /** Spaces to be deleted, each from the given part on. */
-  private readonly garbage: { readonly space: Space; part: number }[] = [];
+  private readonly garbage: SpaceGarbage;
   private restoring: ShardSnapshotSink | null = null;
 
   /** Throws CORRUPT if the stored descriptor is, and UNSUPPORTED_VERSION if this program cannot go on from it. Deletes what nobody owns; a snapshot that was cut off may go on. */
@@ -90,10 +97,16 @@ export class ShardMachine {
     const kept = rest === null ? [generation] : [generation, rest.generation];
     this.generationNext = Math.max(...kept) + 1;
     for (const { start, end } of otherSpaces(options.replica, ...kept)) options.state.deleteRange(start, end);
+    deleteOtherSchemas(options.state, options.replica, kept);
     if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
+    this.garbage = new SpaceGarbage(options.state);
     this.scrub = new Scrub(options.state);
     this.table = new ChangeTable(options.state, this.space);
-    this.feed = new IndexFeed(options.index, this.feedSource);
+    this.feed = new IndexFeed(options.index, () => this.feedSource);
+    this.schemaNow = readSchema(options.state, this.space);
+    this.payloads = new PayloadFeed(options.state, options.index, options.payloadIndexBytes ?? payloadIndexBytesMax, {
+      ...{ space: this.space, schema: this.schemaNow },
+    });
   }
 
   private isUsable({ meta, generation, header }: RestoreProgress): boolean {
@@ -163,10 +176,12 @@ export class ShardMachine {
   private applyBatch(entries: readonly Entry[]): ReadonlyMap<LogIndex, Outcome> {
     const read = (points: Parameters<Parameters<typeof applyEntries>[1]>[0]): (Uint8Array | undefined)[] =>
       this.options.state.getMany(points.map((point) => keyOf(this.space, point)));
-    const { descriptor, changes, outcomes } = applyEntries(this.options, read, this.descriptor, entries);
-    this.write(descriptor, changes);
+    const applied = applyEntries(this.options, read, this.descriptor, this.schemaNow, entries);
+    const { descriptor, schema, changes, outcomes } = applied;
+    this.write(descriptor, changes, schema);
     this.changed += changes.length;
-    this.feed.changed(changes, this.appliedIndex);
+    this.payloads.setSchema(this.schemaNow);
+    this.feed.changed(changes, this.appliedIndex, (...change) => this.payloads.changed(...change));
     for (const work of this.selecting) work.changed(changes);
     return outcomes;
   }
@@ -190,13 +205,24 @@ export class ShardMachine {
   }
 
   /** The points that match a filter, found in slices while applies go on. To be closed. */
-  select(filter: Filter | null, selection: Selection, metric: Metric): Selecting {
+  select(filter: Filter | null, selection: ReadSelection, metric: Metric): Selecting {
     const closed = (work: Selecting): void => {
       this.selecting.delete(work);
     };
-    const work = new Selecting({ view: this.view, filter, selection, metric, stored: () => this.points, closed });
+    const work = new Selecting({
+      ...{ view: this.view, filter, selection, metric, closed },
+      stored: () => this.points,
+      plan: () => this.plan(filter, selection),
+    });
     this.selecting.add(work);
     return work;
+  }
+
+  private plan(filter: Filter | null, selection: ReadSelection): SelectingPlan {
+    const indexes = this.indexReady ? this.payloads.ready : null;
+    if (filter === null || indexes === null) return { kind: 'all' };
+    const filtered = { view: this.view, index: this.options.index, indexes, stored: this.points };
+    return planFiltered(filtered, filter, selection);
   }
 
   /** Points, records and digest by a scan of everything: must equal what is kept. Slow. */
@@ -222,23 +248,36 @@ export class ShardMachine {
     this.table.trim(index);
   }
 
+  /** False: catchUpIndex() can do nothing before the index has loaded its file. */
+  get indexIsWorkable(): boolean {
+    return this.feed.isWorkable;
+  }
+
   /** One slice of bringing the index level with the store; true when it is. */
   catchUpIndex(): boolean {
     return this.feed.catchUp(this.appliedIndex);
   }
 
+  /** One slice of making payload indexes; true when they are what the schema asks for. */
+  buildPayloadIndexes(): boolean {
+    return this.indexReady && this.payloads.build();
+  }
+
+  /** What payload indexes there are to be. */
+  get schema(): Schema {
+    return this.schemaNow;
+  }
+  get payloadIndexesReady(): boolean {
+    return this.payloads.isLevel;
+  }
+  /** About what they take in memory. */
+  get payloadIndexBytes(): number {
+    return this.payloads.bytes;
+  }
+
   /** One slice of deleting replaced spaces; true when none is left. */
   collectGarbage(): boolean {
-    const oldest = this.garbage[0];
-    if (oldest === undefined) return true;
-    if (oldest.part === 0) {
-      const changes = changesFrom(oldest.space, 0);
-      this.options.state.deleteRange(changes.start, changes.end);
-    }
-    const { start, end } = spacePart(oldest.space, oldest.part++, garbageParts);
-    this.options.state.deleteRange(start, end);
-    if (oldest.part === garbageParts) this.garbage.shift();
-    return this.garbage.length === 0;
+    return this.garbage.slice();
   }
 
   /** The state as of now, readable while applies go on. */
@@ -247,7 +286,7 @@ export class ShardMachine {
       this.sources.delete(source);
     };
     const { state, replica, snapshotLimits } = this.options;
-    const source = new ShardSnapshotSource(state, replica, this.descriptor, closed, snapshotLimits);
+    const source = new ShardSnapshotSource(state, replica, this.descriptor, this.schemaNow, closed, snapshotLimits);
     this.sources.add(source);
     return source;
   }
@@ -291,7 +330,7 @@ export class ShardMachine {
       generation,
       resumed,
       installed: (descriptor) => this.replaced(descriptor),
-      aborted: (space) => this.garbage.push({ space, part: 0 }),
+      aborted: (space) => this.garbage.add(space),
     });
   }
 
@@ -308,8 +347,9 @@ export class ShardMachine {
     return { store: this.options.state, space: this.space, keyHash: this.options.keyHash };
   }
 
-  private write(descriptor: Descriptor, changes: readonly Change[]): void {
+  private write(descriptor: Descriptor, changes: readonly Change[], schema: Schema): void {
     const batch = new WriteBatch();
+    if (schema !== this.schemaNow) putSchema(batch, this.space, schema);
     for (const change of changes) {
       const key = keyOf(this.space, change);
       for (const source of this.sources) source.beforeChange(change, key);
@@ -320,6 +360,7 @@ export class ShardMachine {
     batch.put(replicaStateKey(this.options.replica, 'descriptor'), encodeDescriptor(descriptor));
     this.options.state.write(batch, { sync: false });
     this.descriptor = descriptor;
+    this.schemaNow = schema;
     this.table.bound(descriptor.records, descriptor.appliedIndex);
   }
 
@@ -327,11 +368,13 @@ export class ShardMachine {
     assert(descriptor.appliedIndex > this.appliedIndex, 'restore: the snapshot is older than the state');
     for (const source of this.sources) source.fail('its state was replaced');
     for (const work of this.selecting) work.fail('the state was replaced by a snapshot');
-    this.garbage.push({ space: this.space, part: 0 });
+    this.garbage.add(this.space);
     this.descriptor = descriptor;
     this.restoring = null;
     this.table = new ChangeTable(this.options.state, this.space);
-    this.feed.switchTo(this.feedSource);
+    this.feed.begin();
+    this.schemaNow = readSchema(this.options.state, this.space);
+    this.payloads.restart(this.space, this.schemaNow);
   }
 }
 
@@ -343,19 +386,6 @@ export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): v
   const batch = new WriteBatch().delete(replicaStateKey(replica, 'descriptor'));
   state.write(clearProgress(clearQuarantine(batch, replica), replica), { sync: false });
   for (const { start, end } of [allSpaces(replica), allChanges(replica)]) state.deleteRange(start, end);
+  deleteOtherSchemas(state, replica, []);
   state.sync();
-}
-
-const isChecksum = ({ type, data }: Entry): boolean => type === 'command' && isChecksumCommand(data);
-
-/** The entries in order, each part ending with a checksum command or with the last entry. */
-function cutAtChecksums(entries: readonly Entry[]): (readonly Entry[])[] {
-  const parts: (readonly Entry[])[] = [];
-  let from = 0;
-  entries.forEach((entry, at) => {
-    if (!isChecksum(entry) && at < entries.length - 1) return;
-    parts.push(entries.slice(from, at + 1));
-    from = at + 1;
-  });
-  return parts;
 }

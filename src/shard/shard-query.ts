@@ -1,12 +1,12 @@
 import { floatsOf } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import type { Space } from '../base/ids';
-import { efMax, requestBytesMax } from '../base/limits';
+import { efMax, requestBytesMax, searchKMax } from '../base/limits';
 import type { Hit, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { KeyHash } from '../protocol/key-hash';
 import { pointRange } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
-import type { VectorIndex } from '../vector/ports';
+import type { SearchResult, VectorIndex } from '../vector/ports';
 import { keyOf, pointIdOf, successor } from './point-keys';
 import { decodeRecord, type PointRecord } from './point-record';
 import { type Digest, digestWith, emptyDigest, recordHash } from './record-digest';
@@ -26,6 +26,8 @@ export interface SearchRequest {
   readonly exact: boolean;
   readonly includeVector: boolean;
   readonly includePayload: boolean;
+  /** Default 1. */
+  readonly oversampling?: number;
 }
 
 const scanBytesMax = 1024 * 1024;
@@ -76,19 +78,29 @@ export function scanPoints(
   return { points, done: false };
 }
 
+/** Hits to look for; the best k of them are given. */
+export const wantedHits = (k: number, oversampling = 1): number => Math.min(searchKMax, Math.ceil(k * oversampling));
+
 /** The query vector must have been checked. Throws CORRUPT, and RESOURCE_EXHAUSTED for more than an answer may hold. */
 export function searchPoints(
   view: PointView,
   index: VectorIndex,
   request: SearchRequest,
-): { readonly hits: readonly Hit[]; readonly stats: SearchStats } {
+): { readonly hits: readonly Hit[]; readonly stats: SearchStats & Pick<SearchResult, 'visited' | 'micros'> } {
   const query = floatsOf(request.vector);
-  const { k, ef } = request;
-  const result = request.exact ? index.exact(query, k) : index.search(query, k, { ef: efFor(k, ef) });
+  const { k, ef, oversampling } = request;
+  const wanted = wantedHits(k, oversampling);
+  const result = request.exact ? index.exact(query, wanted) : index.search(query, wanted, { ef: efFor(wanted, ef) });
   const strategy = result.strategy === 'scan' ? ('scan' as const) : ('graph' as const);
-  const stats = { strategy, distances: result.distances, points: index.size };
-  return { hits: hitsOf(view, { ids: result.ids, scoreAt: (at) => result.scores[at] as number }, request), stats };
+  const { distances, visited, micros } = result;
+  const stats = { strategy, distances, points: index.size, visited, micros };
+  return { hits: hitsOf(view, bestOf(result, k), request), stats };
 }
+
+export const bestOf = ({ ids, scores }: SearchResult, k: number): Ranked => ({
+  ids: ids.slice(0, k),
+  scoreAt: (at) => scores[at] as number,
+});
 
 /** Best first. */
 interface Ranked {
@@ -137,7 +149,7 @@ class AnswerSize {
 }
 
 /** In the order of `ids`, a few at a time. */
-function* readRecords(view: PointView, ids: readonly string[]): Generator<[string, PointRecord | undefined]> {
+export function* readRecords(view: PointView, ids: readonly string[]): Generator<[string, PointRecord | undefined]> {
   for (let first = 0; first < ids.length; first += readCountMax) {
     const some = ids.slice(first, first + readCountMax);
     const values = view.store.getMany(some.map((id) => keyOf(view.space, { id, hash: view.keyHash(id) })));

@@ -12,7 +12,8 @@ import { type Descriptor, encodeDescriptor } from './descriptor';
 import { decodeRecord } from './point-record';
 import { digestWith, emptyDigest, recordHash } from './record-digest';
 import { clearProgress, putProgress, type RestoreProgress } from './restore-progress';
-import { type SnapshotHeader, snapshotHeaderCodec } from './snapshot-source';
+import { decodeSchema, putSchema } from './schema-record';
+import { type SnapshotHeader, schemaItem, snapshotHeaderCodec } from './snapshot-source';
 
 export interface SinkOptions {
   readonly store: KeyValueStore;
@@ -154,6 +155,10 @@ export class ShardSnapshotSink {
   }
 
   private take(id: string, value: Uint8Array, batch: WriteBatch): void {
+    if (id === schemaItem) {
+      putSchema(batch, this.space, decodeSchema(value));
+      return;
+    }
     const record = decodeRecord(id, value);
     this.records++;
     this.points += record.deleted ? 0 : 1;

@@ -6,11 +6,13 @@ import { snapshotChunkBytesMax } from '../base/limits';
 import { type Codec, encode, f64, struct, type TypeOf, u8, u64, varint } from '../protocol/codec';
 import { epochCodec } from '../protocol/ids';
 import { laterMembers } from '../protocol/records';
+import type { Schema } from '../protocol/schemas';
 import { pointRange, spaceOf } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
 import { checkFormat, type Descriptor, formatOf } from './descriptor';
 import { pointIdOf, successor } from './point-keys';
 import { decodeRecord } from './point-record';
+import { encodeSchema } from './schema-record';
 import type { Change } from './shard-apply';
 
 /** What comes before the records: enough for the receiver to know that it has them all, and unharmed. */
@@ -46,6 +48,8 @@ export const snapshotHeaderCodec: Codec<SnapshotHeader> = {
 /** Old records held for one reader: a snapshot that falls behind a busier writer ends with an error and is begun anew. */
 export const preImageBytesMax = 64 * 1024 * 1024;
 const scanRecordsMax = 512;
+/** In place of an id, which is never empty: what follows is the schema. */
+export const schemaItem = '';
 
 /** Smaller ones are for tests. */
 export interface SourceLimits {
@@ -63,7 +67,7 @@ export const sourceLimits: SourceLimits = { chunkBytes: snapshotChunkBytesMax, p
  *  2. A record is set aside only if it belongs to the snapshot and the reader has not passed its key.
  *  3. Applies never remove a key (a deletion is a record), so no key that belongs to the snapshot can be missed.
  *
- * As bytes: the length-prefixed header, then id and value of each record, each length-prefixed; cut into chunks anywhere.
+ * As bytes: the length-prefixed header, the schema if there is one, then id and value of each record, each length-prefixed; cut into chunks anywhere.
  */
 export class ShardSnapshotSource {
   readonly index: LogIndex;
@@ -82,6 +86,7 @@ export class ShardSnapshotSource {
     private readonly store: KeyValueStore,
     replica: ReplicaId,
     descriptor: Descriptor,
+    schema: Schema,
     private readonly closed: (source: ShardSnapshotSource) => void,
     private readonly limits: SourceLimits = sourceLimits,
   ) {
@@ -92,7 +97,7 @@ export class ShardSnapshotSource {
     const range = pointRange(spaceOf(replica, descriptor.generation));
     this.cursor = range.start;
     this.end = range.end;
-    this.pending = headerBytes(descriptor);
+    this.pending = beginning(descriptor, schema);
   }
 
   /** Must hear of every change before it is written. */
@@ -161,8 +166,12 @@ export class ShardSnapshotSource {
   }
 }
 
-function headerBytes(descriptor: Descriptor): Uint8Array {
+function beginning(descriptor: Descriptor, schema: Schema): Uint8Array {
   const writer = new ByteWriter();
   writer.lengthPrefixed(encode(snapshotHeaderCodec, descriptor));
+  if (schema.revision > 0) {
+    writer.text(schemaItem);
+    writer.lengthPrefixed(encodeSchema(schema));
+  }
   return writer.finish();
 }

@@ -66,9 +66,9 @@ export function pointKey(space: Space, hash: KeyHash64, id: Uint8Array): Uint8Ar
   return key;
 }
 
-/** The id's bytes, as a view of the key. */
-export const idOfPointKey = (key: Uint8Array): Uint8Array => key.subarray(pointHeaderBytes);
-export const hashOfPointKey = (key: Uint8Array): KeyHash64 => keyHash64(viewOf(key).getBigUint64(9));
+/** A copy of the id's bytes. */
+export const idOfPointKey = (key: Uint8Array): Uint8Array => key.slice(pointHeaderBytes);
+export const hashOfPointKey = (key: Uint8Array): KeyHash64 => keyHash64(readBig(key, 9));
 
 /** Every point of a space whose hash lies in the range; the whole space without one. */
 export function pointRange(space: Space, range?: HashRange): KeyRange {
@@ -114,7 +114,7 @@ export function recordKey(space: Space, kind: number, id: Uint8Array): Uint8Arra
   return key;
 }
 
-export const idOfRecordKey = (key: Uint8Array): Uint8Array => key.subarray(recordHeaderBytes);
+export const idOfRecordKey = (key: Uint8Array): Uint8Array => key.slice(recordHeaderBytes);
 export const kindOfRecordKey = (key: Uint8Array): number => key[9] as number;
 
 /** Every record of a space, or those of one kind. */
@@ -190,22 +190,35 @@ function headOf(table: number, length: number): Uint8Array {
   return key;
 }
 
-const viewOf = (key: Uint8Array): DataView => new DataView(key.buffer, key.byteOffset, key.byteLength);
-
 function writeBig(key: Uint8Array, at: number, value: bigint): void {
-  viewOf(key).setBigUint64(at, value);
+  writeWord(key, at, Number(value >> 32n));
+  writeWord(key, at + 4, Number(value & 0xffff_ffffn));
 }
+
+const readBig = (key: Uint8Array, at: number): bigint =>
+  (BigInt(readWord(key, at)) << 32n) | BigInt(readWord(key, at + 4));
 
 function writeNumber(key: Uint8Array, at: number, value: number): void {
   assert(Number.isSafeInteger(value) && value >= 0, () => `key: ${value} is not a safe non-negative integer`);
-  const view = viewOf(key);
-  view.setUint32(at, Math.floor(value / 2 ** 32));
-  view.setUint32(at + 4, value % 2 ** 32);
+  writeWord(key, at, Math.floor(value / 2 ** 32));
+  writeWord(key, at + 4, value % 2 ** 32);
+}
+
+/** Without a DataView, which would take a small array off the heap. */
+function writeWord(key: Uint8Array, at: number, word: number): void {
+  key[at] = word >>> 24;
+  key[at + 1] = word >>> 16;
+  key[at + 2] = word >>> 8;
+  key[at + 3] = word;
 }
 
 function readNumber(key: Uint8Array, at: number): number {
-  const view = viewOf(key);
-  return view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4);
+  return readWord(key, at) * 2 ** 32 + readWord(key, at + 4);
+}
+
+function readWord(key: Uint8Array, at: number): number {
+  const high = ((key[at] as number) << 24) | ((key[at + 1] as number) << 16);
+  return (high | ((key[at + 2] as number) << 8) | (key[at + 3] as number)) >>> 0;
 }
 
 /** The first key after all that begin with `prefix`. */
@@ -215,7 +228,7 @@ function after(prefix: Uint8Array): Uint8Array {
     const byte = end[at] as number;
     if (byte < 255) {
       end[at] = byte + 1;
-      return end.subarray(0, at + 1);
+      return at === end.length - 1 ? end : end.slice(0, at + 1);
     }
   }
   throw new AssertionError('keys: no table is 0xff');

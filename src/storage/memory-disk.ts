@@ -1,7 +1,7 @@
 import type { Prng } from '../base/prng';
-import { FencedLogEngine } from './log-engine';
+import { belowMark, FencedLogEngine } from './log-engine';
 import { MemoryStore } from './memory-store';
-import type { Fence, SequenceMark } from './ports';
+import type { Fence, KeyValueStore, SequenceMark } from './ports';
 
 /** The fence of one process. A restarted process has a new one. */
 export class MemoryFence implements Fence {
@@ -37,13 +37,22 @@ export class MemoryMark implements SequenceMark {
 export class MemoryDisk {
   readonly log: MemoryStore;
   readonly state: MemoryStore;
-  private readonly mark = new MemoryMark();
+  private readonly logMark: MemoryMark;
+  private readonly stateMark: MemoryMark;
   private fence = new MemoryFence();
 
-  constructor(durableHistoryMax = 0) {
-    this.log = new MemoryStore(durableHistoryMax);
-    this.state = new MemoryStore(durableHistoryMax);
+  /** `before`: the disk whose stores this one holds a copy of, with the same marks. */
+  constructor(durableHistoryMax = 0, before: MemoryDisk | null = null) {
+    this.log = before?.log.copy() ?? new MemoryStore(durableHistoryMax);
+    this.state = before?.state.copy() ?? new MemoryStore(durableHistoryMax);
+    this.logMark = before?.logMark ?? new MemoryMark();
+    this.stateMark = before?.stateMark ?? new MemoryMark();
     this.start();
+  }
+
+  /** Why the stores as they are cannot be trusted, or null: they hold less than their marks say. */
+  get corruption(): string | null {
+    return belowMark(this.log, this.logMark) ?? belowMark(this.state, this.stateMark);
   }
 
   /** A new process: opens the stores as they are, unpoisoned. */
@@ -55,8 +64,40 @@ export class MemoryDisk {
     }
   }
 
+  /** Whether the process that has the stores open can write no more. */
+  get poisoned(): boolean {
+    return this.fence.poisoned;
+  }
+
   openLog(): FencedLogEngine {
-    return new FencedLogEngine(this.log, this.mark, this.fence);
+    return new FencedLogEngine(this.log, this.logMark, this.fence);
+  }
+
+  /** The sync barrier of the state store, which moves its mark. */
+  get stateBarrier(): Pick<KeyValueStore, 'sync'> {
+    return {
+      sync: () => {
+        const before = this.state.sequence;
+        this.state.sync();
+        this.stateMark.write(before);
+      },
+    };
+  }
+
+  /**
+   * The same machine on a disk that had lied: of one store, batches that had been synced are gone, and with them whatever
+   * came later. All of them, if it has lost its contents and kept its name. `durableHistoryMax` bounds how many.
+   */
+  afterLie(random: Prng): MemoryDisk {
+    const disk = new MemoryDisk(0, this);
+    const isBelow = (): boolean => disk.corruption !== null;
+    const [first, second] = random.chance(0.5) ? [disk.log, disk.state] : [disk.state, disk.log];
+    for (const store of [first, second]) {
+      const least = random.chance(0.3) ? store.losableCount : random.between(1, Math.max(1, store.losableCount));
+      for (let lost = 0; store.losableCount > 0 && (lost < least || !isBelow()); lost++) store.loseDurable(1);
+      if (isBelow()) return disk;
+    }
+    return disk;
   }
 
   /** The machine loses power, then starts: each store keeps its own random prefix of what was not synced. */

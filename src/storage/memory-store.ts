@@ -1,5 +1,5 @@
 import { assert } from '../base/assert';
-import { compareBytes } from '../base/bytes';
+import { equalBytes } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import type { Prng } from '../base/prng';
 import {
@@ -17,6 +17,8 @@ import { SortedMap } from './sorted-map';
  * error, a full disk, or the simulator's signal that the machine dies here.
  */
 export type FaultHook = (operation: 'write' | 'sync', batch: WriteBatch | null) => void;
+/** Called before anything is read. What it throws reaches the caller; nothing is poisoned by it. */
+export type ReadHook = () => void;
 
 interface Undo {
   readonly key: Uint8Array;
@@ -37,6 +39,7 @@ const deletePieceCount = 1_024;
  */
 export class MemoryStore implements SequencedStore {
   hook: FaultHook | null = null;
+  readHook: ReadHook | null = null;
   /** Shared with the machine's other store: once poisoned nothing is written, and what the hook throws poisons it. */
   fence: Fence | null = null;
   readonly counts = { writes: 0, syncs: 0 };
@@ -62,20 +65,21 @@ export class MemoryStore implements SequencedStore {
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
-    this.expectOpen();
+    this.expectReadable();
     return this.map.get(key);
   }
 
   /** What a crash now would leave of a value if it took every unsynced batch. */
   getDurable(key: Uint8Array): Uint8Array | undefined {
-    for (const undos of this.history.slice(this.durableCount)) {
-      for (const undo of undos) if (compareBytes(undo.key, key) === 0) return undo.previous;
+    const { history } = this;
+    for (let i = this.durableCount; i < history.length; i++) {
+      for (const undo of history[i] as Undo[]) if (equalBytes(undo.key, key)) return undo.previous;
     }
     return this.map.get(key);
   }
 
   getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    this.expectOpen();
+    this.expectReadable();
     return keys.map((key) => this.map.get(key));
   }
 
@@ -103,7 +107,7 @@ export class MemoryStore implements SequencedStore {
   }
 
   range(options: RangeOptions): KeyValue[] {
-    this.expectOpen();
+    this.expectReadable();
     const found: KeyValue[] = [];
     const { start, end, countMax, bytesMax = Number.POSITIVE_INFINITY } = options;
     let bytes = 0;
@@ -146,11 +150,33 @@ export class MemoryStore implements SequencedStore {
     this.closed = false;
   }
 
+  /** Durable batches that loseDurable() could take back. */
+  get losableCount(): number {
+    return this.durableCount;
+  }
+
+  /** As it is now, all batches that are remembered included; what is done to the one is not done to the other. */
+  copy(): MemoryStore {
+    const copied = new MemoryStore(this.durableHistoryMax);
+    copied.map.fill(this.map);
+    copied.history.push(...this.history);
+    copied.durableCount = this.durableCount;
+    copied.syncFailed = this.syncFailed;
+    copied.sequence = this.sequence;
+    return copied;
+  }
+
   /** Corruption that recovery took for the log's end: unsynced batches and the `count` newest durable ones are gone. */
   loseDurable(count: number): void {
     assert(count <= this.durableCount, 'loseDurable: not that many durable batches are remembered');
     this.loseBatches(this.unsyncedCount + count);
     this.durableCount = this.history.length;
+  }
+
+  /** Puts other bytes in a value's place behind everybody's back. */
+  overwrite(key: Uint8Array, value: Uint8Array): void {
+    assert(this.map.get(key) !== undefined, 'overwrite: no value to damage');
+    this.map.set(key, value);
   }
 
   /** Flips one bit of a stored value behind everybody's back. */
@@ -165,6 +191,11 @@ export class MemoryStore implements SequencedStore {
 
   private expectOpen(): void {
     assert(!this.closed, 'MemoryStore: used after close');
+  }
+
+  private expectReadable(): void {
+    this.expectOpen();
+    this.readHook?.();
   }
 
   private expectWritable(): void {

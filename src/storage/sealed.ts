@@ -16,8 +16,8 @@ export function seal(key: Uint8Array, capacityBytes: number, write: (body: ByteW
   writer.u32(0);
   write(writer);
   const value = writer.finish();
-  const checksum = crc32c(value.subarray(headerBytes), crc32c(key));
-  new DataView(value.buffer, value.byteOffset).setUint32(0, checksum, true);
+  const checksum = crc32c(value, crc32c(key), headerBytes);
+  for (let i = 0; i < headerBytes; i++) value[i] = checksum >>> (8 * i);
   return value;
 }
 
@@ -25,7 +25,7 @@ export function seal(key: Uint8Array, capacityBytes: number, write: (body: ByteW
 export function unseal(key: Uint8Array, value: Uint8Array): ByteReader {
   const reader = new ByteReader(value);
   const checksum = reader.u32();
-  if (checksum !== crc32c(value.subarray(headerBytes), crc32c(key))) {
+  if (checksum !== crc32c(value, crc32c(key), headerBytes)) {
     throw new VectronError('CORRUPT', 'a stored value does not have its checksum');
   }
   return reader;

@@ -19,6 +19,12 @@ export class SortedMap {
     return this.count;
   }
 
+  /** Takes all entries of the other, which shares no array with it afterwards. For an empty map. */
+  fill(other: SortedMap): void {
+    for (const { keys, values } of other.blocks) this.blocks.push({ keys: [...keys], values: [...values] });
+    this.count = other.count;
+  }
+
   get(key: Uint8Array): Uint8Array | undefined {
     const block = this.blocks[this.blockOf(key)];
     if (block === undefined) return undefined;

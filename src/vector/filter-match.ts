@@ -70,7 +70,7 @@ const wordPattern = /[\p{L}\p{N}]+/gu;
 /** Runs of letters and digits, in lower case. */
 export const wordsOf = (text: string): readonly string[] => text.toLowerCase().match(wordPattern) ?? [];
 
-function hasWords(value: string, text: string): boolean {
+export function hasWords(value: string, text: string): boolean {
   const words = new Set(wordsOf(value));
   return wordsOf(text).every((word) => words.has(word));
 }
@@ -90,7 +90,7 @@ export function parseDatetime(text: string): number | null {
 }
 
 /** Nulls included; arrays are replaced by their elements, also arrays in arrays. */
-function valuesAt(payload: unknown, key: string): readonly unknown[] {
+export function valuesAt(payload: unknown, key: string): readonly unknown[] {
   let values = elements(payload);
   for (const name of key.split('.')) {
     values = values.flatMap((value) => (isObject(value) && Object.hasOwn(value, name) ? elements(value[name]) : []));

@@ -2,7 +2,15 @@ import { VectronError } from '../base/errors';
 import { dimensionMax, efConstructionMax, efMax, hnswMMax, searchKMax } from '../base/limits';
 import { Labels, labelsOf } from './labels';
 import { checkVector, checkWhole, similarity } from './metrics';
-import type { IndexOptions, LabelSet, SearchOptions, SearchResult, VectorEngine, VectorIndex } from './ports';
+import type {
+  IndexOptions,
+  LabelSet,
+  RecallFigures,
+  SearchOptions,
+  SearchResult,
+  VectorEngine,
+  VectorIndex,
+} from './ports';
 import { type Scored, TopK } from './top-k';
 
 /** Throws INVALID_ARGUMENT unless an index can be made with these options. */
@@ -50,8 +58,14 @@ class FlatIndex implements VectorIndex {
     private readonly engine: FlatEngine,
   ) {}
 
+  /** How often `loading` is still to say so. */
+  private polls = 0;
+
   get dimension(): number {
     return this.options.dimension;
+  }
+  get loading(): boolean {
+    return this.polls > 0 && this.polls-- > 0;
   }
   get size(): number {
     return this.live;
@@ -64,6 +78,10 @@ class FlatIndex implements VectorIndex {
   }
   get bytes(): number {
     return this.live * this.options.dimension * 4;
+  }
+  /** It never errs, and has no background. */
+  get recall(): RecallFigures {
+    return { expected: 0, found: 0 };
   }
 
   put(id: string, version: number, vector: Float32Array): number {
@@ -100,6 +118,10 @@ class FlatIndex implements VectorIndex {
     this.mustLive();
     checkWhole(budgetMicros, 0, Number.MAX_SAFE_INTEGER, 'budgetMicros');
     return 0;
+  }
+
+  linkInBackground(): void {
+    this.mustLive();
   }
 
   search(query: Float32Array, k: number, options: SearchOptions = {}): SearchResult {
@@ -141,7 +163,8 @@ class FlatIndex implements VectorIndex {
     });
   }
 
-  load(file: FlatFile): void {
+  load(file: FlatFile, polls: number): void {
+    this.polls = polls;
     this.entries = new Map(file.entries);
     this.appliedIndex = file.appliedIndex;
     for (const [id, entry] of file.entries) {
@@ -199,7 +222,11 @@ class FlatIndex implements VectorIndex {
 export class FlatEngine implements VectorEngine {
   private readonly indexes = new Map<string, FlatIndex>();
 
-  constructor(readonly files: Map<string, FlatFile> = new Map()) {}
+  /** `loadPolls`: how often an index says that it is loading its file. */
+  constructor(
+    readonly files: Map<string, FlatFile> = new Map(),
+    private readonly loadPolls = 0,
+  ) {}
 
   open(options: IndexOptions, path: string | null): VectorIndex {
     checkIndexOptions(options);
@@ -210,7 +237,8 @@ export class FlatEngine implements VectorEngine {
     }
     const index = new FlatIndex(options, this);
     const file = path === null ? undefined : this.files.get(path);
-    if (file !== undefined && file.dimension === options.dimension && file.metric === options.metric) index.load(file);
+    if (file !== undefined && file.dimension === options.dimension && file.metric === options.metric)
+      index.load(file, this.loadPolls);
     this.indexes.set(options.key, index);
     return index;
   }

@@ -55,12 +55,18 @@ export interface SearchResult {
   readonly micros: number;
 }
 
+/** Of `expected` nearest points `found` were found. Both only grow. */
+export interface RecallFigures {
+  readonly expected: number;
+  readonly found: number;
+}
+
 /**
  * One replica's vectors and their graph, outside the JavaScript heap. It is derived state (DESIGN D6): points arrive in
  * the order of the log but may be offered again, and an older version than the one held is ignored.
  *
  *  1. Every put point is found by the next search: those not yet linked into the graph are scanned.
- *  2. link() works for about its budget and no longer; put() never links.
+ *  2. link() works for about its budget and no longer, linkInBackground() returns at once; put() never links.
  *  3. Below the threshold at which a scan is faster there is no graph, and link() has nothing to do.
  *  4. The native object outlives the thread that opened it; open() with the same key finds it again.
  *  5. Each live point has a label: a small whole number, dense, the same for as long as the point is live, whatever
@@ -71,12 +77,16 @@ export interface SearchResult {
  */
 export interface VectorIndex {
   readonly dimension: number;
+  /** Its file is still being read. Everything else waits for the end of that: who may not wait asks first. */
+  readonly loading: boolean;
   /** Live points. */
   readonly size: number;
   /** Live points not in the graph although the shard is large enough to have one. */
   readonly unlinked: number;
   readonly tombstones: number;
   readonly bytes: number;
+  /** Of real searches, a few of which are answered again exactly in the background. */
+  readonly recall: RecallFigures;
   /** The applied index up to which every record has been offered: survives with the native object and in the file. */
   appliedIndex: number;
 
@@ -94,6 +104,8 @@ export interface VectorIndex {
   idOf(label: number): string | null;
   /** Links unlinked points for about `budgetMicros`; returns how many are left. */
   link(budgetMicros: number): number;
+  /** Lets threads of low priority link what is unlinked, and replace a graph that has too many tombstones. */
+  linkInBackground(): void;
   /** k >= 1. Never fewer than min(k, size) hits, or with a set min(k, live points in it). */
   search(query: Float32Array, k: number, options?: SearchOptions): SearchResult;
   /** Exact, by scanning all live points, or those of the set. */
@@ -105,7 +117,9 @@ export interface VectorIndex {
 }
 
 export interface VectorEngine {
-  /** Attaches to the index of this key if it is alive, else loads `path` if it holds a valid file, else creates one. */
+  /**
+   * Attaches to the index of this key if it is alive; else creates one, and begins to load `path` if it holds a valid file.
+   */
   open(options: IndexOptions, path: string | null): VectorIndex;
   /** Destroys the index of this key, if any, wherever it was opened. */
   drop(key: string): void;

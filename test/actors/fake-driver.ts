@@ -68,6 +68,8 @@ export class FakeDriver implements Actor {
         this.heartbeats.push(message);
         this.apply({ kind: 'confirmRemovals', worker: message.worker, replicas: message.removed });
         return { kind: 'pd.heartbeatReply', request: message.request, ...head };
+      case 'pd.support':
+        return { kind: 'pd.heartbeatReply', request: message.request, ...head };
       case 'pd.watch': {
         // Does not notice when it is behind: whoever follows it must.
         const sent = message.fromRevision > at ? revision(0) : message.fromRevision;

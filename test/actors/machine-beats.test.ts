@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { BeatBoard } from '../../src/actors/beat-board';
 import { MachineBeats } from '../../src/actors/machine-beats';
 import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { clusterId, logIndex, nodeName, type ReplicaId, replicaId, shardId, term } from '../../src/base/ids';
@@ -21,21 +22,27 @@ const response = (from: number, to: number) =>
 describe('the beats of a machine', () => {
   let context: TestContext;
   let beats: MachineBeats;
+  let board: BeatBoard;
 
   beforeEach(() => {
     context = new TestContext();
-    beats = new MachineBeats(cluster, raftMemberTuning);
+    board = new BeatBoard(BeatBoard.memory(threads.length));
+    beats = new MachineBeats(cluster, raftMemberTuning, board);
     beats.started(context);
   });
 
-  const alive = (thread: number, life: number): void =>
+  const alive = (thread: number, life: number): void => {
+    board.speak(thread, life);
     beats.receive({ kind: 'beat.alive', life, nodes: [two, three] }, threads[thread] as (typeof threads)[0], context);
+  };
   const carry = (from: number, to: number, node = two): void => replica(from, node, request(from, to));
   const replica = (from: number, node: typeof two, message: ReturnType<typeof request | typeof response>): void => {
     const beat = { shard: shardId(from), epoch, message };
     const sender = at(nodeName('machine-1'), replicaActor(replicaId(from)));
     beats.receive({ kind: 'beat.carry', node, beat }, sender, context);
   };
+  /** How long it waits for its next word to others, unless it is given something to say. */
+  const pauseMs = (): number | undefined => context.delaysMs.get('interval');
   const interval = (): { readonly node: string; readonly message: MessageOf<'beat.machine'> }[] => {
     beats.signalled({ signal: 'timer', key: 'interval' }, context);
     return taken();
@@ -72,15 +79,44 @@ describe('the beats of a machine', () => {
     ]);
   });
 
-  test('leave a silent thread out after one interval of grace, and never repeat a heartbeat in its name', () => {
+  test('leave out a thread that has not turned for two rests until it turns again, and never repeat a heartbeat in its name', () => {
     alive(0, 41);
     alive(1, 42);
     carry(10, 110);
     interval();
-    alive(1, 42);
     interval();
+    const told = Array.from({ length: 3 }, () => {
+      board.speak(1, 42);
+      return interval().map(({ message }) => [message.lives, message.beats]);
+    });
+    expect(told.map((each) => each[0])).toEqual([
+      [[41, 42], []],
+      [[42], []],
+      [[42], []],
+    ]);
+    board.speak(0, 41);
+    for (const { message } of interval()) expect(message.lives).toEqual([41, 42]);
+  });
+
+  test('forget a life at once when its thread has another, or another thread its place', () => {
+    alive(0, 41);
     alive(1, 42);
-    for (const { message } of interval()) expect([message.lives, message.beats]).toEqual([[42], []]);
+    board.speak(0, 43);
+    for (const { message } of interval()) expect(message.lives).toEqual([42]);
+    alive(0, 43);
+    for (const { message } of interval()) expect(message.lives).toEqual([42, 43]);
+  });
+
+  test('come seldom while there are only lives to tell, and soon once a heartbeat waits', () => {
+    alive(0, 41);
+    interval();
+    expect(pauseMs()).toBe(250);
+    carry(10, 110);
+    expect(pauseMs()).toBe(150);
+    expect(interval().some(({ message }) => message.beats.length > 0)).toBe(true);
+    expect(pauseMs()).toBe(150);
+    interval();
+    expect(pauseMs()).toBe(250);
   });
 
   test('gather answers for a moment and send them together', () => {
@@ -93,18 +129,17 @@ describe('the beats of a machine', () => {
     expect(sent?.message.beats.map(({ message }) => message.from)).toEqual([10, 11]);
   });
 
-  test('hand each heartbeat to the replica it names, and the lives to every keeper', () => {
-    alive(0, 41);
-    alive(1, 42);
+  test('hand each heartbeat to the replica it names, and put the lives on the board', () => {
+    const seen: number[] = [];
     const message = request(110, 10);
     const heard = { cluster, lives: [7], beats: [{ shard: shardId(4), epoch, message }] };
     beats.receive({ kind: 'beat.machine', ...heard }, at(two, 'beats'), context);
     const raft = { kind: 'peer.raft', cluster, shard: 4, epoch, from: 110, to: 10, message };
     expect(context.sent.map(({ to, message: sent }) => [to.actor, sent])).toEqual([
       [replicaActor(10 as ReplicaId), raft],
-      ['keeper/1', { kind: 'beat.heard', lives: [7] }],
-      ['keeper/2', { kind: 'beat.heard', lives: [7] }],
     ]);
+    expect(board.newsSince(seen)).toEqual([7]);
+    expect(board.newsSince(seen)).toEqual([]);
   });
 
   test('do not hear another cluster', () => {
@@ -112,5 +147,6 @@ describe('the beats of a machine', () => {
     const foreign = { cluster: clusterId('other'), lives: [7], beats: [] };
     beats.receive({ kind: 'beat.machine', ...foreign }, at(two, 'beats'), context);
     expect(context.sent).toEqual([]);
+    expect(board.newsSince([])).toEqual([]);
   });
 });

@@ -1,11 +1,13 @@
 import { LogWriter } from '../../src/actors/log-writer';
-import { PlacementClient, type PlacementClientOwner } from '../../src/actors/placement-client';
+import type { PlacementClientOwner } from '../../src/actors/placement-calls';
+import { PlacementClient } from '../../src/actors/placement-client';
 import { PlacementDriverActor } from '../../src/actors/placement-driver';
 import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { assert } from '../../src/base/assert';
 import { type ClusterId, clusterId, type NodeName, nodeName, replicaId, workerId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import { type Address, at, logActor, placementActor } from '../../src/protocol/envelope';
+import { type FlagRange, flagRange } from '../../src/protocol/flags';
 import type { Message, MessageOf } from '../../src/protocol/messages';
 import type { LeaderHint, PlacementChange } from '../../src/protocol/placement-messages';
 import type { Actor, ActorContext, Signal } from '../../src/runtime/actor';
@@ -28,6 +30,8 @@ export class PlacementGroup {
   constructor(
     seed: number,
     private readonly logWindowBytes = 4_096,
+    /** The levels that the program of a node supports when it starts. */
+    public rangeOf: (node: NodeName) => FlagRange = () => flagRange,
   ) {
     this.nodes = new VirtualNodes(seed);
     this.random = new Prng(seed);
@@ -47,6 +51,7 @@ export class PlacementGroup {
       members: driverNodes.map((name, i) => ({ replica: replicaId(i + 1), node: name })),
       state: disk.state,
       logWriter: at(node, logActor),
+      flags: this.rangeOf(node),
       options: { raft: { ...raftMemberTuning, logWindowBytes: this.logWindowBytes } },
     });
     this.drivers.set(node, driver);

@@ -41,8 +41,11 @@ export class TestContext implements ActorContext {
     this.sent.push({ to, message });
   }
   readonly timers = new Map<string, Signal>();
-  setTimer(key: string, _delayMs: number, signal: Signal): void {
+  /** Of each timer as it was last set. */
+  readonly delaysMs = new Map<string, number>();
+  setTimer(key: string, delayMs: number, signal: Signal): void {
     this.timers.set(key, signal);
+    this.delaysMs.set(key, delayMs);
   }
   cancelTimer(key: string): void {
     this.timers.delete(key);

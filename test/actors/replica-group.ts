@@ -8,6 +8,7 @@ import { Prng } from '../../src/base/prng';
 import { plainWrite, type ShardOperation } from '../../src/protocol/commands';
 import type { ReadLevel } from '../../src/protocol/data-messages';
 import { at, lanes, logActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
+import { type FlagRange, flagRange } from '../../src/protocol/flags';
 import type { Message, MessageKind, MessageOf } from '../../src/protocol/messages';
 import type { ReplicaSpec } from '../../src/protocol/records';
 import type { Actor } from '../../src/runtime/actor';
@@ -61,6 +62,8 @@ export class ReplicaGroup {
   constructor(
     seed: number,
     private readonly options: Partial<ReplicaOptions> = {},
+    /** The levels that the program of a node supports when its replica starts. */
+    public rangeOf: (node: NodeName) => FlagRange = () => flagRange,
   ) {
     this.nodes = new VirtualNodes(seed);
     this.random = new Prng(seed);
@@ -88,6 +91,7 @@ export class ReplicaGroup {
       logWriter: at(on.node, logActor),
       supervisor: at(on.node, supervisorActor),
       indexDirectory: '/graphs',
+      flags: this.rangeOf(on.node),
       options: this.options,
     });
   }

@@ -49,7 +49,7 @@ describe('every call', () => {
     await client.createCollection(things);
     expect(await client.listCollections()).toEqual(['things']);
     expect(await client.upsert('things', points(5))).toMatchObject({ count: 5, replayed: false });
-    expect(await client.collectionStatus('things')).toMatchObject({ ...things, points: 5, ready: true });
+    expect(await client.collectionStatus('things')).toMatchObject({ ...things, points: 5, ready: true, recall: 0.95 });
     const found = await client.search('things', { vector: Float32Array.of(1, 0), topK: 2, includeVectors: true });
     expect(found.results.map(({ id, score, payload }) => [id, score, payload])).toEqual([
       ['p4', 4, { n: 4 }],

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { flags } from '../../src/protocol/flags';
 import type { ClusterFile } from '../../src/server/dev-cluster-types';
 import { dropFolders, eventually, freshFolder, isAlive, say, secondsSince } from './support';
 
@@ -116,6 +117,20 @@ describe('vectron dev', () => {
     const [name = '', value = ''] = header.split(': ');
     const answer = await fetch(url, { headers: { [name]: value } });
     expect([answer.status, await answer.json()]).toEqual([200, { collections: [] }]);
+  });
+
+  test('switches its flags on by itself, and says so', async () => {
+    const asked = async (): Promise<string> => {
+      const command = new Command(folder, ['flags', cluster.http], { VECTRON_API_KEY: key });
+      expect((await command.ended).code).toBe(0);
+      return command.stdout;
+    };
+    await eventually('the level of this program', 20_000, async () => JSON.parse(await asked()).level === flags.length);
+    const { nodes } = JSON.parse(await asked()) as { nodes: { supports: number[] | null }[] };
+    expect(nodes.map(({ supports }) => supports)).toEqual(Array.from({ length: 6 }, () => [0, flags.length]));
+    const known = new Command(folder, ['flags']);
+    await known.ended;
+    expect(known.stdout).toContain('1 sessionKeys');
   });
 
   test('refuses a directory that another one uses', async () => {

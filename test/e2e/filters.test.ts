@@ -7,7 +7,7 @@ import type { DevCluster } from '../../src/server/dev-cluster-types';
 import { matches } from '../../src/vector/filter-match';
 import { dropFolders, freshFolder, say } from './support';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const folder = freshFolder();
 const random = new Prng(11);
@@ -60,13 +60,49 @@ async function check(filter: Filter): Promise<void> {
   expect(seen.sort()).toEqual(wanted.map(({ id }) => id).sort());
 }
 
+const patient = { timeoutMs: 60_000 };
+const oneDay: Filter = { must: [{ key: 'at', datetime: { gte: '2024-01-29' } }] };
+
+/** Until every replica that answers has built its indexes: they are made in the background. */
+async function awaitIndexes(): Promise<void> {
+  const until = performance.now() + 30_000;
+  for (let inRow = 0; inRow < 20; ) {
+    const { shards } = await client.search('docs', { vector: vectorOf(), filter: oneDay, explain: true });
+    inRow = shards.every(({ strategy }) => strategy !== 'records') ? inRow + 1 : 0;
+    if (performance.now() > until) throw new Error('the payload indexes are not built');
+  }
+}
+
 test('filters, counts and scrolls through a whole cluster are those of a list, also after a restart', async () => {
   await start();
   const shape = { dimension, distance: 'euclidean', shardCount: 3, replicationFactor: 3 } as const;
-  await client.createCollection({ name: 'docs', ...shape }, { timeoutMs: 30_000 });
+  await client.createCollection({ name: 'docs', ...shape }, patient);
   expect(await client.upsertBatch('docs', points)).toBe(points.length);
+  for (const filter of filters) await check(filter);
+  await client.createPayloadIndex('docs', 'n', 'integer', patient);
+  await client.createPayloadIndex('docs', 'tags', 'keyword', patient);
+  const { indexes, settled } = await client.createPayloadIndex('docs', 'at', 'datetime', patient);
+  expect([indexes.map(({ key }) => key), settled]).toEqual([['at', 'n', 'tags'], true]);
+  await expect(client.createPayloadIndex('docs', 'n', 'float', patient)).rejects.toMatchObject({
+    code: 'ALREADY_EXISTS',
+  });
+  await awaitIndexes();
   for (const filter of filters) await check(filter);
   await stop();
   await start();
+  for (const filter of filters) await check(filter);
+  await awaitIndexes();
+  for (const filter of filters) await check(filter);
+  const { shards } = await client.search('docs', { vector: vectorOf(), filter: oneDay, explain: true });
+  for (const { selectivity, estimatedSelectivity, visited, points: live } of shards) {
+    expect(Math.abs((selectivity ?? 0) - (estimatedSelectivity ?? 9))).toBeLessThan(0.1);
+    expect(visited).toBeLessThan(live);
+  }
+  await expect(client.dropPayloadIndex('docs', 'none')).rejects.toMatchObject({ code: 'NOT_FOUND', field: 'key' });
+  await client.dropPayloadIndex('docs', 'tags', patient);
+  expect((await client.listPayloadIndexes('docs')).indexes).toEqual([
+    { key: 'at', type: 'datetime' },
+    { key: 'n', type: 'integer' },
+  ]);
   for (const filter of filters) await check(filter);
 });

@@ -32,6 +32,7 @@ export const search = (fields: Partial<CallOf<'search'>> = {}): CallOf<'search'>
   includeVector: true,
   includePayload: true,
   allowPartial: false,
+  oversampling: 1,
   filter: null,
   minScore: null,
   ...fields,

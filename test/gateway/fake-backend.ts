@@ -18,11 +18,13 @@ import type { Point } from '../../src/protocol/commands';
 import type { ReadLevel } from '../../src/protocol/data-messages';
 import type { Filter } from '../../src/protocol/filters';
 import type { CollectionRecord } from '../../src/protocol/records';
+import type { IndexedType, PayloadIndex } from '../../src/protocol/schemas';
 import { matches, parsedPayload } from '../../src/vector/filter-match';
 
 interface Collection {
   readonly record: CollectionRecord;
   readonly points: Map<string, Point>;
+  readonly indexes: Map<string, IndexedType>;
 }
 
 /** A gateway without a cluster: one process's memory, exact search by dot product. For tests of the servers and the client. */
@@ -47,6 +49,7 @@ export class FakeBackend implements GatewayBackend {
 
   private answer(call: GatewayCall): unknown {
     if (call.kind === 'createCollection') return this.create(call);
+    if (call.kind === 'flags') return { level: 1, nodes: [{ name: 'pd-1', driver: true, range: null }], shards: [] };
     if (call.kind === 'listCollections') return { names: [...this.collections.keys()].sort() };
     if (call.kind === 'deleteCollection') {
       this.find(call.name, 'name');
@@ -54,13 +57,25 @@ export class FakeBackend implements GatewayBackend {
       return null;
     }
     if (call.kind === 'collectionStatus') return stateOf(this.find(call.name, 'name'));
+    if (call.kind === 'changeIndex' || call.kind === 'listIndexes') {
+      return { indexes: this.indexed(this.find(call.collection, 'collection'), call), settled: true };
+    }
     return this.onPoints(call, this.find(call.collection, 'collection'));
   }
 
   private onPoints(
     call: Exclude<
       GatewayCall,
-      { kind: 'createCollection' | 'listCollections' | 'deleteCollection' | 'collectionStatus' }
+      {
+        kind:
+          | 'createCollection'
+          | 'listCollections'
+          | 'deleteCollection'
+          | 'collectionStatus'
+          | 'flags'
+          | 'changeIndex'
+          | 'listIndexes';
+      }
     >,
     { record, points }: Collection,
   ): unknown {
@@ -92,12 +107,23 @@ export class FakeBackend implements GatewayBackend {
     return search(call, points);
   }
 
+  private indexed({ indexes }: Collection, call: CallOf<'changeIndex'> | CallOf<'listIndexes'>): PayloadIndex[] {
+    if (call.kind === 'changeIndex') {
+      const { key, type } = call;
+      if (type === null && !indexes.has(key))
+        throw new VectronError('NOT_FOUND', `no index of ${key}`, { field: 'key' });
+      if (type === null) indexes.delete(key);
+      else indexes.set(key, type);
+    }
+    return [...indexes].map(([key, type]) => ({ key, type })).sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
   private create(call: CallOf<'createCollection'>): CollectionRecord {
     if (this.collections.has(call.name)) {
       throw new VectronError('ALREADY_EXISTS', `collection ${call.name} exists`, { field: 'name' });
     }
     const record: CollectionRecord = { ...call, id: collectionId(this.collections.size + 1), shardIds: [shardId(1)] };
-    this.collections.set(call.name, { record, points: new Map() });
+    this.collections.set(call.name, { record, points: new Map(), indexes: new Map() });
     return record;
   }
 
@@ -134,8 +160,8 @@ function search(call: CallOf<'search'>, points: ReadonlyMap<string, Point>): Sea
     };
   });
   hits.sort((a, b) => b.score - a.score);
-  const filtered = call.filter === null ? null : { matches: hits.length, visited: points.size };
-  const figures = { strategy: 'scan' as const, distances: points.size, points: points.size, elapsedMs: 1 };
+  const filtered = call.filter === null ? null : { matches: hits.length, visited: points.size, estimate: null };
+  const figures = { strategy: 'scan' as const, distances: points.size, points: points.size, micros: 0, elapsedMs: 1 };
   const stats = { shard: shardId(1), ...figures, filtered };
   return { hits: hits.slice(0, call.k), partial: false, shardsTotal: 1, shards: [stats], served: [served(call.level)] };
 }
@@ -149,6 +175,7 @@ function stateOf({ record, points }: Collection): CollectionState {
     appliedIndex: logIndex(9),
     points: points.size,
     unlinked: 0,
+    index: { tombstones: 3, bytes: 4_096, recallExpected: 20, recallFound: 19 },
   };
   return { collection: record, shards: [{ shard: shardId(1), replicas: [leader], leader, ready: true }] };
 }

@@ -19,7 +19,7 @@ import { monotonicMs, wallMs } from '../../src/base/time';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import { GatewayActor } from '../../src/gateway/gateway-actor';
 import type { Point } from '../../src/protocol/commands';
-import type { Failure } from '../../src/protocol/data-messages';
+import { type Failure, noFigures } from '../../src/protocol/data-messages';
 import { type Address, at, gatewayActor, lanes, placementActor, replicaActor } from '../../src/protocol/envelope';
 import { sameEpoch } from '../../src/protocol/ids';
 import { inRange, tile } from '../../src/protocol/key-hash';
@@ -251,6 +251,7 @@ export class FakeCluster {
       return { kind: 'data.got', ...header, points, appliedIndex: logIndex(1), ageMs: null };
     }
     if (message.kind === 'data.select') return { ...header, ...selected(shard, message) };
+    if (message.kind === 'data.query') return { ...header, ...queried(shard, message) };
     const hits = rank([...shard.points.values()], message.vector, message.k);
     const stats = { strategy: 'scan' as const, distances: shard.points.size, points: shard.points.size };
     return { kind: 'data.found', ...header, hits, stats, appliedIndex: logIndex(1), ageMs: null };
@@ -277,7 +278,7 @@ export class FakeCluster {
       term: term(1),
       leader: shard.leader === null ? replicaId(0) : (members[shard.leader]?.replica ?? replicaId(0)),
       ...{ appliedIndex: logIndex(1), commitIndex: logIndex(1) },
-      ...{ points: shard.points.size, unlinked: 0, digest: '' },
+      ...{ points: shard.points.size, unlinked: 0, index: noFigures, digest: '' },
     };
   }
 
@@ -354,7 +355,17 @@ function selected(shard: FakeShard, { filter, selection }: MessageOf<'data.selec
   return { ...answer, hits: [], points, done: points.length === here.length };
 }
 
-type ShardRequest = MessageOf<'data.write' | 'data.search' | 'data.get' | 'data.select' | 'data.status'>;
+function queried(shard: FakeShard, { queries }: MessageOf<'data.query'>) {
+  const all = [...shard.points.values()];
+  const results = queries.map(({ filter, vector: query, k }) => {
+    const found = all.filter(({ id, payload }) => filter === null || matches(filter, id, parsedPayload(payload)));
+    const counts = { distances: found.length, visited: all.length, matches: found.length, points: all.length };
+    return { hits: rank(found, query, k), stats: { strategy: 'scan', ...counts, estimate: null, micros: 0 } };
+  });
+  return { kind: 'data.queried' as const, results, appliedIndex: logIndex(1), ageMs: null };
+}
+
+type ShardRequest = MessageOf<'data.write' | 'data.search' | 'data.get' | 'data.select' | 'data.query' | 'data.status'>;
 
 function write(shard: FakeShard, { operation }: MessageOf<'data.write'>): number {
   if (operation.kind === 'delete') return operation.ids.filter((id) => shard.points.delete(id)).length;

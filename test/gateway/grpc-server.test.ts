@@ -43,6 +43,7 @@ const query = (fields: Partial<SearchRequest> = {}): SearchRequest => ({
   query: '',
   filter: undefined,
   minScore: undefined,
+  oversampling: 0,
   ...anyAge,
   ...fields,
 });
@@ -133,7 +134,7 @@ describe('the public calls', () => {
     expect(await send('delete', { collection: 'things', ids: ['a', 'none'], ifVersions: [], ...plain })).toMatchObject({
       count: 1,
     });
-    expect((await send('getCollectionStatus', { name: 'things' })).points).toBe(1);
+    expect(await send('getCollectionStatus', { name: 'things' })).toMatchObject({ points: 1, recall: 0.95 });
     expect(await send('listCollections', {})).toEqual({ names: ['things'] });
     expect(await send('deleteCollection', { name: 'things' })).toEqual({ success: true });
   });

@@ -63,8 +63,17 @@ describe('the JSON twin', () => {
       replicationFactor: 3,
     });
     expect((await request('GET', '/v1/collections')).body).toEqual({ collections: ['things'] });
+    expect((await request('GET', '/v1/flags')).body).toMatchObject({
+      level: 1,
+      flags: [
+        { number: 1, name: 'sessionKeys', on: true },
+        { number: 2, name: 'payloadIndexes', on: false },
+      ],
+      nodes: [{ name: 'pd-1', service: 'pd', supports: null }],
+    });
     const { body } = await request('GET', '/v1/collections/things/status');
-    expect(body).toMatchObject({ name: 'things', dimension: 3, distance: 'cosine', ready: true });
+    expect(body).toMatchObject({ name: 'things', dimension: 3, distance: 'cosine', ready: true, recall: 0.95 });
+    expect(body).toMatchObject({ shards: [{ replicas: [{ tombstones: 3, index_bytes: 4_096, recall: 0.95 }] }] });
     expect((await request('DELETE', '/v1/collections/things')).body).toEqual({ success: true });
     expect((await request('GET', '/v1/collections')).body).toEqual({ collections: [] });
   });

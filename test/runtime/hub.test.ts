@@ -152,7 +152,8 @@ test('malformed messages are counted and end nobody', async () => {
 test('a heart that stops is noticed by the reader’s own clock', async () => {
   const words = heartbeatWords(2);
   const reader = new HeartbeatReader(words, systemClock);
-  const heart = new Heart(words, 1);
+  const heart = new Heart(words, 50);
+  heart.beatAt(1);
   await until('word 0 has been silent', () => reader.isSilent(0, 250));
   expect(reader.isSilent(1, 250)).toBe(false);
   heart.stop();

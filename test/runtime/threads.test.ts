@@ -55,7 +55,7 @@ test('100 random thread kills under load: all actors come back, none hears a dea
   expect(m.ends.filter(({ name }) => names.includes(name)).length).toBeGreaterThanOrEqual(60);
   expect(m.ends.filter(({ reason }) => reason.includes('VIOLATION'))).toEqual([]);
   expect(m.problems).toEqual([]);
-}, 60_000);
+}, 240_000);
 
 describe('supervision', () => {
   test('an actor that throws is reported and can be started again; its thread lives', async () => {
@@ -115,7 +115,7 @@ describe('supervision', () => {
         code: 'UNAVAILABLE',
         message: 'thread broken is not up: broken on purpose',
       });
-      expect(downs.length).toBeGreaterThan(1);
+      await until('it has been tried again', () => downs.length > 1);
     } finally {
       await thread.kill();
     }

@@ -157,3 +157,33 @@ describe('a restart from an older graph file', () => {
     }
   });
 });
+
+describe('an index that is still loading its file', () => {
+  it('is left alone, and level with the store afterwards', () => {
+    const random = new Prng(3);
+    const store = new MemoryStore();
+    const engine = new FlatEngine();
+    const index = indexOf(engine);
+    const machine = machineOf(store, index);
+    for (let i = 1; i <= 50; i++) machine.apply([entryOf(i, commandOf(upsert(pointOf(`p${i}`, random))))]);
+    index.save('graph');
+    for (const settled of [true, false]) {
+      const options = {
+        key: 'index',
+        dimension: 4,
+        metric: 'euclidean',
+        m: 8,
+        efConstruction: 32,
+        capacity: 16,
+      } as const;
+      const slow = new FlatEngine(engine.files, 4).open(options, 'graph');
+      const restarted = machineOf(store, slow);
+      expect(restarted.indexReady).toBe(false);
+      const next = restarted.appliedIndex + 1;
+      if (!settled) restarted.apply([entryOf(next, commandOf(upsert(pointOf('meanwhile', random))))]);
+      expect(restarted.indexReady).toBe(false);
+      settleIndex(restarted);
+      expect([slow.size, slow.appliedIndex]).toEqual([restarted.points, restarted.appliedIndex]);
+    }
+  });
+});

@@ -30,6 +30,7 @@ describe('crc32c', () => {
     const bytes = Uint8Array.from({ length: 257 }, () => random.between(0, 255));
     for (let cut = 0; cut <= bytes.length; cut++) {
       expect(crc32c(bytes.subarray(cut), crc32c(bytes.subarray(0, cut)))).toBe(crc32c(bytes));
+      expect(crc32c(bytes, crc32c(bytes.subarray(0, cut)), cut)).toBe(crc32c(bytes));
     }
   });
 });

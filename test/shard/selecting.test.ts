@@ -1,78 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
-import { floatsOf, utf8 } from '../../src/base/bytes';
+import { floatsOf } from '../../src/base/bytes';
 import { replicaId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
-import type { Point } from '../../src/protocol/commands';
-import type { Selection } from '../../src/protocol/data-messages';
-import type { Filter } from '../../src/protocol/filters';
-import type { Selected, Selecting } from '../../src/shard/selecting';
-import type { ShardMachine } from '../../src/shard/shard-machine';
 import { MemoryStore } from '../../src/storage/memory-store';
-import { matches, parsedPayload } from '../../src/vector/filter-match';
 import { similarity } from '../../src/vector/metrics';
-import { randomFilter, randomPayload } from '../vector/random-filter';
-import { commandOf, entryOf, machineOf, remove, testKeyHash, upsert, vectorOf } from './shard-helpers';
-
-const idsMax = 1_500;
-
-/** A shard and, beside it, what it should hold: a map. */
-class Pair {
-  readonly live = new Map<string, Point>();
-  readonly state = new MemoryStore();
-  machine: ShardMachine = machineOf(this.state);
-  private index = 0;
-
-  constructor(readonly random: Prng) {}
-
-  restart(): void {
-    this.machine = machineOf(this.state);
-  }
-
-  write(count: number): void {
-    const { random } = this;
-    const ids = [...new Set(Array.from({ length: count }, () => `p${random.between(0, idsMax)}`))];
-    const doomed = random.chance(0.3);
-    const points = ids.map((id) => ({ id, vector: vectorOf(random), payload: this.payload() }));
-    this.machine.apply([entryOf(++this.index, commandOf(doomed ? remove(...ids) : upsert(...points)))]);
-    for (const point of points) {
-      if (doomed) this.live.delete(point.id);
-      else this.live.set(point.id, point);
-    }
-  }
-
-  private payload(): Uint8Array {
-    return this.random.chance(0.1) ? new Uint8Array(0) : utf8(JSON.stringify(randomPayload(this.random)));
-  }
-
-  /** Advances to the end, with writes between the slices. */
-  finish(work: Selecting, writes: number): Selected {
-    for (let slices = 0; !work.advance(); slices++) {
-      expect(slices).toBeLessThan(1_000);
-      this.write(this.random.between(1, writes));
-    }
-    const selected = work.result();
-    work.close();
-    return selected;
-  }
-
-  select(filter: Filter | null, selection: Selection, writes = 60): Selected {
-    return this.finish(this.machine.select(filter, selection, 'euclidean'), writes);
-  }
-
-  matching(filter: Filter | null): Point[] {
-    const all = [...this.live.values()];
-    return all.filter(({ id, payload }) => filter === null || matches(filter, id, parsedPayload(payload)));
-  }
-}
-
-const nearest = (vector: Uint8Array, k: number): Selection => ({
-  ...{ kind: 'nearest', vector, k },
-  ...{ includeVector: false, includePayload: true },
-});
-const page = (fields: Partial<Extract<Selection, { kind: 'page' }>> = {}): Selection => ({
-  ...{ kind: 'page', afterId: '', countMax: 100, slice: 0, slices: 1 },
-  ...fields,
-});
+import { randomFilter } from '../vector/random-filter';
+import { nearest, Pair, page } from './selecting-pair';
+import { machineOf, testKeyHash, vectorOf } from './shard-helpers';
 
 describe('selecting while the shard is written to', () => {
   test.each([1, 2])('gives min(k, matches), the nearest, and counts all (seed %i)', (seed) => {

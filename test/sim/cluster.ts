@@ -1,20 +1,21 @@
 import type { RaftMember } from '../../src/actors/raft-member';
-import { clusterId, type NodeName, nodeName, type ReplicaId } from '../../src/base/ids';
+import { clusterId, type LogIndex, type NodeName, nodeName, type ReplicaId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import type { PlacementMachine as PlacementRecords } from '../../src/placement/machine';
-import { logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
 import type { Member } from '../../src/protocol/records';
 import type { CallHistory } from './call-history';
+import { ClaimsChecker } from './claims-checker';
 import { ConsensusChecker } from './consensus-checker';
 import { Damage } from './damage';
 import { DurableLog } from './durability';
 import { GatewayProcess, gatewayNode } from './gateway';
-import { PlacementMachine, placementNodes, type SimContext, WorkerMachine } from './machine';
+import { PlacementMachine, placementNodes, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
 import { PlacementChecker } from './placement-checker';
+import type { SimContext } from './sim-machine';
 import { Violation } from './violation';
 import { type SimNode, type SimThread, SimWorld } from './world';
 
@@ -30,6 +31,7 @@ export class SimCluster {
   readonly workers: WorkerMachine[];
   readonly placement: PlacementMachine[];
   private readonly checkers = new Map<number, ConsensusChecker>();
+  private readonly claims = new Map<number, ClaimsChecker>();
   private readonly placementChecker = new PlacementChecker();
   private readonly byName = new Map<NodeName, PlacementMachine | WorkerMachine>();
   private readonly disks = new Map<ReplicaId, DurableLog>();
@@ -110,7 +112,24 @@ export class SimCluster {
 
   /** Whether every group's members have applied the same index and hold equal state, with nothing left to do. */
   agrees(): boolean {
-    return this.disagreement() === null;
+    return this.isLevel() && this.disagreement() === null;
+  }
+
+  /** The part of it that costs little, as it is asked after every event. */
+  private isLevel(): boolean {
+    const applied = new Map<number, LogIndex>();
+    const isLevel = (shard: number, member: RaftMember | null | undefined): boolean => {
+      if (member?.raft == null) return false;
+      const { appliedIndex } = member.raft;
+      const known = applied.get(shard);
+      applied.set(shard, appliedIndex);
+      return known === undefined || known === appliedIndex;
+    };
+    for (const { actor } of this.placement) if (!isLevel(0, actor?.member)) return false;
+    for (const { replicas } of this.workers) {
+      for (const { actor, spec } of replicas.values()) if (!isLevel(spec.shard.id, actor.member)) return false;
+    }
+    return true;
   }
 
   disagreement(): string | null {
@@ -134,9 +153,14 @@ export class SimCluster {
         add(`shard ${spec.shard.id}`, actor.member, actor.failure, `${spec.replica} on ${worker.name}`);
       }
     }
+    const sizes = new Map((this.records()?.shards() ?? []).map(({ id, members }) => [`shard ${id}`, members.length]));
     for (const [group, states] of groups) {
       const distinct = new Set(states.values());
-      if (states.size !== 3 || distinct.size !== 1 || [...distinct].some((state) => state.startsWith(notRunning))) {
+      if (
+        states.size !== (sizes.get(group) ?? this.placement.length) ||
+        distinct.size !== 1 ||
+        [...distinct].some((state) => state.startsWith(notRunning))
+      ) {
         return `${group}: ${[...states].map(([where, state]) => `${where} ${state}`).join('; ')}`;
       }
     }
@@ -186,10 +210,16 @@ export class SimCluster {
   private checkerOf(shard: number): ConsensusChecker {
     const known = this.checkers.get(shard);
     if (known !== undefined) return known;
-    const created = new ConsensusChecker(shard === 0 ? 'placement' : `shard ${shard}`, (replica) =>
-      this.diskOf(replica),
-    );
+    const created = new ConsensusChecker(groupName(shard), (replica) => this.diskOf(replica));
     this.checkers.set(shard, created);
+    return created;
+  }
+
+  private claimsOf(shard: number): ClaimsChecker {
+    const known = this.claims.get(shard);
+    if (known !== undefined) return known;
+    const created = new ClaimsChecker(groupName(shard), (replica) => this.diskOf(replica));
+    this.claims.set(shard, created);
     return created;
   }
 
@@ -203,6 +233,7 @@ export class SimCluster {
     try {
       this.damage.sent(message.message.from);
       this.checkerOf(message.shard).sent(message.message);
+      this.claimsOf(message.shard).sent(message.message);
     } catch (thrown) {
       this.world.fail(thrown as Error);
     }
@@ -228,21 +259,23 @@ export class SimCluster {
   }
 
   private observeReplicas(machine: WorkerMachine, thread: SimThread | null): void {
-    for (const { actor, spec, name } of machine.replicas.values()) {
-      this.damage.observe(machine, actor, spec);
-      if (thread !== null && !thread.host.has(name)) continue;
+    for (const replica of machine.replicas.values()) {
+      const { actor, spec } = replica;
+      if (actor.failure !== null) this.damage.observe(machine, actor, spec);
+      if (thread !== null && replica.thread !== thread) continue;
       this.observe(spec.shard.id, actor.member);
     }
   }
 
   private observe(shard: number, member: RaftMember | null): void {
-    if (member?.raft == null) return;
+    if (member === null) return;
+    this.claimsOf(shard).observe(member);
+    if (member.raft === null) return;
     if (member.snapshotsResumed > 0 && !this.resumed.has(member)) {
       this.resumed.add(member);
       this.snapshotsResumed++;
     }
-    const digest = this.damage.mayDiffer(shard) ? null : () => member.machine.digest();
-    this.checkerOf(shard).observe(member.raft, digest);
+    this.checkerOf(shard).observe(member.raft, this.damage.mayDiffer(shard) ? null : member.machine);
   }
 
   machineNamed(name: NodeName): PlacementMachine | WorkerMachine | null {
@@ -258,12 +291,13 @@ export class SimCluster {
   private ended(node: SimNode, actor: string, error: unknown): void {
     const machine = this.machineOf(node);
     if (machine?.dying === true) return;
-    if (error !== null && machine?.sick !== true) this.world.fail(threw(`${node.name}/${actor}`, error));
-    if (machine instanceof WorkerMachine && actor !== logActor) {
-      machine.ended(actor, 'a handler threw');
-    }
+    const isExpected = error instanceof Violation ? false : machine?.faults.isExpected(error) === true;
+    if (error !== null && !isExpected) this.world.fail(threw(`${node.name}/${actor}`, error));
+    machine?.ended(actor, 'a handler threw');
   }
 }
+
+const groupName = (shard: number): string => (shard === 0 ? 'placement' : `shard ${shard}`);
 
 /** A handler's own error is a bug, unless it is a checker's verdict that passed through the handler. */
 function threw(where: string, error: unknown): Violation {

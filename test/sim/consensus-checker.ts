@@ -4,11 +4,20 @@ import type { RaftCore } from '../../src/raft/types';
 import { checkPromise, type DurableLog } from './durability';
 import { must } from './violation';
 
+/** What a member was when it was last looked at. */
 interface Watermark {
+  /** A member that starts again has a new one, and may begin below its old watermarks. Null: it has not run yet. */
+  core: RaftCore | null;
   term: Term;
   commit: LogIndex;
   applied: LogIndex;
   led: boolean;
+  /** How far it acknowledged its log, less what it has since replaced while it ran. */
+  acknowledged: LogIndex;
+}
+
+interface Digested {
+  digest(): string;
 }
 
 /**
@@ -32,12 +41,9 @@ export class ConsensusChecker {
   private readonly entries = new Map<string, string>();
   private readonly committed: (string | undefined)[] = [];
   private readonly digests = new Map<LogIndex, string>();
-  /** By core, as a member that starts again has a new one and may begin below its old watermarks. */
-  private readonly running = new WeakMap<RaftCore, Watermark>();
+  private readonly watermarks = new Map<ReplicaId, Watermark>();
   /** The highest term that ever left a member: no crash may take it back. */
   private readonly promised = new Map<ReplicaId, number>();
-  /** How far each member acknowledged its log, less what it has since replaced while it ran. */
-  private readonly acknowledged = new Map<ReplicaId, LogIndex>();
   private committedTo = 0 as LogIndex;
   leaderChanges = 0;
   snapshotsInstalled = 0;
@@ -82,33 +88,45 @@ export class ConsensusChecker {
     must(entries.length === 0 || entries[0]?.index === prevIndex + 1, () => this.say('append with a gap'));
   }
 
-  /** Looks at a member after an event that may have changed it. `digest` null: its group has a state that was made to differ. */
-  observe(raft: RaftCore, digest: (() => string) | null): void {
-    this.checkLeader(raft);
-    this.checkAcknowledged(raft);
-    const before = this.running.get(raft);
+  /** Looks at a member after an event that may have changed it. `state` null: its group has one that was made to differ. */
+  observe(raft: RaftCore, state: Digested | null): void {
+    const mark = this.watermarkOf(raft.self);
+    this.checkAcknowledged(raft, mark);
     const led = raft.role === 'leader';
     const { term, commitIndex: commit, appliedIndex: applied } = raft;
+    const before = mark.core === raft ? mark : undefined;
     const isNews =
       before?.term !== term || before.commit !== commit || before.applied !== applied || before.led !== led;
     if (!isNews) return;
+    this.checkLeader(raft);
     this.checkMonotonic(raft, before);
     this.checkOwnTerm(raft, before);
-    this.checkCommitted(raft);
-    if (before?.applied !== raft.appliedIndex && digest !== null) this.checkDigest(raft, digest());
-    this.running.set(raft, { term, commit, applied, led });
+    this.checkCommitted(raft, before);
+    if (before?.applied !== applied && state !== null) this.checkDigest(raft, state.digest());
+    this.watermarks.set(raft.self, { core: raft, term, commit, applied, led, acknowledged: mark.acknowledged });
+  }
+
+  private watermarkOf(member: ReplicaId): Watermark {
+    const known = this.watermarks.get(member);
+    if (known !== undefined) return known;
+    const zero = 0 as LogIndex;
+    const created = { core: null, term: 0 as Term, commit: zero, applied: zero, led: false, acknowledged: zero };
+    this.watermarks.set(member, created);
+    return created;
   }
 
   private acknowledge(member: ReplicaId, index: LogIndex): void {
-    if (index > (this.acknowledged.get(member) ?? 0)) this.acknowledged.set(member, index);
+    const mark = this.watermarkOf(member);
+    if (index > mark.acknowledged) mark.acknowledged = index;
   }
 
-  private checkAcknowledged(raft: RaftCore): void {
-    const before = this.acknowledged.get(raft.self) ?? 0;
-    must(this.running.has(raft) || raft.lastIndex >= before, () =>
-      this.say(`${raft.self} starts with a log up to ${raft.lastIndex}, and had acknowledged ${before}`),
+  private checkAcknowledged(raft: RaftCore, mark: Watermark): void {
+    const { lastIndex } = raft;
+    if (lastIndex >= mark.acknowledged) return;
+    must(mark.core === raft, () =>
+      this.say(`${raft.self} starts with a log up to ${lastIndex}, and had acknowledged ${mark.acknowledged}`),
     );
-    if (raft.lastIndex < before) this.acknowledged.set(raft.self, raft.lastIndex);
+    mark.acknowledged = lastIndex;
   }
 
   private checkLeader(raft: RaftCore): void {
@@ -157,8 +175,8 @@ export class ConsensusChecker {
     );
   }
 
-  private checkCommitted(raft: RaftCore): void {
-    const from = Math.max(raft.baseIndex + 1, (this.running.get(raft)?.commit ?? 0) + 1);
+  private checkCommitted(raft: RaftCore, before: Watermark | undefined): void {
+    const from = Math.max(raft.baseIndex + 1, (before?.commit ?? 0) + 1);
     for (let index = from; index <= raft.commitIndex; index++) {
       const held = String(raft.termAt(index as LogIndex));
       const agreed = this.committed[index];

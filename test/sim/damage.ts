@@ -15,26 +15,28 @@ import { must } from './violation';
 interface Victim {
   readonly spec: ReplicaSpec;
   readonly machine: WorkerMachine;
-  readonly kind: 'record' | 'log' | 'apply';
-  /** Of a record: where it is, and the damaged bytes. */
+  readonly kind: 'record' | 'misdirected' | 'log' | 'apply';
+  /** Of records: where it is, and the damaged bytes. */
   readonly key: Uint8Array | null;
   readonly bytes: Uint8Array | null;
 }
 
 const kindsFoundByUse = ['log', 'apply'] as const;
-const allKinds = ['record', ...kindsFoundByUse] as const;
+const allKinds = ['record', 'misdirected', ...kindsFoundByUse] as const;
 const countMax = Number.MAX_SAFE_INTEGER;
+const noBytes = new Uint8Array(0);
 /** The newest are those that only the log has. */
 const newestCount = 4;
 /** Never shown to anybody: a deletion of what never was, which only replicas that compare themselves can notice. */
 const ghost = 'a point that no client wrote';
 
 /**
- * Damage to what replicas keep: a flipped bit in a record, one in the middle of a log, a state that an apply has made
+ * Damage to what replicas keep: a flipped bit in a record, a record in another's place, a flipped bit in the middle of a log, a state that an apply has made
  * another than its peers'. At most one replica of a shard for ever, so that two whole ones are left, and:
  *
  *  1. One whose quarantine is on disk never sends a word to its group again.
  *  2. In the end no replica that serves holds damage, and those that serve agree.
+ *  3. Nobody else takes itself for damaged.
  */
 export class Damage {
   private readonly victims = new Map<ReplicaId, Victim>();
@@ -81,12 +83,25 @@ export class Damage {
   }
 
   /** After every event of a machine. */
-  observe(machine: WorkerMachine, actor: ReplicaActor, { replica }: ReplicaSpec): void {
-    if (!this.victims.has(replica) || actor.failure === null || this.quarantined.has(replica)) return;
+  observe(machine: WorkerMachine, actor: ReplicaActor, { replica, shard }: ReplicaSpec): void {
+    if (actor.failure === null || this.quarantined.has(replica)) return;
+    if (!this.victims.has(replica)) return this.checkUnhurt(machine, actor.failure, replica, shard.id);
     const mark = machine.disk.state.getDurable(replicaStateKey(replica, 'quarantine'));
     if (mark === undefined) return;
     this.cluster.world.note(`QUARANTINE ${replica}: ${actor.failure}`);
     this.quarantined.add(replica);
+  }
+
+  private checkUnhurt({ disk, name }: WorkerMachine, reason: string, replica: ReplicaId, shard: number): void {
+    const members =
+      this.cluster
+        .records()
+        ?.shards()
+        .find(({ id }) => id === shard)?.members ?? [];
+    // One that is being removed may be found half destroyed by a restart.
+    if (this.mayDiffer(shard) || !members.some((member) => member.replica === replica)) return;
+    const mark = disk.state.getDurable(replicaStateKey(replica, 'quarantine'));
+    must(mark === undefined, () => `replica ${replica} on ${name} was whole and is in quarantine: ${reason}`);
   }
 
   sent(from: ReplicaId): void {
@@ -112,17 +127,21 @@ export class Damage {
     machine: WorkerMachine,
     actor: ReplicaActor,
     spec: ReplicaSpec,
-    kind: 'record' | 'log',
+    kind: 'record' | 'misdirected' | 'log',
     random: Prng,
   ): void {
-    const store = kind === 'record' ? machine.disk.state : machine.disk.log;
-    const keys = kind === 'record' ? recordKeys(machine, actor) : entryKeys(machine, spec.replica);
+    const isLog = kind === 'log';
+    const store = isLog ? machine.disk.log : machine.disk.state;
+    const keys = isLog ? entryKeys(machine, spec.replica) : recordKeys(machine, actor);
     if (keys.length === 0) return;
     const key = random.pick(random.chance(0.5) ? keys.slice(-newestCount) : keys);
-    store.flipBit(key, random);
+    const other = random.pick(keys);
+    if (kind !== 'misdirected') store.flipBit(key, random);
+    else if (other === key) return;
+    else store.overwrite(key, store.get(other) ?? noBytes);
     this.cluster.world.note(`DAMAGE ${kind} of ${spec.replica}`);
     const bytes = store.get(key) ?? null;
-    this.victims.set(spec.replica, { spec, machine, kind, key: kind === 'record' ? key : null, bytes });
+    this.victims.set(spec.replica, { spec, machine, kind, key: isLog ? null : key, bytes });
   }
 
   /** As if the next apply had not done what the others' did: one record more, everything else consistent. */
@@ -131,10 +150,10 @@ export class Damage {
     if (shard === null || actor.failure !== null || shard.appliedIndex === 0) return;
     const value = encodeRecord(ghost, deletion(shard.appliedIndex, shard.logTimeMs));
     const key = pointKey(spaceOf(actor), machine.context.keyHash(ghost), new TextEncoder().encode(ghost));
-    const write = (descriptor: Descriptor, changes: readonly unknown[]): void => {
+    const write = (descriptor: Descriptor, ...rest: readonly unknown[]): void => {
       Reflect.deleteProperty(shard, 'write');
       if (this.isHurt(spec.shard.id) || !this.cluster.isSound)
-        return Reflect.get(shard, 'write').call(shard, descriptor, changes);
+        return Reflect.get(shard, 'write').call(shard, descriptor, ...rest);
       this.cluster.world.note(`DAMAGE apply of ${spec.replica}`);
       this.victims.set(spec.replica, { spec, machine, kind: 'apply', key: null, bytes: null });
       this.differing.add(spec.shard.id);
@@ -143,7 +162,7 @@ export class Damage {
       return Reflect.get(shard, 'write').call(
         shard,
         { ...descriptor, records: descriptor.records + 1, digest },
-        changes,
+        ...rest,
       );
     };
     Reflect.set(shard, 'write', write);

@@ -82,6 +82,7 @@ function termOf(stored: { readonly key: Uint8Array; readonly value: Uint8Array }
  *  1. No message of a term that a crash could take back; a pre-vote speaks of a term that nobody has entered yet.
  *  2. No vote that a crash could take back and give again.
  *  3. No acknowledgement of an entry that is neither in the log nor covered by the state, on disk.
+ *  4. No word of a snapshot whose state is not on disk.
  */
 export function checkPromise(log: DurableLog, message: RaftMessage): void {
   if (message.kind === 'preVoteRequest' || message.kind === 'preVoteResponse') return;
@@ -96,5 +97,8 @@ export function checkPromise(log: DurableLog, message: RaftMessage): void {
   }
   if (message.kind === 'appendResponse' && !message.rejected && message.index > 0) {
     must(log.termAt(message.index) !== null, say(`entry ${message.index} is not on its disk`));
+  }
+  if (message.kind === 'snapshotInstalled') {
+    must(log.termAt(message.index) !== null, say(`the state of ${message.index} is not on its disk`));
   }
 }

@@ -49,6 +49,15 @@ export function checkFinalState(cluster: SimCluster): void {
   }
 }
 
+/** Of a replica that is gone and is still being removed; null: of none. */
+function keptLog({ disk, replicas }: WorkerMachine): number | null {
+  for (const { key, value } of disk.log.range({ ...logRecordRange, countMax })) {
+    const replica = replicaOfLogKey(key);
+    if (!replicas.has(replica) && !readRecord({ key, value }).removed) return replica;
+  }
+  return null;
+}
+
 function checkLeftovers({ name, disk, replicas }: WorkerMachine): void {
   for (const { key, value } of disk.log.range({ ...logRecordRange, countMax })) {
     const replica = replicaOfLogKey(key);
@@ -118,6 +127,8 @@ export function unsettled(cluster: SimCluster): string | null {
   const { openCount } = cluster;
   if (openCount > 0) return `the gateway has ${openCount} calls and attempts open`;
   for (const worker of cluster.workers) {
+    const kept = keptLog(worker);
+    if (kept !== null) return `${worker.name} keeps the log of replica ${kept}, which is gone`;
     for (const { actor, spec } of worker.replicas.values()) {
       const raft = actor.member?.raft;
       const where = `shard ${spec.shard.id} on ${worker.name}`;

@@ -1,17 +1,15 @@
+import { BeatBoard } from '../../src/actors/beat-board';
 import { KeeperActor } from '../../src/actors/keeper';
-import { LogWriter } from '../../src/actors/log-writer';
 import { MachineBeats } from '../../src/actors/machine-beats';
 import { PlacementDriverActor } from '../../src/actors/placement-driver';
 import { PlacementStore } from '../../src/actors/placement-driver-store';
 import type { ReplicaHosts } from '../../src/actors/ports';
-import { type RaftMemberTuning, raftMemberTuning } from '../../src/actors/raft-member-options';
 import { ReplicaActor } from '../../src/actors/replica';
 import { replicaIndexPath } from '../../src/actors/replica-options';
 import { SupervisorActor } from '../../src/actors/supervisor';
 import { ThreadKeeper } from '../../src/actors/thread-keeper';
 import { present } from '../../src/base/assert';
-import { type ClusterId, type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
-import type { Prng } from '../../src/base/prng';
+import { type NodeName, nodeName, type ReplicaId, replicaId } from '../../src/base/ids';
 import {
   at,
   beatsActor,
@@ -22,155 +20,29 @@ import {
   replicaActor,
   supervisorActor,
 } from '../../src/protocol/envelope';
-import type { KeyHash } from '../../src/protocol/key-hash';
 import type { ReplicaSpec } from '../../src/protocol/records';
 import { destroyReplicaState } from '../../src/shard/shard-machine';
 import { sourceLimits } from '../../src/shard/snapshot-source';
-import { MemoryDisk } from '../../src/storage/memory-disk';
-import { FlatEngine, type FlatFile } from '../../src/vector/flat-index';
-import type { DiskOptions, LogOptions } from './options';
+import type { MemoryDisk } from '../../src/storage/memory-disk';
+import type { FlatFile } from '../../src/vector/flat-index';
+import { LaggingEngine } from './lagging-engine';
+import { SimMachine } from './sim-machine';
 import { must } from './violation';
-import { SimNode, type SimThread, type SimWorld } from './world';
+import type { SimThread } from './world';
 
 export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('pd-2'), nodeName('pd-3')];
 const placementMembers = placementNodes.map((node, i) => ({ replica: replicaId(i + 1), node }));
-const shardThreadCount = 2;
-const stateSyncMs = 1_000;
-/** Graph files are written often enough that crashes fall between them. */
+const shardThreads = ['shard-0', 'shard-1'];
+const newBoard = (): BeatBoard => new BeatBoard(BeatBoard.memory(shardThreads.length));
 /** Comparisons and scrubs often enough that a run sees many. */
 const auditOptions = { auditMs: 1_500, scrubRecords: 16 };
+/** How long an index takes to load its file, in looks of its replica. */
+const loadPolls = 3;
+/** Graph files are written often enough that crashes fall between them. */
 const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 400, saveQuietMs: 50 };
 /** Longer than a supervisor waits before it starts a replica again. */
 const afterlifeMsMax = 400;
 const slowStartMsMax = 8_000;
-
-/** What every simulated process of a run shares. */
-export interface SimContext {
-  readonly world: SimWorld;
-  readonly cluster: ClusterId;
-  readonly keyHash: KeyHash;
-  readonly disk: DiskOptions;
-  /** Decides which replicas start slowly. */
-  readonly starts: Prng;
-  readonly log: LogOptions;
-  readonly deadAfterMs: number;
-  /** Which shard, and where, each replica id was ever given to. */
-  readonly owners: Map<ReplicaId, string>;
-}
-
-/** A process with disks: they outlive its crashes, nothing else does. */
-abstract class SimMachine {
-  disk = new MemoryDisk();
-  node: SimNode;
-  /** Set by a disk hook in the middle of a write: the machine dies before anything else happens. */
-  dying = false;
-  /** A write or sync has failed. The process goes on, must not acknowledge anything, and waits for a restart. */
-  sick = false;
-  private armed: 'no' | 'crash' | 'error' = 'no';
-
-  constructor(
-    readonly context: SimContext,
-    readonly name: NodeName,
-  ) {
-    this.attach();
-    this.node = new SimNode(context.world, name);
-  }
-
-  abstract boot(): void;
-  /** Whether a member of this machine takes itself for a leader. */
-  abstract get leads(): boolean;
-
-  private attach(): void {
-    this.disk.log.hook = () => this.beforeWrite();
-    this.disk.state.hook = () => this.beforeWrite();
-  }
-
-  /** The machine, which is down, gets empty disks. */
-  wipe(): void {
-    this.context.world.note(`WIPE ${this.name}`);
-    this.disk = new MemoryDisk();
-    this.attach();
-  }
-
-  protected get tuning(): RaftMemberTuning {
-    const { windowBytes, chunkBytes, sleepAfterTicks } = this.context.log;
-    const snapshotWindowBytes = 3 * chunkBytes;
-    return { ...raftMemberTuning, logWindowBytes: windowBytes, snapshotWindowBytes, sleepAfterTicks };
-  }
-
-  get up(): boolean {
-    return this.node.up;
-  }
-
-  /** Power is lost, and what was not synced may be gone; or the process alone ends, and the stores keep everything. */
-  crash(): void {
-    const { world, disk } = this.context;
-    // What an interrupted or failed sync has left behind, only the loss of the operating system's cache makes known.
-    const isPower = this.dying || this.sick || world.random.chance(disk.powerLossChance);
-    world.note(`${isPower ? 'CRASH' : 'END'} ${this.name}`);
-    world.tally.add('crash');
-    if (isPower) world.tally.add('powerLoss');
-    this.node.kill();
-    if (isPower) this.disk.crash(world.random);
-    else this.disk.start();
-    this.armed = 'no';
-    this.dying = false;
-    this.sick = false;
-  }
-
-  restart(): void {
-    this.context.world.note(`START ${this.name}`);
-    this.node = new SimNode(this.context.world, this.name);
-    this.boot();
-  }
-
-  /** Now, or in the middle of the next write to a disk. */
-  crashSoon(): void {
-    if (this.context.world.random.chance(this.context.disk.crashInWriteChance)) this.armed = 'crash';
-    else this.crash();
-  }
-
-  /** The next write or sync fails. */
-  failSoon(): void {
-    this.armed = 'error';
-  }
-
-  /** A fault that has not come yet will not come. */
-  disarm(): void {
-    this.armed = 'no';
-  }
-
-  private beforeWrite(): void {
-    const { armed } = this;
-    this.armed = 'no';
-    if (armed === 'error') {
-      this.context.world.note(`DISK ERROR ${this.name}`);
-      this.context.world.tally.add('diskError');
-      this.sick = true;
-      throw new Error('EIO');
-    }
-    if (armed === 'no') return;
-    this.context.world.tally.add('crashInWrite');
-    this.dying = true;
-    throw new Error('the machine lost power in the middle of a write');
-  }
-
-  /** Work of the process outside of all actors; false: a fault that was due struck it. */
-  protected survives(work: () => void): boolean {
-    try {
-      work();
-      return true;
-    } catch (thrown) {
-      if (!this.dying && !this.sick) throw thrown;
-      return false;
-    }
-  }
-
-  protected startLog(): void {
-    const thread = this.node.addThread('log', this.context.disk.syncMeanMs);
-    thread.host.spawn(logActor, new LogWriter({ engine: this.disk.openLog(), state: this.disk.state, stateSyncMs }));
-  }
-}
 
 /** One node of the placement driver. */
 export class PlacementMachine extends SimMachine {
@@ -178,6 +50,16 @@ export class PlacementMachine extends SimMachine {
 
   boot(): void {
     this.startLog();
+    this.node.addThread('pd');
+    this.spawn();
+  }
+
+  override ended(actor: string): void {
+    if (actor === logActor) this.respawnLog();
+    else this.respawn(actor, () => this.spawn());
+  }
+
+  private spawn(): void {
     const { cluster } = this.context;
     const { self } = this;
     this.actor = new PlacementDriverActor({
@@ -188,7 +70,9 @@ export class PlacementMachine extends SimMachine {
       logWriter: at(this.name, logActor),
       options: { deadAfterMs: this.context.deadAfterMs },
     });
-    this.node.addThread('pd').host.spawn(placementActor, this.actor);
+    const thread = this.node.threads.get('pd');
+    thread?.host.spawn(placementActor, this.actor);
+    thread?.wake();
   }
 
   get leads(): boolean {
@@ -211,41 +95,85 @@ export interface SimReplica {
   readonly spec: ReplicaSpec;
   /** Of the actor. */
   readonly name: string;
+  readonly thread: SimThread;
 }
 
 /** A worker: supervisor, log writer, shard threads with replicas. */
 export class WorkerMachine extends SimMachine implements ReplicaHosts {
   /** By shard thread. */
   private readonly keepers = new Map<string, ThreadKeeper>();
+  /** Memory that the threads of one life of the process share. */
+  private board = newBoard();
   readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
-  engine = new FlatEngine(this.graphs);
+  engine = this.newEngine();
+  /** Until when its graphs are behind. */
+  lagsUntilMs = 0;
   private storeNumber = 0;
+  /** Its disk has lost what it had synced, and it has not noticed yet. */
+  private isDeceived = false;
 
   /** What it registers its store as; another one after each wipe. */
   get storeName(): string {
-    return this.storeIdentity();
+    return this.isDeceived ? 'a disk that lied' : this.storeIdentity();
+  }
+
+  private newEngine(): LaggingEngine {
+    return new LaggingEngine(this.graphs, loadPolls, () => this.context.world.now < this.lagsUntilMs);
   }
 
   private storeIdentity(): string {
     return `store-${this.storeNumber}-of-${this.name}`;
   }
 
-  override wipe(): void {
-    super.wipe();
+  override wipe(disk?: MemoryDisk): void {
+    super.wipe(disk);
     this.graphs.clear();
     this.replicas.clear();
     this.storeNumber++;
   }
 
+  /** The machine, which is down, has a disk that lied: what it had synced is not all there, and its name still is. */
+  deceive(): void {
+    this.context.world.note(`LIE ${this.name}`);
+    this.context.world.tally.add('lie');
+    this.isDeceived = true;
+    this.disk = this.disk.afterLie(this.context.world.random);
+    this.faults.attach();
+  }
+
+  /** As a worker's process does: stores that hold less than their marks say are moved aside. */
+  private retireIfCorrupt(): void {
+    if (this.disk.corruption !== null) this.wipe();
+    this.isDeceived = false;
+  }
+
+  /** A file that was written, synced and renamed is gone: its directory was never synced. */
+  protected override losePower(): void {
+    const { world, disk } = this.context;
+    for (const path of [...this.graphs.keys()]) {
+      if (!world.random.chance(disk.lostFileChance)) continue;
+      world.tally.add('lostFile');
+      this.graphs.delete(path);
+    }
+  }
+
   boot(): void {
-    this.engine = new FlatEngine(this.graphs);
+    this.retireIfCorrupt();
+    this.engine = this.newEngine();
     this.replicas.clear();
     this.startLog();
     this.keepers.clear();
-    this.node.addThread('link').host.spawn(beatsActor, new MachineBeats(this.context.cluster, this.tuning));
-    for (let i = 0; i < shardThreadCount; i++) this.addShardThread(`shard-${i}`);
+    this.board = newBoard();
+    const beats = new MachineBeats(this.context.cluster, this.tuning, this.board);
+    this.node.addThread('link').host.spawn(beatsActor, beats);
+    for (const name of shardThreads) this.addShardThread(name);
+    this.node.addThread('main');
+    this.spawnSupervisor();
+  }
+
+  private spawnSupervisor(): void {
     const supervisor = new SupervisorActor({
       cluster: this.context.cluster,
       node: this.name,
@@ -258,7 +186,9 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       links: { setPeers: () => undefined },
       logWriter: at(this.name, logActor),
     });
-    this.node.addThread('main').host.spawn(supervisorActor, supervisor);
+    const thread = this.node.threads.get('main');
+    thread?.host.spawn(supervisorActor, supervisor);
+    thread?.wake();
   }
 
   get leads(): boolean {
@@ -268,7 +198,8 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   private addShardThread(name: string): void {
     const keeper = new ThreadKeeper(this.tuning.electionTicks);
     this.keepers.set(name, keeper);
-    this.node.addThread(name).host.spawn(keeperActor(name), new KeeperActor(keeper, this.tuning));
+    const actor = new KeeperActor(keeper, this.tuning, this.board, shardThreads.indexOf(name));
+    this.node.addThread(name).host.spawn(keeperActor(name), actor);
   }
 
   start(spec: ReplicaSpec): void {
@@ -297,7 +228,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
         },
       });
       const name = replicaActor(spec.replica);
-      this.replicas.set(spec.replica, { actor, spec, name });
+      this.replicas.set(spec.replica, { actor, spec, name, thread });
       thread.host.spawn(name, actor);
       thread.wake();
     });
@@ -338,8 +269,10 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     });
   }
 
-  /** An actor of a shard thread ended: its supervisor hears of it. */
-  ended(actor: string, reason: string): void {
+  /** An actor ended: its supervisor hears of it. */
+  override ended(actor: string, reason: string): void {
+    if (actor === logActor) return this.respawnLog();
+    if (actor === supervisorActor) return this.respawn(actor, () => this.spawnSupervisor());
     for (const [replica] of this.replicas) {
       if (replicaActor(replica) !== actor) continue;
       this.replicas.delete(replica);
@@ -369,6 +302,23 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     });
   }
 
+  /** It has stood still, and is replaced; what it had taken it still tries to write, once, and nobody hears of it. */
+  overtakeLog(withinMs: number): void {
+    const { world } = this.context;
+    const thread = present(this.node.threads.get('log'), 'a log thread to overtake');
+    world.tally.add('overtaken');
+    world.note(`OVERTAKE ${this.name}/log`);
+    thread.silenced = true;
+    this.node.threads.delete('log');
+    this.replaceLog();
+    const untilMs = world.now + withinMs * world.random.float();
+    thread.stallUntil(untilMs);
+    thread.wake();
+    world.schedule(withinMs, 'end of an overtaken thread', null, () => {
+      thread.alive = false;
+    });
+  }
+
   /** Members hear of the death before there is a successor, and open their logs anew by themselves. */
   private replaceLog(): void {
     for (const thread of this.node.threads.values()) thread.host.endedElsewhere(logActor, 'its thread died');
@@ -376,7 +326,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   }
 
   private threadFor(replica: ReplicaId): SimThread | undefined {
-    const first = replica % shardThreadCount;
+    const first = replica % shardThreads.length;
     return this.node.threads.get(`shard-${first}`) ?? this.node.threads.get(`shard-${1 - first}`);
   }
 

@@ -9,7 +9,7 @@ import { ReplicaReads } from '../../src/actors/replica-reads';
 import { ReplicaWrites } from '../../src/actors/replica-writes';
 import { SnapshotReceiver } from '../../src/actors/snapshot-receiver';
 import { LocalReplicas } from '../../src/actors/supervisor-replicas';
-import type { LogIndex, ReplicaId, Term } from '../../src/base/ids';
+import type { LogIndex, ReplicaId } from '../../src/base/ids';
 import type { MessageOf } from '../../src/protocol/messages';
 import type { RemoveRecord } from '../../src/protocol/records';
 import { ChangeTable } from '../../src/shard/change-table';
@@ -31,9 +31,6 @@ interface MemberParts {
 }
 
 const members: readonly Probe[] = [
-  before<MemberParts>(RaftMember.prototype, 'open', {
-    running_member_opens_its_log_again: (m) => m.current === 'running',
-  }),
   before<MemberParts>(RaftMember.prototype, 'downed', {
     log_writer_died_under_a_member: (m) => m.current === 'running',
   }),
@@ -55,13 +52,6 @@ const members: readonly Probe[] = [
   before<{ readonly byIndex: ReadonlyMap<LogIndex, unknown> }>(PendingProposals.prototype, 'failAll', {
     proposals_became_unknown: ({ byIndex }) => byIndex.size > 0,
   }),
-  before<{ readonly byIndex: ReadonlyMap<LogIndex, { readonly term: Term }> }, [LogIndex, Term]>(
-    PendingProposals.prototype,
-    'applied',
-    {
-      proposal_replaced_by_another_leaders: ({ byIndex }, [index, term]) => (byIndex.get(index)?.term ?? term) !== term,
-    },
-  ),
   after<PendingReads, [number, boolean]>(PendingReads.prototype, 'end', {
     read_round_refused: (_reads, args) => (args as readonly unknown[])[2] === false,
   }),
@@ -86,7 +76,6 @@ const logs: readonly Probe[] = [
     truncation_dropped_at_open: ({ truncations }, [replica]) => truncations.has(replica),
   }),
   after(LogWriter.prototype, 'write', { write_of_an_earlier_incarnation_ignored: (_w, _a, reply) => reply === null }),
-  called(LogWriter.prototype, 'endSession', 'gap_between_writes_noticed'),
   called(LogWriter.prototype, 'refuse', 'failed_store_refuses_a_request'),
   called(LogWriter.prototype, 'remove', 'log_removed_for_good'),
   before<WriterParts>(LogWriter.prototype, 'truncate', {
@@ -102,16 +91,16 @@ const logs: readonly Probe[] = [
 ];
 
 interface ReceiverParts {
-  readonly incoming: { readonly stream: number; readonly chunkNext: number } | null;
+  readonly incoming: SnapshotReceiver['incoming'];
 }
 type Chunk = MessageOf<'peer.snapshotChunk'>;
 
 const snapshots: readonly Probe[] = [
   before<ReceiverParts, [Chunk]>(SnapshotReceiver.prototype, 'chunk', {
     snapshot_chunk_seen_before: ({ incoming }, [{ stream, chunk }]) =>
-      incoming?.stream === stream && chunk < incoming.chunkNext,
+      incoming?.stream === stream && chunk < incoming.received,
     snapshot_chunk_out_of_order: ({ incoming }, [{ stream, chunk }]) =>
-      incoming?.stream === stream && chunk > incoming.chunkNext,
+      incoming?.stream === stream && chunk > incoming.received,
     newer_snapshot_displaced_one_under_way: ({ incoming }, [{ stream }]) =>
       incoming !== null && incoming.stream !== stream,
     snapshot_chunk_for_nobody: ({ incoming }, [{ chunk }]) => incoming === null && chunk > 0,
@@ -128,8 +117,9 @@ const snapshots: readonly Probe[] = [
   before<{ readonly work: unknown }>(IndexFeed.prototype, 'changed', {
     write_while_the_index_is_behind: ({ work }) => work !== null,
   }),
-  after<IndexFeed, unknown[], unknown>(IndexFeed.prototype, 'switchTo', {
+  after<IndexFeed, unknown[], unknown>(IndexFeed.prototype, 'begin', {
     index_brought_level_by_the_table_of_changes: (feed) => kindOfWork(feed) === 'changes',
+    index_waits_for_its_file: (feed) => kindOfWork(feed) === 'loading',
     index_brought_level_by_all_records: (feed) => kindOfWork(feed) === 'records',
   }),
   before(ChangeTable.prototype, 'trim', { table_of_changes_trimmed: () => true }),
@@ -162,7 +152,6 @@ const requests: readonly Probe[] = [
   }),
   after<ReplicaReads, [MessageOf<'data.get'>], { readonly code: string } | null>(ReplicaReads.prototype, 'refusal', {
     leader_read_refused: (_reads, _args, refusal) => refusal?.code === 'NOT_LEADER',
-    read_of_another_epoch_refused: (_reads, _args, refusal) => refusal?.code === 'STALE_SHARD',
   }),
   before<ReplicaReads, [unknown, boolean]>(ReplicaReads.prototype, 'confirmed', {
     read_not_confirmed: (_reads, [, ok]) => !ok,

@@ -62,15 +62,21 @@ function install(each: Probe): void {
   installed.add(each);
   const { target, method, when, marks } = each;
   const original = Reflect.get(target, method) as (...args: readonly unknown[]) => unknown;
-  const looks = Object.entries(marks);
+  const names = Object.keys(marks);
+  const looks = Object.values(marks);
   const look = (self: unknown, args: readonly unknown[], result: unknown): void => {
     if (counts === null) return;
-    for (const [name, holds] of looks) if (holds(self, args, result)) counts[name] = (counts[name] ?? 0) + 1;
+    for (let i = 0; i < looks.length; i++) {
+      if (looks[i]?.(self, args, result) !== true) continue;
+      const name = names[i] as string;
+      counts[name] = (counts[name] ?? 0) + 1;
+    }
   };
+  const isBefore = when === 'before';
   Reflect.set(target, method, function (this: unknown, ...args: readonly unknown[]) {
-    if (when === 'before') look(this, args, undefined);
+    if (isBefore) look(this, args, undefined);
     const result = Reflect.apply(original, this, args);
-    if (when === 'after') look(this, args, result);
+    if (!isBefore) look(this, args, result);
     return result;
   });
 }

@@ -10,6 +10,7 @@ import type { ActorContext } from '../../src/runtime/actor';
 import type { Descriptor } from '../../src/shard/descriptor';
 import { IndexFeed } from '../../src/shard/index-feed';
 import { ShardMachine } from '../../src/shard/shard-machine';
+import { ShardSnapshotSink, type SinkOptions } from '../../src/shard/snapshot-sink';
 import { FencedLogEngine } from '../../src/storage/log-engine';
 import { LogStore } from '../../src/storage/log-store';
 import type { WriteBatch } from '../../src/storage/ports';
@@ -46,17 +47,14 @@ export const actorMutations: readonly Mutation[] = [
   },
   {
     name: 'snapshot-acked-early',
-    what: 'a snapshot is acknowledged before its log has begun anew on disk',
+    what: 'a snapshot is acknowledged before the state that it holds is on disk',
     patches: [
-      patch<RaftMember, [unknown, (later: ActorContext) => void, ActorContext]>(
-        RaftMember.prototype,
-        'installed',
-        (_member, original, [meta, durable, context]) => {
-          original(meta, () => undefined, context);
-          durable(context);
-        },
-      ),
-      patch(LogWriter.prototype, 'endSession', () => null),
+      patch<{ options: SinkOptions }, []>(ShardSnapshotSink.prototype, 'finish', (sink, original) => {
+        const { store } = sink.options;
+        const write = (batch: WriteBatch): void => store.write(batch, { sync: false });
+        sink.options = { ...sink.options, store: Object.create(store, { write: { value: write } }) };
+        return original();
+      }),
     ],
   },
   {
@@ -142,12 +140,12 @@ export const actorMutations: readonly Mutation[] = [
     name: 'apply-by-who-i-am',
     what: 'what an entry does depends on the replica that applies it',
     patches: [
-      patch<{ options: { replica: ReplicaId } }, [Descriptor, readonly unknown[]]>(
+      patch<{ options: { replica: ReplicaId } }, [Descriptor, readonly unknown[], unknown]>(
         ShardMachine.prototype,
         'write',
-        ({ options }, original, [descriptor, changes]) => {
+        ({ options }, original, [descriptor, ...rest]) => {
           const isOdd = options.replica % 3 === 0 && descriptor.appliedIndex % 40 === 0;
-          return original(isOdd ? { ...descriptor, digest: descriptor.digest ^ 1n } : descriptor, changes);
+          return original(isOdd ? { ...descriptor, digest: descriptor.digest ^ 1n } : descriptor, ...rest);
         },
       ),
     ],
@@ -156,13 +154,13 @@ export const actorMutations: readonly Mutation[] = [
     name: 'entry-applied-twice',
     what: 'the applied index on disk lags one entry behind the points',
     patches: [
-      patch<ShardMachine, [Descriptor, readonly unknown[]]>(
+      patch<ShardMachine, [Descriptor, readonly unknown[], unknown]>(
         ShardMachine.prototype,
         'write',
-        (machine, original, [descriptor, changes]) => {
+        (machine, original, [descriptor, changes, schema]) => {
           const appliedIndex = logIndex(Math.max(0, descriptor.appliedIndex - 1));
           const lagging = changes.length > 0 ? { ...descriptor, appliedIndex } : descriptor;
-          original(lagging, changes);
+          original(lagging, changes, schema);
           Reflect.set(machine, 'descriptor', descriptor);
         },
       ),
@@ -172,13 +170,14 @@ export const actorMutations: readonly Mutation[] = [
     name: 'deletions-not-indexed',
     what: 'points that were deleted are still found',
     patches: [
-      patch<IndexFeed, [readonly { readonly record: { readonly deleted: boolean } }[], number]>(
+      patch<IndexFeed, [readonly { readonly record: { readonly deleted: boolean } }[], number, unknown]>(
         IndexFeed.prototype,
         'changed',
-        (_feed, original, [changes, appliedIndex]) =>
+        (_feed, original, [changes, appliedIndex, offered]) =>
           original(
             changes.filter(({ record }) => !record.deleted),
             appliedIndex,
+            offered,
           ),
       ),
     ],

@@ -24,7 +24,16 @@ const renewed = (name: string, kind: RaftMessage['kind'], role: Raft['role'], wh
 /** More bugs in the consensus core: votes, acknowledgements, commits and reads as other systems got them wrong. */
 export const coreMutations: readonly Mutation[] = [
   renewed('old-votes-counted', 'voteResponse', 'candidate', 'votes that were given in an older term count'),
-  renewed('old-acks-counted', 'appendResponse', 'leader', 'acknowledgements of an older term count towards the commit'),
+  {
+    name: 'refusals-counted',
+    what: 'what a follower refuses counts as acknowledged',
+    patches: [
+      patch<unknown, [Raft, RaftMessage]>(table.leader, 'appendResponse', (_table, original, [raft, message]) => {
+        const isRefusal = message.kind === 'appendResponse' && message.rejected && message.index <= raft.lastIndex;
+        return original(raft, isRefusal ? { ...message, rejected: false } : message);
+      }),
+    ],
+  },
   {
     name: 'own-vote-forgotten',
     what: 'a candidate does not note that it has voted for itself',

@@ -82,12 +82,12 @@ export const hostMutations: readonly Mutation[] = [
     name: 'applied-index-apart',
     what: 'the applied index is not in the batch that holds the points',
     patches: [
-      patch<ShardMachine, [unknown, readonly unknown[]]>(
+      patch<ShardMachine, [unknown, readonly unknown[], unknown]>(
         ShardMachine.prototype,
         'write',
-        (_machine, original, [descriptor, changes]) => {
-          original(descriptor, []);
-          original(descriptor, changes);
+        (_machine, original, [descriptor, changes, schema]) => {
+          original(descriptor, [], schema);
+          original(descriptor, changes, schema);
         },
       ),
     ],
@@ -104,8 +104,8 @@ export const hostMutations: readonly Mutation[] = [
     name: 'index-left-behind',
     what: 'after a restart or a snapshot the index is not brought level with the store',
     patches: [
-      patch<{ work: unknown }, [unknown]>(IndexFeed.prototype, 'switchTo', (feed, original, args) => {
-        original(...args);
+      patch<{ work: unknown }, []>(IndexFeed.prototype, 'begin', (feed, original) => {
+        original();
         feed.work = null;
       }),
     ],

@@ -32,6 +32,11 @@ export const onceMutations: readonly Mutation[] = [
     patches: [patch(WritePart.prototype, 'untimely', () => null)],
   },
   {
+    name: 'settled-key-executed',
+    what: 'a copy of a write that its session has called settled is taken for a new one',
+    patches: [patch(DedupeTable.prototype, 'isSettled', () => false)],
+  },
+  {
     name: 'failure-not-remembered',
     what: 'a write that failed, or found nothing to delete, may happen when it is repeated',
     patches: [

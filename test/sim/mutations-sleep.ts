@@ -26,14 +26,10 @@ export const sleepMutations: readonly Mutation[] = [
     name: 'beat-in-dead-thread-name',
     what: 'a machine goes on to say that a thread lives which has fallen silent',
     patches: [
-      patch<{ locals: Map<string, { silentIntervals: number }> }, [ActorContext]>(
-        MachineBeats.prototype,
-        'interval',
-        (beats, original, args) => {
-          for (const local of beats.locals.values()) local.silentIntervals = Number.NEGATIVE_INFINITY;
-          return original(...args);
-        },
-      ),
+      patch<{ locals: Map<string, object> }, []>(MachineBeats.prototype, 'listen', () => undefined),
+      patch<{ locals: Map<string, object> }, []>(MachineBeats.prototype, 'speaking', ({ locals }) => [
+        ...locals.values(),
+      ]),
     ],
   },
   {
@@ -69,6 +65,12 @@ export const sleepMutations: readonly Mutation[] = [
         [RaftCore, SleepMessage, ActorContext]
       >(MemberSleep.prototype, 'asked', (sleep, _original, [core, message, context]) =>
         sleep.say(message.from, 'ready', core, context),
+      ),
+      // The leader looks as well, and would not ask: each of the two would be enough.
+      patch<{ port: { isBusy(): boolean } }, [RaftCore]>(
+        MemberSleep.prototype,
+        'mayRest',
+        ({ port }, _original, [core]) => core.role === 'leader' && !port.isBusy(),
       ),
       patch<{ fallAsleep: (...args: readonly unknown[]) => void }, [RaftCore, SleepMessage, ActorContext]>(
         MemberSleep.prototype,

@@ -1,6 +1,7 @@
 import type { Mutation } from './mutation';
 import { actorMutations } from './mutations-actors';
 import { coreMutations } from './mutations-core';
+import { diskMutations } from './mutations-disk';
 import { equalMutations } from './mutations-equal';
 import { hostMutations } from './mutations-host';
 import { membersMutations } from './mutations-members';
@@ -15,25 +16,26 @@ const all: readonly Mutation[] = [
   ...onceMutations,
   ...equalMutations,
   ...membersMutations,
+  ...diskMutations,
 ];
 
 /** Those that no seed has found yet: what the simulator cannot see so far. One that is found belongs to the others. */
 const notFoundYet: ReadonlySet<string> = new Set([
   'old-votes-counted',
-  'old-acks-counted',
   'vote-from-refusal',
   'any-heartbeat-confirms',
   'one-confirms-reads',
-  'deposed-proposals-hang',
   'two-log-writers',
   'removal-not-repeated',
   'previous-term-unchecked',
   'completion-of-the-replaced',
-  'acknowledge-any-entry',
   'old-snapshot-taken',
-  'snapshot-acked-early',
   'log-kept-beside-snapshot',
   'conflicting-tail-kept',
+  'sleep-while-behind',
+  'beat-in-dead-thread-name',
+  'mark-not-compared',
+  'full-disk-ignored',
 ]);
 
 /** Those that a run of `--mutations all` must find. */

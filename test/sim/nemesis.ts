@@ -1,6 +1,7 @@
 import type { NodeName } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import type { SimCluster } from './cluster';
+import { DiskFaults } from './disk-faults';
 import { FaultSchedule } from './fault-schedule';
 import type { PlacementMachine, WorkerMachine } from './machine';
 import type { NemesisOptions, SimOptions } from './options';
@@ -8,10 +9,13 @@ import { Partitions } from './partitions';
 import { PlacementOrders } from './placement-orders';
 import { SnapshotFaults } from './snapshot-faults';
 import type { FaultKind, Tally } from './tally';
+import { ThreadFaults } from './thread-faults';
 import { TimeFaults } from './time-faults';
 
 /** A machine that has just started reads its logs and asks its peers. */
 const recoveryMs = 60;
+/** Longer than a supervisor waits before it starts a replica again. */
+const lateDiskMs = 500;
 const crashesInRecoveryMax = 4;
 
 /** Brings the faults of a run at random moments, never so many that a majority's disks would be lost. */
@@ -37,8 +41,8 @@ export class Nemesis {
     schedule.repeat(options.placementCrashEveryMs, 'pd crash', () => this.crashPlacement());
     schedule.repeat(options.partitionEveryMs, 'partition', () => this.partition());
     schedule.repeat(options.actorKillEveryMs, 'actor kill', () => this.killActor());
-    schedule.repeat(options.threadKillEveryMs, 'thread kill', () => this.killThread());
-    schedule.repeat(options.diskErrorEveryMs, 'disk error', () => this.failDisk());
+    new ThreadFaults(cluster, random).start(schedule, options);
+    new DiskFaults(cluster, random, (machine) => this.restartLater(machine)).start(schedule, options);
     schedule.repeat(options.wipeEveryMs, 'wipe', () => this.wipe());
     new PlacementOrders(cluster, random).start(schedule, options);
     schedule.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
@@ -58,7 +62,7 @@ export class Nemesis {
     this.partitions.heal();
     this.cluster.world.network.becomeReliable();
     for (const machine of this.cluster.machines()) {
-      machine.disarm();
+      machine.faults.disarm();
       if (machine.sick) machine.crash();
       if (!machine.up) machine.restart();
     }
@@ -115,18 +119,6 @@ export class Nemesis {
     this.schedule.after(this.options.partitionMeanMs, 'heal', () => this.partitions.heal());
   }
 
-  private failDisk(): void {
-    const machine = this.random.pick(this.cluster.machines());
-    if (!machine.up) return;
-    machine.failSoon();
-    this.schedule.after(this.options.downMeanMs, 'replace', () => {
-      machine.disarm();
-      if (!machine.up || !machine.sick) return;
-      machine.crash();
-      machine.restart();
-    });
-  }
-
   private damage(): void {
     const toStart = this.cluster.damage.inflict(this.random);
     if (toStart !== null) this.crash(toStart);
@@ -153,18 +145,13 @@ export class Nemesis {
     if (!worker.up || replicas.length === 0) return;
     this.tally.add('actorKill');
     const { name } = this.random.pick(replicas);
+    // What it wrote last may still wait for the disk when it opens its log again.
+    if (this.all.time.stallEveryMs > 0 && this.random.chance(0.3)) this.stallLog(worker);
     worker.node.threadOf(name)?.host.stop(name, 'killed');
   }
 
-  private killThread(): void {
-    const worker = this.random.pick(this.cluster.workers);
-    if (!worker.up) return;
-    this.tally.add('threadKill');
-    const name = this.random.pick(['shard-0', 'shard-1', 'log']);
-    const thread = worker.node.threads.get(name);
-    if (name === 'log' || thread === undefined || this.random.chance(0.5)) return worker.killThread(name);
-    thread.whenItWrites = () => {
-      if (this.schedule.active && thread.alive) worker.killThread(name);
-    };
+  private stallLog({ node }: WorkerMachine): void {
+    this.tally.add('slowDisk');
+    node.threads.get('log')?.stallUntil(this.cluster.world.now + lateDiskMs);
   }
 }

@@ -3,6 +3,12 @@ import type { Prng } from '../../src/base/prng';
 import type { NetworkOptions } from './options';
 import type { FaultKind, Tally } from './tally';
 
+/** From soon after the first copy to long after an election. */
+const lateCopyMsMin = 100;
+const lateCopyMsMax = 6_000;
+/** Of late copies, those that are the only one. */
+const aloneShare = 0.5;
+
 /** Decides the fate of each message between nodes: how often it arrives and when. Links are cut one way at a time. */
 export class SimNetwork {
   private readonly cutLinks = new Set<string>();
@@ -24,6 +30,11 @@ export class SimNetwork {
     if (this.lossy && this.random.chance(this.options.duplicateChance)) {
       this.tally.add('duplicate');
       delays.push(held + this.delay());
+    }
+    if (this.lossy && this.random.chance(this.options.lateCopyChance)) {
+      this.tally.add('lateCopy');
+      if (this.random.chance(aloneShare)) delays.length = 0;
+      delays.push(held + this.random.between(lateCopyMsMin, lateCopyMsMax));
     }
     return delays;
   }

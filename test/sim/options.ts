@@ -8,6 +8,8 @@ import { Prng } from '../../src/base/prng';
 export interface SimOptions {
   readonly seed: number;
   readonly machines: number;
+  /** Of each shard of the collection that clients use. */
+  readonly replicas: number;
   readonly shards: number;
   /** Of a second collection that nobody asks for anything; 0: there is none. */
   readonly idleShards: number;
@@ -29,6 +31,8 @@ export interface NetworkOptions {
   readonly delayMeanMs: number;
   readonly dropChance: number;
   readonly duplicateChance: number;
+  /** Chance that a message arrives up to six seconds late, or again so late. */
+  readonly lateCopyChance: number;
   /** Chance that a message takes ten times its delay, which reorders it. */
   readonly straggleChance: number;
   /** Chance that a message arrives without its end. */
@@ -42,6 +46,9 @@ export interface TimeOptions {
   readonly stallEveryMs: number;
   readonly clogEveryMs: number;
   readonly wallJumpEveryMs: number;
+  readonly linkLagEveryMs: number;
+  /** How long a turn takes a thread that has more to do: what waits for its end comes late. */
+  readonly turnMs: number;
 }
 
 export interface DiskOptions {
@@ -51,6 +58,8 @@ export interface DiskOptions {
   readonly crashInWriteChance: number;
   /** Chance that a crash is a power cut rather than the end of the process alone. */
   readonly powerLossChance: number;
+  /** Chance that a loss of power takes a file of a graph that was never synced into its directory. */
+  readonly lostFileChance: number;
   /** Chance that a replica takes seconds to start. */
   readonly slowStartChance: number;
   /** Between two readings of all records; in the many seeds where it is long, groups sleep undisturbed. */
@@ -63,6 +72,8 @@ export interface LogOptions {
   /** Small enough that a snapshot is many chunks, with writes and crashes between them. */
   readonly chunkBytes: number;
   readonly savesGraphs: boolean;
+  /** Small enough, in some seeds, that a member is behind in applying what is committed. */
+  readonly applyBytesMax: number;
   /** Small enough, in many seeds, that groups fall asleep between two writes. */
   readonly sleepAfterTicks: number;
 }
@@ -77,6 +88,14 @@ export interface NemesisOptions {
   readonly placementCrashEveryMs: number;
   readonly gatewayRestartEveryMs: number;
   readonly diskErrorEveryMs: number;
+  /** Mean time between two disks that are full for a while, two reads that fail, and two machines whose disk has lied. */
+  readonly diskFullEveryMs: number;
+  readonly readErrorEveryMs: number;
+  readonly lieEveryMs: number;
+  /** Mean time between two threads that hang, and two log threads that are replaced before they have ended or removed. */
+  readonly hangEveryMs: number;
+  readonly overtakeEveryMs: number;
+  readonly removalFaultEveryMs: number;
   /** Mean time between two orders to move a replica, to hand leadership over, and two machines that lose their disks. */
   readonly moveEveryMs: number;
   readonly handOverEveryMs: number;
@@ -100,8 +119,28 @@ const offOr = (random: Prng, offChance: number, value: () => number): number =>
 /** From soon enough to sleep between two writes to never. */
 const sleepAfter = (random: Prng): number => random.pick([2, 4, 8, 40, 0]);
 
+const applyBytes = (random: Prng): number => (random.chance(0.3) ? 1 : raftMemberTuning.applyBytesMax);
+
+const slowness = (random: Prng): Pick<TimeOptions, 'linkLagEveryMs' | 'turnMs'> => ({
+  turnMs: random.chance(0.2) ? scale(random, 0.1, 3) : 0.005,
+  linkLagEveryMs: offOr(random, 0.5, () => scale(random, 3_000, 20_000)),
+});
+
 /** Many groups in few seeds, as they cost time. */
 const idleShards = (random: Prng): number => (random.chance(0.01) ? random.between(100, 130) : 0);
+
+/** Each in two of five seeds. */
+function threadAndDiskFaults(random: Prng) {
+  const now = (low: number, high: number): number => offOr(random, 0.6, () => scale(random, low, high));
+  return {
+    diskFullEveryMs: now(8_000, 30_000),
+    readErrorEveryMs: now(1_000, 15_000),
+    lieEveryMs: now(8_000, 30_000),
+    hangEveryMs: now(12_000, 40_000),
+    overtakeEveryMs: now(4_000, 30_000),
+    removalFaultEveryMs: now(1_000, 5_000),
+  };
+}
 
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);
@@ -114,14 +153,14 @@ export function drawOptions(seed: number): SimOptions {
     keys: random.between(8, 48),
     faultPhaseMs: random.between(38_000, 62_000),
     network: {
-      delayMeanMs: scale(random, 0.2, 30),
-      dropChance: offOr(random, 0.3, () => scale(random, 0.001, 0.15)),
-      duplicateChance: offOr(random, 0.3, () => scale(random, 0.001, 0.3)),
+      delayMeanMs: scale(random, 0.2, 100),
+      dropChance: offOr(random, 0.3, () => scale(random, 0.001, 0.3)),
+      duplicateChance: offOr(random, 0.3, () => scale(random, 0.001, 0.5)),
       straggleChance: offOr(random, 0.3, () => scale(random, 0.001, 0.1)),
     },
     disk: {
       syncMeanMs: scale(random, 0.1, 20),
-      crashInWriteChance: random.chance(0.5) ? 0.5 : 0,
+      crashInWriteChance: random.chance(0.5) ? 0.9 : 0,
       powerLossChance: random.pick([1, 0.8, 0.3]),
       scrubRestMs: new Prng(seed ^ 0x5c4b).chance(0.5) ? 4_000 : 600_000,
       slowStartChance: offOr(new Prng(seed ^ 0x510b), 0.5, () => 0.2),
@@ -142,6 +181,7 @@ export function drawOptions(seed: number): SimOptions {
       chunkBytes: Math.floor(scale(random, 128, 65_536)),
       savesGraphs: random.chance(0.5),
       sleepAfterTicks: sleepAfter(new Prng(seed ^ 0x51ee9)),
+      applyBytesMax: applyBytes(new Prng(seed ^ 0xa991)),
     },
     churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
   };
@@ -158,6 +198,7 @@ export function drawOptions(seed: number): SimOptions {
   const crashInRecoveryChance = offOr(random, 0.5, () => scale(random, 0.1, 0.7));
   const rarely = (): number => offOr(random, 0.5, () => scale(random, 3_000, 20_000));
   const clocks = random.pick(['exact', 'exact', 'normal', 'normal', 'hostile'] as const);
+  const times = { pauseEveryMs: rarely(), stallEveryMs: rarely(), clogEveryMs: rarely(), wallJumpEveryMs: rarely() };
   const more = {
     damageEveryMs,
     snapshotFaultEveryMs,
@@ -166,12 +207,17 @@ export function drawOptions(seed: number): SimOptions {
     wipeEveryMs,
     crashInRecoveryChance,
   };
+  const late = new Prng(seed ^ 0x1a7e);
+  const lateCopyChance = offOr(late, 0.5, () => scale(late, 0.002, 0.2));
+  const lostFileChance = offOr(late, 0.5, () => 0.3);
   return {
     ...options,
     machines,
+    replicas: machines === 5 ? late.pick([3, 5]) : 3,
     deadAfterMs,
-    network: { ...options.network, truncateChance },
-    nemesis: { ...options.nemesis, ...more },
-    time: { clocks, pauseEveryMs: rarely(), stallEveryMs: rarely(), clogEveryMs: rarely(), wallJumpEveryMs: rarely() },
+    network: { ...options.network, truncateChance, lateCopyChance },
+    disk: { ...options.disk, lostFileChance },
+    nemesis: { ...options.nemesis, ...more, ...threadAndDiskFaults(late) },
+    time: { clocks, ...times, ...slowness(new Prng(seed ^ 0x7042)) },
   };
 }

@@ -48,7 +48,8 @@ const faultPhaseFactorMax = 4;
 const acknowledgedMin = 100;
 const setUpMsMax = 60_000;
 const convergeMsMax = 60_000;
-const settleMsMax = 10_000;
+/** A removal that has lost its answer is repeated after seconds, of a slow clock even. */
+const settleMsMax = 30_000;
 const restMsMax = 60_000;
 const sleepMs = 5_000;
 const repairsMax = 3;
@@ -112,11 +113,11 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
 }
 
 function setUp(cluster: SimCluster, options: SimOptions): void {
-  create(cluster, collection, options.shards);
+  create(cluster, collection, options.shards, options.replicas === 5 ? 5 : 3);
   if (options.idleShards > 0) create(cluster, 'idle', options.idleShards);
 }
 
-function create(cluster: SimCluster, name: string, shardCount: number): void {
+function create(cluster: SimCluster, name: string, shardCount: number, replicationFactor: 3 | 5 = 3): void {
   let created = false;
   const attempt = (): void => {
     cluster.call(
@@ -127,7 +128,7 @@ function create(cluster: SimCluster, name: string, shardCount: number): void {
         metric: 'euclidean',
         hnsw: { m: 8, efConstruction: 32 },
         shardCount,
-        replicationFactor: 3,
+        replicationFactor,
       },
       10_000,
       (outcome) => {

@@ -77,8 +77,19 @@ export class SimClient {
         return;
       }
       const delayMs = this.random.chance(0.2) ? this.random.between(2_000, 8_000) : this.random.between(10, 500);
-      this.cluster.world.schedule(delayMs, 'repeat', null, () => this.attempt(write, options, attempt + 1, done));
+      const again = (): void => this.attempt(write, options, attempt + 1, done);
+      const inParts = write.items.length > 1 && this.random.chance(0.3);
+      this.cluster.world.schedule(delayMs, 'repeat', null, () =>
+        inParts ? this.part(write, options, again) : again(),
+      );
     });
+  }
+
+  /** A client may cut a call that it repeats in another way: here its first point goes ahead alone. */
+  private part({ deletes, items }: Write, options: WriteOptions, then: () => void): void {
+    const conditions = options.conditions.slice(0, 1);
+    const first = callOf({ deletes, items: items.slice(0, 1) }, { ...options, conditions });
+    this.cluster.call(first, callTimeoutMs, then);
   }
 
   private echo(write: Write, options: WriteOptions, first: Outcome<WriteAnswer>): void {

@@ -7,6 +7,7 @@ import { runSeed } from './run';
 /** Planted bugs that some seed below `seedsMax` finds fast; `--mutations all` of the simulator's program runs them all. */
 const quick = [
   'promise-before-durable',
+  'deposed-proposals-hang',
   'commit-alone',
   'vote-not-stored',
   'index-misses-changes',

@@ -35,8 +35,12 @@ export class SleepWatch {
 
   private look(): void {
     const running = new Map<ReplicaId, ReplicaActor>();
-    for (const { up, replicas } of this.cluster.workers) {
-      if (up) for (const [replica, { actor }] of replicas) if (actor.member?.raft != null) running.set(replica, actor);
+    for (const { up, replicas, node } of this.cluster.workers) {
+      if (!up) continue;
+      for (const [replica, { actor, name }] of replicas) {
+        const lives = node.threadOf(name)?.isHung === false;
+        if (lives && actor.member?.raft != null) running.set(replica, actor);
+      }
     }
     const asleep = new Set<ReplicaId>();
     for (const [replica, actor] of running) if (actor.member?.isAsleep === true) asleep.add(replica);

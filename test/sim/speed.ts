@@ -18,12 +18,12 @@ const shapes: readonly { readonly what: string; readonly goal: number; readonly 
   {
     what: 'one shard of three replicas, beside its placement driver',
     goal: 500,
-    of: { shards: 1, clients: 1, churnEveryMs: 0 },
+    of: { machines: 3, replicas: 3, shards: 1, clients: 1, churnEveryMs: 0 },
   },
   {
     what: 'three workers, placement driver and eight shards',
     goal: 60,
-    of: { shards: 8, clients: 4, churnEveryMs: 0 },
+    of: { machines: 3, replicas: 3, shards: 8, clients: 4, churnEveryMs: 0 },
   },
 ];
 

@@ -22,6 +22,7 @@ export class TimeFaults {
     schedule.repeat(options.stallEveryMs, 'stall', () => this.stall());
     schedule.repeat(options.clogEveryMs, 'clog', () => this.clog());
     schedule.repeat(options.wallJumpEveryMs, 'wall jump', () => this.jump());
+    schedule.repeat(options.linkLagEveryMs, 'link lag', () => this.lag());
   }
 
   /** Mostly short, now and then longer than any election. */
@@ -53,6 +54,12 @@ export class TimeFaults {
     world.tally.add(thread.name === 'log' ? 'slowDisk' : 'stall');
     world.note(`STALL ${thread.node.name}/${thread.name}`);
     thread.stallUntil(this.standstillEnd());
+  }
+
+  private lag(): void {
+    const machine = this.random.pick(this.cluster.workers);
+    this.cluster.world.tally.add('linkLag');
+    machine.lagsUntilMs = this.standstillEnd();
   }
 
   private clog(): void {

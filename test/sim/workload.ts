@@ -175,6 +175,7 @@ export class Workload {
       allowPartial: false,
       filter: null,
       minScore: null,
+      oversampling: 1,
     };
     const dial = { level: 'leader', tokens: [], stalenessMs: 0 } as const;
     this.cluster.call({ kind: 'search', collection, vector, ...shape, ...dial }, callTimeoutMs, (outcome) => {

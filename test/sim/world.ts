@@ -38,6 +38,8 @@ export class SimWorld {
   private readonly queue = new EventQueue();
   private nowMs = 0;
   eventCount = 0;
+  /** Whose thread has its turn; null: nobody's. */
+  turning: SimNode | null = null;
   private digest = 0;
   private failure: Error | null = null;
 
@@ -57,6 +59,10 @@ export class SimWorld {
   /** By how much a clock may be too slow: what it takes for a second lasts at most this many. */
   get clockSpread(): number {
     return clockSpread[this.options.time.clocks];
+  }
+
+  get turnMs(): number {
+    return this.options.time.turnMs;
   }
 
   /** How fast a node's clock runs. */
@@ -178,6 +184,10 @@ function cutShort(bytes: Uint8Array, random: Prng): Uint8Array {
 /** A process or machine: some threads, and a directory that says which of them hosts an actor. */
 export class SimNode {
   readonly threads = new Map<string, SimThread>();
+  /** Called once, when the log thread is told to remove a log. */
+  whenItRemoves: (() => void) | null = null;
+  /** Where actors were found last. */
+  private readonly homes = new Map<string, SimThread>();
   up = true;
   /** How far its wall clock is off; the same after a restart. */
   skewMs: number;
@@ -200,7 +210,13 @@ export class SimNode {
   }
 
   threadOf(actor: string): SimThread | undefined {
-    for (const thread of this.threads.values()) if (thread.host.has(actor)) return thread;
+    const known = this.homes.get(actor);
+    if (known?.host.has(actor) === true && this.threads.get(known.name) === known) return known;
+    for (const thread of this.threads.values()) {
+      if (!thread.host.has(actor)) continue;
+      this.homes.set(actor, thread);
+      return thread;
+    }
     return undefined;
   }
 
@@ -226,6 +242,7 @@ export class SimNode {
 
   /** From one actor of this node: to another thread of it, or out. */
   route(source: SimThread, to: Address, from: Address, message: Message, lane: Lane): void {
+    if (source.silenced) return;
     if (to.node !== this.name) return this.world.transmit(to, from, message, lane);
     const target = this.threadOf(to.actor);
     if (target === undefined) return;
@@ -235,11 +252,20 @@ export class SimNode {
       target.host.deliver(to, from, message, lane);
       target.wake();
     };
-    if (target.name === 'log') source.wrote();
+    if (target.name === 'log') {
+      source.wrote();
+      if (message.kind === 'log.remove') this.removes();
+    }
     this.world.schedule(source.channelDelay(target), message.kind, null, () => {
       if (source.alive || source.afterlifeMs === 0) arrive();
       else this.world.schedule(source.afterlifeMs, message.kind, null, arrive);
     });
+  }
+
+  private removes(): void {
+    const { whenItRemoves } = this;
+    this.whenItRemoves = null;
+    if (whenItRemoves !== null) this.world.schedule(0, 'removal fault', this, whenItRemoves);
   }
 
   /** Nothing of it runs on; its stores are for the caller to crash. */
@@ -258,6 +284,10 @@ export class SimThread {
   afterlifeMs = 0;
   /** Called once, when it has sent something to the log thread: the moment at which a death leaves most behind. */
   whenItWrites: (() => void) | null = null;
+  /** Nobody hears what it says: its peers have been told that it is gone. */
+  silenced = false;
+  /** It lives, runs nothing and will never run anything again. */
+  isHung = false;
   private stalledUntilMs = 0;
   private wakeAtMs: number | null = null;
   /** When events of this thread will come, the earliest last. */
@@ -314,7 +344,7 @@ export class SimThread {
   }
 
   get isStalled(): boolean {
-    return this.stalledUntilMs > this.node.world.now;
+    return this.isHung || this.stalledUntilMs > this.node.world.now;
   }
 
   wake(delayMs = 0.005): void {
@@ -338,13 +368,16 @@ export class SimThread {
     const { alive, wakeAtMs } = this;
     if (!alive || wakeAtMs === null) return;
     const { world } = this.node;
+    if (this.isHung) return;
     const fromMs = Math.max(wakeAtMs, this.stalledUntilMs);
     if (fromMs > world.now) return this.arm(fromMs);
     this.wakeAtMs = null;
+    world.turning = this.node;
     const left = this.host.run(2);
+    world.turning = null;
     if (this.alive) {
       const due = this.host.nextDue();
-      if (left) this.wake();
+      if (left) this.wake(world.turnMs);
       else if (due !== null) this.wake(due / this.node.clockRate - world.now);
     }
     world.hooks.onEvent(this.node, this);

@@ -98,6 +98,47 @@ describe('memory store', () => {
     expect(() => corrupt.commit(put(1, 1))).toThrow(expect.objectContaining({ code: 'CORRUPT' }));
   });
 
+  test('a disk that lied lacks synced batches of one store, says so, and leaves the disk it was made from alone', () => {
+    const lost = { log: 0, state: 0 };
+    for (let seed = 1; seed <= 100; seed++) {
+      const disk = new MemoryDisk(64);
+      const engine = disk.openLog();
+      for (let i = 0; i < 20; i++) {
+        engine.commit(put(i, i));
+        disk.state.write(put(i, i), { sync: false });
+        if (i % 5 === 0) disk.stateBarrier.sync();
+      }
+      disk.crash(new Prng(seed));
+      const before = plain(disk.log.range(everything)).length + plain(disk.state.range(everything)).length;
+      expect(disk.corruption).toBeNull();
+      const after = disk.afterLie(new Prng(seed));
+      expect(after.corruption).toMatch('had been synced');
+      if (after.log.size < disk.log.size) lost.log++;
+      if (after.state.size < disk.state.size) lost.state++;
+      after.log.write(put(99, 99), { sync: true });
+      expect(disk.corruption).toBeNull();
+      expect(plain(disk.log.range(everything)).length + plain(disk.state.range(everything)).length).toBe(before);
+    }
+    expect(lost.log).toBeGreaterThan(20);
+    expect(lost.state).toBeGreaterThan(20);
+  });
+
+  test('a read that fails reaches its caller and poisons nothing', () => {
+    const disk = new MemoryDisk();
+    const engine = disk.openLog();
+    engine.commit(put(1, 1));
+    disk.log.readHook = () => {
+      throw new Error('EIO');
+    };
+    const { log } = disk;
+    expect(() => log.get(Uint8Array.of(1))).toThrow('EIO');
+    expect(() => log.getMany([Uint8Array.of(1)])).toThrow('EIO');
+    expect(() => log.range(everything)).toThrow('EIO');
+    log.readHook = null;
+    engine.commit(put(2, 2));
+    expect(log.range(everything)).toHaveLength(2);
+  });
+
   test('a short range costs the same among 100,000 keys', () => {
     const store = new MemoryStore();
     const random = new Prng(7);

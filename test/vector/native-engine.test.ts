@@ -214,12 +214,13 @@ describe('the file', () => {
     for (const content of damaged) {
       writeFileSync(path, content);
       const index = careful.open(settings, path);
-      expect([index.size, index.appliedIndex]).toEqual([0, 0]);
+      expect([index.size, index.appliedIndex, index.loading]).toEqual([0, 0, false]);
       index.destroy();
     }
     expect(refusals.length).toBe(damaged.length);
     writeFileSync(path, bytes);
-    expect(careful.open({ ...settings, metric: 'dot' }, path).size).toBe(0);
+    const other = careful.open({ ...settings, metric: 'dot' }, path);
+    expect([other.size, other.loading]).toEqual([0, false]);
     expect(refusals.at(-1)).toContain('other options');
     careful.drop(settings.key);
     expect(careful.open(settings, path).size).toBe(299);

@@ -167,6 +167,14 @@ function handlersOf({ backend, defaults }: GrpcServerOptions): Handlers {
     },
     count: async (request, timeoutMs) => reply.countReply(await backend.call(from.count(request), timeoutMs)),
     scroll: async (request, timeoutMs) => reply.scrollReply(await backend.call(from.scroll(request), timeoutMs)),
+    createPayloadIndex: async (request, timeoutMs) =>
+      reply.indexList(await backend.call(from.createIndex(request), timeoutMs)),
+    dropPayloadIndex: async (request, timeoutMs) =>
+      reply.indexList(await backend.call(from.dropIndex(request), timeoutMs)),
+    listPayloadIndexes: async (request, timeoutMs) => {
+      const collection = check.collectionName(request.collection, 'collection');
+      return reply.indexList(await backend.call({ kind: 'listIndexes', collection }, timeoutMs));
+    },
     get: async (request, timeoutMs) => {
       const { points, served } = await backend.call(from.get(request), timeoutMs);
       return reply.point(pointOf(points, request.id), served[0]);

@@ -5,6 +5,7 @@ import { VectronError } from '../../base/errors';
 import { pointIdBytesMax, requestBytesMax } from '../../base/limits';
 import type { GatewayBackend } from '../calls';
 import * as check from '../validate/fields';
+import { keyOf } from '../validate/filter';
 import * as from from '../validate/from-json';
 import type { CollectionDefaults } from '../validate/from-proto';
 import { bodyDepthMax, parseJson } from '../validate/json';
@@ -57,6 +58,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   });
   addHealth(app, options.backend);
   addCollections(app, options);
+  addIndexes(app, options);
   addPoints(app, options);
   addUnimplemented(app);
   return listen(app, options.address);
@@ -160,6 +162,9 @@ function addCollections(app: FastifyInstance, { backend, defaults, timeoutMs }: 
     const { names } = await backend.call({ kind: 'listCollections' }, timeoutOf(request, timeoutMs));
     return { collections: names };
   });
+  app.get('/v1/flags', async (request) =>
+    json.flagsReply(await backend.call({ kind: 'flags' }, timeoutOf(request, timeoutMs))),
+  );
   app.delete<Params>('/v1/collections/:name', async (request) => {
     const name = check.collectionName(request.params.name, 'name');
     await backend.call({ kind: 'deleteCollection', name }, timeoutOf(request, timeoutMs));
@@ -168,6 +173,24 @@ function addCollections(app: FastifyInstance, { backend, defaults, timeoutMs }: 
   app.get<Params>('/v1/collections/:name/status', async (request) => {
     const name = check.collectionName(request.params.name, 'name');
     return json.collectionStatus(await backend.call({ kind: 'collectionStatus', name }, timeoutOf(request, timeoutMs)));
+  });
+}
+
+function addIndexes(app: FastifyInstance, { backend, timeoutMs }: HttpServerOptions): void {
+  const path = '/v1/collections/:name/indexes';
+  app.put<Params>(path, async (request) =>
+    json.indexList(
+      await backend.call(from.createIndex(request.params.name, request.body), timeoutOf(request, timeoutMs)),
+    ),
+  );
+  app.get<Params>(path, async (request) => {
+    const collection = check.collectionName(request.params.name, 'collection');
+    return json.indexList(await backend.call({ kind: 'listIndexes', collection }, timeoutOf(request, timeoutMs)));
+  });
+  app.delete<Params>(`${path}/:id`, async (request) => {
+    const collection = check.collectionName(request.params.name, 'collection');
+    const call = { kind: 'changeIndex', collection, key: keyOf(request.params.id, 'key'), type: null } as const;
+    return json.indexList(await backend.call(call, timeoutOf(request, timeoutMs)));
   });
 }
 

@@ -2,9 +2,13 @@ import { floatsOf, fromUtf8 } from '../../base/bytes';
 import { asVectronError, errorCatalogue } from '../../base/errors';
 import { tokenText } from '../../protocol/commit-token';
 import type { Hit, StoredPoint } from '../../protocol/data-messages';
+import { flags } from '../../protocol/flags';
 import {
   type AnswerOf,
+  type ClusterFlags,
   type CollectionState,
+  type PayloadIndexList,
+  recallOf,
   type SearchAnswer,
   type ShardRead,
   type ShardSearchStats,
@@ -24,6 +28,21 @@ export function collectionStatus({ collection, shards }: CollectionState): objec
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),
+    recall: recallOf(shards.flatMap(({ replicas }) => replicas)),
+  };
+}
+
+/** Every flag that this gateway knows, and where each group and node stands. */
+export function flagsReply({ level, nodes, shards }: ClusterFlags): object {
+  return {
+    level,
+    flags: flags.map(({ number, name, since, changes }) => ({ number, name, since, on: number <= level, changes })),
+    nodes: nodes.map(({ name, driver, range }) => ({
+      name,
+      service: driver ? 'pd' : 'worker',
+      supports: range === null ? null : [range.oldest, range.newest],
+    })),
+    shards: shards.map(({ shard, level: own }) => ({ id: shard, level: own })),
   };
 }
 
@@ -38,6 +57,9 @@ function shardStatus({ shard, replicas, leader, ready }: ShardState): object {
       applied_index: state.appliedIndex,
       points: state.points,
       unlinked: state.unlinked,
+      tombstones: state.index.tombstones,
+      index_bytes: state.index.bytes,
+      recall: recallOf([state]),
     })),
     leader: leader?.replica ?? 0,
     ready,
@@ -62,13 +84,26 @@ export function searchReply(answer: SearchAnswer, shape: SearchShape): object {
   };
 }
 
-const searchStats = ({ filtered, elapsedMs, ...stats }: ShardSearchStats): object => ({
+const searchStats = ({ filtered, elapsedMs, micros, ...stats }: ShardSearchStats): object => ({
   ...stats,
-  ...(filtered ?? {}),
+  ...(filtered === null ? {} : filteredStats(filtered, stats.points)),
+  ...(micros === 0 ? {} : { search_micros: micros }),
   elapsed_ms: elapsedMs,
 });
 
+const filteredStats = (
+  { matches, visited, estimate }: NonNullable<ShardSearchStats['filtered']>,
+  points: number,
+): object => ({
+  matches,
+  visited,
+  ...(estimate === null ? {} : { estimated_selectivity: estimate }),
+  selectivity: points === 0 ? 0 : matches / points,
+});
+
 export const countReply = ({ count, served }: AnswerOf<'count'>): object => ({ count, served: served.map(shardRead) });
+
+export const indexList = ({ indexes, settled }: PayloadIndexList): object => ({ indexes, settled });
 
 /** Without `next`: there are no more. */
 export const scrollReply = ({ points, next, served }: AnswerOf<'scroll'>): object => ({

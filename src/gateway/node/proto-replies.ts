@@ -1,15 +1,17 @@
 import { tokenText } from '../../protocol/commit-token';
 import type { StoredPoint } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
-import type {
-  AnswerOf,
-  CollectionState,
-  ReplicaState,
-  SearchAnswer,
-  ShardRead,
-  ShardSearchStats,
-  ShardState,
-  WriteAnswer,
+import {
+  type AnswerOf,
+  type CollectionState,
+  type PayloadIndexList,
+  type ReplicaState,
+  recallOf,
+  type SearchAnswer,
+  type ShardRead,
+  type ShardSearchStats,
+  type ShardState,
+  type WriteAnswer,
 } from '../calls';
 
 /** Answers as messages of the public .proto. */
@@ -24,6 +26,7 @@ export function collectionStatus({ collection, shards }: CollectionState): proto
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),
+    recall: recallOf(shards.flatMap(({ replicas }) => replicas)) ?? undefined,
   };
 }
 
@@ -38,8 +41,10 @@ function shardStatus({ shard, replicas, leader, ready }: ShardState): proto.Shar
 }
 
 function replicaStatus(state: ReplicaState): proto.ReplicaStatus {
-  const { replica, node, role, term, appliedIndex, points, unlinked } = state;
-  return { id: replica, node, role, term, appliedIndex, points, unlinked };
+  const { replica, node, role, term, appliedIndex, points, unlinked, index } = state;
+  const { tombstones, bytes: indexBytes } = index;
+  const figures = { unlinked, tombstones, indexBytes, recall: recallOf([state]) ?? undefined };
+  return { id: replica, node, role, term, appliedIndex, points, ...figures };
 }
 
 export function searchReply(answer: SearchAnswer, explain: boolean): proto.SearchReply {
@@ -53,15 +58,23 @@ export function searchReply(answer: SearchAnswer, explain: boolean): proto.Searc
   };
 }
 
-const searchStats = ({ filtered, ...stats }: ShardSearchStats): proto.ShardSearchStats => ({
+const searchStats = ({ filtered, micros, ...stats }: ShardSearchStats): proto.ShardSearchStats => ({
   ...stats,
   matches: filtered?.matches,
   visited: filtered?.visited,
+  estimatedSelectivity: filtered?.estimate ?? undefined,
+  selectivity: filtered === null ? undefined : filtered.matches / Math.max(1, stats.points),
+  searchMicros: micros === 0 ? undefined : micros,
 });
 
 export const countReply = ({ count, served }: AnswerOf<'count'>): proto.CountReply => ({
   count,
   served: served.map(shardRead),
+});
+
+export const indexList = ({ indexes, settled }: PayloadIndexList): proto.PayloadIndexesReply => ({
+  indexes: indexes.map(({ key, type }) => ({ key, type })),
+  settled,
 });
 
 export const scrollReply = ({ points, next, served }: AnswerOf<'scroll'>): proto.ScrollReply => ({

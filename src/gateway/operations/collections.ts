@@ -2,6 +2,7 @@ import { assert } from '../../base/assert';
 import { VectronError } from '../../base/errors';
 import { logIndex, type Revision, term } from '../../base/ids';
 import { type MonotonicMs, monotonicMs } from '../../base/time';
+import { noFigures } from '../../protocol/data-messages';
 import type { CollectionRecord, Member, ShardRecord } from '../../protocol/records';
 import type { AnswerOf, CallOf, CollectionState, Done, ReplicaState, ShardState } from '../calls';
 import { type GroupOutcome, type Reply } from '../group-calls';
@@ -194,6 +195,7 @@ function inspectMember(
         appliedIndex: reply?.appliedIndex ?? logIndex(0),
         points: reply?.points ?? 0,
         unlinked: reply?.unlinked ?? 0,
+        index: reply?.index ?? noFigures,
       });
     },
   });

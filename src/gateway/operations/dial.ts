@@ -43,7 +43,7 @@ export class Served {
 
   constructor(private readonly dial: Dial) {}
 
-  add({ shard, appliedIndex, ageMs }: MessageOf<'data.got' | 'data.found' | 'data.selected'>): void {
+  add({ shard, appliedIndex, ageMs }: MessageOf<'data.got' | 'data.found' | 'data.selected' | 'data.queried'>): void {
     const { level } = this.dial.fieldsFor(shard);
     const other = this.shards.get(shard);
     if (other === undefined || appliedIndex < other.appliedIndex) {

@@ -1,6 +1,6 @@
 import { VectronError } from '../../base/errors';
 import type { MonotonicMs } from '../../base/time';
-import type { Message } from '../../protocol/messages';
+import type { Message, MessageOf } from '../../protocol/messages';
 import type { CollectionRecord, ShardRecord } from '../../protocol/records';
 import type { ReadDial, ShardRead } from '../calls';
 import type { GroupOutcome, Reply } from '../group-calls';
@@ -30,6 +30,9 @@ export interface ScatterOptions {
   message(header: RequestHeader, fields: ReturnType<Dial['fieldsFor']>): Message;
   done(gathered: Gathered | VectronError): void;
 }
+
+const isRead = (reply: Reply): reply is MessageOf<'data.found' | 'data.selected' | 'data.queried'> =>
+  reply.kind === 'data.found' || reply.kind === 'data.selected' || reply.kind === 'data.queried';
 
 /** Asks every shard of a collection at once. The shards of one answer always tile the whole space. */
 export class Scatter {
@@ -96,7 +99,7 @@ export class Scatter {
     } else {
       const { reply } = outcome;
       this.answers.push({ shard, reply, elapsedMs });
-      if (reply.kind === 'data.found' || reply.kind === 'data.selected') this.served.add(reply);
+      if (isRead(reply)) this.served.add(reply);
     }
     if (this.outstanding === 0) this.finish();
   }

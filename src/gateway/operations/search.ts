@@ -1,7 +1,7 @@
-import { assert } from '../../base/assert';
+import { assert, present } from '../../base/assert';
 import { VectronError } from '../../base/errors';
 import type { MonotonicMs } from '../../base/time';
-import type { Message } from '../../protocol/messages';
+import type { Message, MessageOf } from '../../protocol/messages';
 import { mergeTopK } from '../../vector/top-k';
 import type { CallOf, Done, SearchAnswer, ShardSearchStats } from '../calls';
 import type { Reply } from '../group-calls';
@@ -36,13 +36,13 @@ export function search(core: Core, call: CallOf<'search'>, until: MonotonicMs, d
 }
 
 function messageOf(call: CallOf<'search'>, header: RequestHeader, dial: ReturnType<Dial['fieldsFor']>): Message {
-  const { vector, k, ef, exact, includeVector, includePayload, filter } = call;
-  const include = { includeVector, includePayload };
-  if (filter === null) return { kind: 'data.search', ...header, vector, k, ef, exact, ...include, ...dial };
-  return { kind: 'data.select', ...header, filter, selection: { kind: 'nearest', vector, k, ...include }, ...dial };
+  const { vector, k, ef, exact, includeVector, includePayload, filter, oversampling } = call;
+  const query = { vector, k, ef, exact, includeVector, includePayload };
+  if (filter === null && oversampling === 1) return { kind: 'data.search', ...header, ...query, ...dial };
+  return { kind: 'data.query', ...header, queries: [{ ...query, filter, oversampling }], ...dial };
 }
 
-function answerOf({ k, minScore }: CallOf<'search'>, { answers, shardsTotal, served }: Gathered): SearchAnswer {
+function answerOf({ k, minScore, filter }: CallOf<'search'>, { answers, shardsTotal, served }: Gathered): SearchAnswer {
   const best = mergeTopK(
     answers.map(({ reply }) => foundBy(reply).hits),
     k,
@@ -51,19 +51,25 @@ function answerOf({ k, minScore }: CallOf<'search'>, { answers, shardsTotal, ser
     hits: minScore === null ? best : best.filter(({ score }) => score >= minScore),
     partial: answers.length < shardsTotal,
     shardsTotal,
-    shards: answers.map(statsOf),
+    shards: answers.map((answer) => statsOf(filter !== null, answer)),
     served,
   };
 }
 
-function foundBy(reply: Reply) {
-  assert(reply.kind === 'data.found' || reply.kind === 'data.selected', `a search was answered by ${reply.kind}`);
-  return reply;
+function foundBy(reply: Reply): Pick<MessageOf<'data.found'>, 'hits'> {
+  if (reply.kind === 'data.found') return reply;
+  return resultOf(reply);
 }
 
-function statsOf({ shard, reply, elapsedMs }: ShardAnswer): ShardSearchStats {
-  const found = foundBy(reply);
-  if (found.kind === 'data.found') return { shard: shard.id, ...found.stats, filtered: null, elapsedMs };
-  const { count: matches, visited, stored: points } = found;
-  return { shard: shard.id, strategy: 'scan', distances: matches, points, filtered: { matches, visited }, elapsedMs };
+function resultOf(reply: Reply): MessageOf<'data.queried'>['results'][number] {
+  assert(reply.kind === 'data.queried', `a search was answered by ${reply.kind}`);
+  return present(reply.results[0], 'the answer to one query');
+}
+
+function statsOf(hasFilter: boolean, { shard, reply, elapsedMs }: ShardAnswer): ShardSearchStats {
+  if (reply.kind === 'data.found') {
+    return { shard: shard.id, ...reply.stats, filtered: null, micros: 0, elapsedMs };
+  }
+  const { matches, visited, estimate, ...stats } = resultOf(reply).stats;
+  return { shard: shard.id, ...stats, filtered: hasFilter ? { matches, visited, estimate } : null, elapsedMs };
 }

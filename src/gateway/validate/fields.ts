@@ -8,6 +8,7 @@ import {
   efMax,
   hnswMMax,
   nameLengthMax,
+  oversamplingMax,
   payloadBytesMax,
   pointIdBytesMax,
   scrollPageMax,
@@ -17,6 +18,7 @@ import {
 } from '../../base/limits';
 import type { ReadLevel } from '../../protocol/data-messages';
 import type { Metric } from '../../protocol/records';
+import { type IndexedType, indexedTypes } from '../../protocol/schemas';
 import { checkJson, checkWholeNumbers, jsonDepthMax, parseJson } from './json';
 
 /**
@@ -89,6 +91,19 @@ export function metric(value: unknown): Metric {
   const found = metrics.find((known) => known === value);
   if (found !== undefined) return found;
   throw invalid('distance', `must be one of ${metrics.join(', ')}`);
+}
+
+export function indexedType(value: unknown): IndexedType {
+  const found = indexedTypes.find((known) => known === value);
+  if (found !== undefined) return found;
+  throw invalid('type', `must be one of ${indexedTypes.join(', ')}`);
+}
+
+/** 1: as many as asked for. */
+export function oversampling(value: unknown): number {
+  if (value === undefined || value === null || value === 0) return 1;
+  if (typeof value === 'number' && value >= 1 && value <= oversamplingMax) return value;
+  throw invalid('oversampling', `must be a number from 1 to ${oversamplingMax}`);
 }
 
 const levels: readonly ReadLevel[] = ['linearizable', 'leader', 'session', 'bounded', 'eventual'];

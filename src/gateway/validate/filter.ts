@@ -152,7 +152,8 @@ function spend(budget: Budget, at: string): void {
   if (budget.values-- === 0) throw invalid(at, `is one of more than ${filterValuesMax} values`);
 }
 
-function keyOf(value: unknown, at: string): string {
+/** A payload's key, its dots going into objects. */
+export function keyOf(value: unknown, at: string): string {
   const key = textOf(value, at);
   if (key.split('.').includes('')) throw invalid(at, 'has an empty name between its dots');
   return key;

@@ -3,7 +3,7 @@ import type { ReadLevel } from '../../protocol/data-messages';
 import type { CallOf, ReadDial } from '../calls';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
-import { filterOf } from './filter';
+import { filterOf, keyOf } from './filter';
 import { type CollectionDefaults, idList } from './from-proto';
 import { fieldsOf } from './json';
 
@@ -79,6 +79,7 @@ const searchFields = [
   'query',
   'filter',
   'min_score',
+  'oversampling',
 ];
 
 export interface JsonSearch {
@@ -103,11 +104,23 @@ export function search(collection: unknown, body: unknown): JsonSearch {
     allowPartial: check.flag(fields['allow_partial'], 'allow_partial', false),
     filter: filterOf(fields['filter']),
     minScore: check.minScore(fields['min_score']),
+    oversampling: check.oversampling(fields['oversampling']),
   };
   return {
     call,
     timeoutMs: check.timeoutMs(fields['timeout_ms']),
     explain: check.flag(fields['explain'], 'explain', false),
+  };
+}
+
+export function createIndex(collection: unknown, body: unknown): CallOf<'changeIndex'> {
+  const fields = fieldsOf(body, '', ['key', 'type']);
+  const name = check.collectionName(collection, 'collection');
+  return {
+    kind: 'changeIndex',
+    collection: name,
+    key: keyOf(fields['key'], 'key'),
+    type: check.indexedType(fields['type']),
   };
 }
 

@@ -5,7 +5,7 @@ import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import type { CallOf } from '../calls';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
-import { filterOf } from './filter';
+import { filterOf, keyOf } from './filter';
 import { filterAsJson } from './filter-proto';
 
 /** Defaults of a new collection that the deployment chooses. */
@@ -92,7 +92,18 @@ export function search(request: proto.SearchRequest): CallOf<'search'> {
     allowPartial: request.allowPartial,
     filter: filterOf(filterAsJson(request.filter)),
     minScore: check.minScore(request.minScore),
+    oversampling: check.oversampling(request.oversampling),
   };
+}
+
+export function createIndex(request: proto.CreatePayloadIndexRequest): CallOf<'changeIndex'> {
+  const collection = check.collectionName(request.collection, 'collection');
+  return { kind: 'changeIndex', collection, key: keyOf(request.key, 'key'), type: check.indexedType(request.type) };
+}
+
+export function dropIndex(request: proto.DropPayloadIndexRequest): CallOf<'changeIndex'> {
+  const collection = check.collectionName(request.collection, 'collection');
+  return { kind: 'changeIndex', collection, key: keyOf(request.key, 'key'), type: null };
 }
 
 export function get(request: proto.GetRequest): CallOf<'get'> {

@@ -6,7 +6,7 @@ import { Prng } from '../../base/prng';
 import { Backoff, type BackoffOptions } from '../backoff';
 import type { ThreadNumber } from '../directory';
 import { systemClock } from './clock';
-import { HeartbeatReader, heartbeatIntervalMs, heartbeatWords } from './heartbeat';
+import { HeartbeatReader, heartbeatMsFor, heartbeatWords } from './heartbeat';
 import type { LinkSpec } from './link-host';
 import { randomSeed } from './random-seed';
 import type { Switchboard } from './switchboard';
@@ -50,8 +50,8 @@ const steadyMs = 2_000;
  */
 export class DedicatedThread {
   private readonly backoff: Backoff;
-  private readonly heartbeats = heartbeatWords(1);
-  private readonly reader = new HeartbeatReader(this.heartbeats, systemClock);
+  private readonly words = heartbeatWords(1);
+  private readonly reader = new HeartbeatReader(this.words, systemClock);
   private readonly timers = new Set<NodeJS.Timeout>();
   private onFirstUp: () => void = () => undefined;
   private lastReason = 'it did not start in time';
@@ -75,9 +75,8 @@ export class DedicatedThread {
   start(deadlineMs = 30_000): Promise<void> {
     assert(this.worker === null && !this.closed, () => `thread ${this.options.name} was started already`);
     this.options.hub.events.on('gone', this.onGone);
-    if (this.options.silentMsMax !== null) {
-      this.monitor = setInterval(() => this.watchOver(), heartbeatIntervalMs);
-    }
+    const { silentMsMax } = this.options;
+    if (silentMsMax !== null) this.monitor = setInterval(() => this.watchOver(), heartbeatMsFor(silentMsMax));
     this.spawn();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -138,9 +137,10 @@ export class DedicatedThread {
   }
 
   private spawn(): void {
-    const { options, heartbeats } = this;
+    const { options, words } = this;
     const { port1, port2 } = new MessageChannel();
-    const { node, workerData } = options;
+    const { node, workerData, silentMsMax } = options;
+    const heartbeats = silentMsMax === null ? null : { words, intervalMs: heartbeatMsFor(silentMsMax) };
     const data: DedicatedThreadData = { node, control: port2, heartbeats, link: options.link(), workerData };
     const worker = new Worker(options.entryFile, { workerData: data, transferList: [port2] });
     const client = new ThreadClient(port1, options.onProblem);

@@ -1,25 +1,40 @@
 import { assert } from '../../base/assert';
 import type { Clock } from '../actor-host';
 
-export const heartbeatIntervalMs = 100;
+const heartbeatMsMin = 10;
+const heartbeatMsMax = 500;
+
+/** How often a thread beats that is taken for hung after so long: often enough, and no oftener, as each beat wakes it. */
+export const heartbeatMsFor = (silentMsMax: number): number =>
+  Math.min(Math.max(Math.floor(silentMsMax / 8), heartbeatMsMin), heartbeatMsMax);
 
 /** One word a beater: a counter that grows while its thread's event loop turns. */
 export const heartbeatWords = (count: number): SharedArrayBuffer =>
   new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT);
 
-/** Beats in the calling thread until stopped. */
+/** Beats in the calling thread until stopped: one timer for all words that are the thread's. */
 export class Heart {
+  private readonly counters: Int32Array;
+  private readonly indexes = new Set<number>();
   private readonly timer: NodeJS.Timeout;
 
-  constructor(words: SharedArrayBuffer, index: number) {
-    const counters = new Int32Array(words);
-    assert(index < counters.length, () => `heartbeat ${index} of ${counters.length}`);
-    Atomics.add(counters, index, 1);
-    this.timer = setInterval(() => Atomics.add(counters, index, 1), heartbeatIntervalMs);
+  constructor(words: SharedArrayBuffer, intervalMs: number) {
+    this.counters = new Int32Array(words);
+    this.timer = setInterval(() => this.beat(), intervalMs);
+  }
+
+  beatAt(index: number): void {
+    assert(index < this.counters.length, () => `heartbeat ${index} of ${this.counters.length}`);
+    this.indexes.add(index);
+    this.beat();
   }
 
   stop(): void {
     clearInterval(this.timer);
+  }
+
+  private beat(): void {
+    for (const index of this.indexes) Atomics.add(this.counters, index, 1);
   }
 }
 

@@ -13,12 +13,13 @@ export interface GrpcLinkOptions {
   readonly node: NodeName;
   readonly cluster: ClusterId;
   readonly link: Link;
-  /** An idle stream carries an empty message this often; one that hears nothing for three of them is dead. */
+  /** A stream on which nothing else is said carries an empty message this often; one that hears nothing for three is dead. */
   readonly heartbeatMs: number;
   readonly serverCredentials?: grpc.ServerCredentials;
   readonly channelCredentials?: grpc.ChannelCredentials;
 }
 
+const noBytes = new Uint8Array(0);
 const passBytes = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 const viewOf = (buffer: Buffer): Uint8Array => new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 
@@ -49,25 +50,26 @@ type Stream = grpc.ServerDuplexStream<Uint8Array, Uint8Array> | grpc.ClientDuple
 
 /** A stream after its hello, in either direction. */
 class GrpcConnection implements LinkConnection {
-  private readonly beat: NodeJS.Timeout;
   /** Heartbeats since something was last heard. Not a time: a process that slept must first read what has come. */
   private silentBeats = 0;
+  private wroteMs = 0;
   private closed = false;
 
   constructor(
     readonly peer: NodeName,
     private readonly stream: Stream,
     private readonly options: GrpcLinkOptions,
+    private readonly pulse: Pulse,
     /** Ends the stream. */
     private readonly onClosed: (reason: string) => void,
   ) {
-    this.beat = setInterval(() => this.keepAlive(), options.heartbeatMs);
+    pulse.add(this);
     stream.on('drain', () => this.options.link.drained(this));
     options.link.attached(this);
   }
 
   send(batch: Batch): boolean {
-    return this.closed || this.stream.write(batch.bytes);
+    return this.closed || this.write(batch.bytes);
   }
 
   received(bytes: Uint8Array): void {
@@ -78,15 +80,45 @@ class GrpcConnection implements LinkConnection {
   close(reason: string): void {
     if (this.closed) return;
     this.closed = true;
-    clearInterval(this.beat);
+    this.pulse.remove(this);
     this.options.link.detached(this);
     this.onClosed(reason);
   }
 
-  private keepAlive(): void {
+  /** Once a heartbeat. Whatever was written lately is as good as an empty message. */
+  keepAlive(): void {
     this.silentBeats++;
     if (this.silentBeats > 3) this.close('nothing heard for 3 heartbeats');
-    else this.stream.write(new Uint8Array(0));
+    else if (performance.now() - this.wroteMs > this.options.heartbeatMs / 2) this.write(noBytes);
+  }
+
+  private write(bytes: Uint8Array): boolean {
+    this.wroteMs = performance.now();
+    return this.stream.write(bytes);
+  }
+}
+
+/** One timer for the heartbeats of all streams: an idle thread wakes once for all of them. */
+class Pulse {
+  private readonly connections = new Set<GrpcConnection>();
+  private timer: NodeJS.Timeout | null = null;
+
+  constructor(private readonly intervalMs: number) {}
+
+  add(connection: GrpcConnection): void {
+    this.connections.add(connection);
+    this.timer ??= setInterval(() => this.beat(), this.intervalMs);
+  }
+
+  remove(connection: GrpcConnection): void {
+    this.connections.delete(connection);
+    if (this.connections.size > 0 || this.timer === null) return;
+    clearInterval(this.timer);
+    this.timer = null;
+  }
+
+  private beat(): void {
+    for (const connection of [...this.connections]) connection.keepAlive();
   }
 }
 
@@ -102,6 +134,7 @@ class Dial {
     private readonly peer: NodeName,
     private readonly address: string,
     private readonly options: GrpcLinkOptions,
+    private readonly pulse: Pulse,
     private readonly onConnected: () => void,
     private readonly onOver: (error: VectronError) => void,
   ) {
@@ -144,7 +177,7 @@ class Dial {
       return;
     }
     this.onConnected();
-    this.connection = new GrpcConnection(this.peer, this.stream, this.options, (reason) =>
+    this.connection = new GrpcConnection(this.peer, this.stream, this.options, this.pulse, (reason) =>
       this.end(unavailable(reason)),
     );
   }
@@ -161,6 +194,7 @@ class Dialer {
     private readonly peer: NodeName,
     private readonly address: string,
     private readonly options: GrpcLinkOptions,
+    private readonly pulse: Pulse,
     private readonly onFailure: (peer: NodeName, error: VectronError) => void,
   ) {
     this.dial = this.begin();
@@ -177,6 +211,7 @@ class Dialer {
       this.peer,
       this.address,
       this.options,
+      this.pulse,
       () => this.backoff.reset(),
       (error) => this.failed(error),
     );
@@ -200,9 +235,12 @@ export class GrpcLinkTransport implements LinkTransport {
   readonly failures = new Map<NodeName, VectronError>();
   private readonly dialers = new Map<NodeName, Dialer>();
   private readonly accepted = new Set<GrpcConnection>();
+  private readonly pulse: Pulse;
   private server: grpc.Server | null = null;
 
-  constructor(private readonly options: GrpcLinkOptions) {}
+  constructor(private readonly options: GrpcLinkOptions) {
+    this.pulse = new Pulse(options.heartbeatMs);
+  }
 
   /** Accepts streams at `host:port`; resolves to the address with the port it got. */
   async listen(address: string): Promise<string> {
@@ -225,7 +263,7 @@ export class GrpcLinkTransport implements LinkTransport {
       this.failures.set(node, error);
       this.options.link.unreachable(node);
     };
-    this.dialers.set(peer, new Dialer(peer, address, this.options, failed));
+    this.dialers.set(peer, new Dialer(peer, address, this.options, this.pulse, failed));
   }
 
   close(): void {
@@ -268,7 +306,7 @@ export class GrpcLinkTransport implements LinkTransport {
         this.accepted.delete(connection);
         stream.end();
       };
-      const connection = new GrpcConnection(peer, stream, this.options, closed);
+      const connection = new GrpcConnection(peer, stream, this.options, this.pulse, closed);
       this.accepted.add(connection);
       return connection;
     } catch (error) {

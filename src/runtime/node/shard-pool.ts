@@ -7,7 +7,7 @@ import { Prng } from '../../base/prng';
 import { Backoff, type BackoffOptions } from '../backoff';
 import type { ThreadNumber } from '../directory';
 import { systemClock } from './clock';
-import { HeartbeatReader, heartbeatIntervalMs, heartbeatWords } from './heartbeat';
+import { HeartbeatReader, heartbeatMsFor, heartbeatWords } from './heartbeat';
 import { randomSeed } from './random-seed';
 import type { Switchboard } from './switchboard';
 import { makeTaskPool } from './task-pool';
@@ -60,6 +60,7 @@ interface PoolThread {
  * processors a thread that only waits for its turn was taken for one that hangs (docs/decisions/0014).
  */
 const defaultSilentMsMax = 4_000;
+export const defaultGroupsPerThread = 2;
 const steadyMs = 2_000;
 const stuckMs = 5_000;
 const refillDelays: BackoffOptions = { firstMs: 100, delayMsMax: 5_000, jitter: 0.2 };
@@ -76,29 +77,30 @@ const defaultBackoff: BackoffOptions = { firstMs: 20, delayMsMax: 1_000, jitter:
  *  4. A new actor goes to the group with the fewest that is not down.
  */
 export class ShardPool {
-  readonly heartbeats: SharedArrayBuffer;
   private readonly pool: Piscina<GroupTask, void>;
   private readonly groups: Group[];
   private readonly hosted = new Map<string, Group>();
   private readonly threads = new Map<ThreadNumber, PoolThread>();
   private readonly retries = new Set<NodeJS.Timeout>();
   private readonly reader: HeartbeatReader;
+  private readonly silentMsMax: number;
   private readonly monitor: NodeJS.Timeout;
   private readonly refillBackoff = new Backoff(refillDelays, new Prng(randomSeed()));
   private nextRefillMs = 0;
   private closed = false;
 
   constructor(private readonly options: ShardPoolOptions) {
-    const groupsPerThread = options.groupsPerThread ?? 2;
+    const groupsPerThread = options.groupsPerThread ?? defaultGroupsPerThread;
     const groupCount = options.threads * groupsPerThread;
-    this.heartbeats = heartbeatWords(groupCount);
-    this.reader = new HeartbeatReader(this.heartbeats, systemClock);
-    this.pool = makeTaskPool(options, groupsPerThread, this.heartbeats);
+    this.silentMsMax = options.silentMsMax ?? defaultSilentMsMax;
+    const heartbeats = { words: heartbeatWords(groupCount), intervalMs: heartbeatMsFor(this.silentMsMax) };
+    this.reader = new HeartbeatReader(heartbeats.words, systemClock);
+    this.pool = makeTaskPool(options, groupsPerThread, heartbeats);
     this.pool.on('error', (error) => options.onProblem('shard thread', error));
     this.groups = Array.from({ length: groupCount }, (_, index) => newGroup(index, options.backoff ?? defaultBackoff));
     options.hub.events.on('gone', this.onGone);
     for (const group of this.groups) this.runGroup(group);
-    this.monitor = setInterval(() => this.watchOver(), heartbeatIntervalMs);
+    this.monitor = setInterval(() => this.watchOver(), heartbeats.intervalMs);
   }
 
   /** Starts an actor on some live thread, as soon as there is one. The name must not be hosted. */
@@ -322,9 +324,8 @@ export class ShardPool {
 
   private watchOver(): void {
     this.reader.observe();
-    const silentMsMax = this.options.silentMsMax ?? defaultSilentMsMax;
     for (const group of this.groups) {
-      if (group.state === 'running' && this.reader.isSilent(group.index, silentMsMax)) this.terminate(group);
+      if (group.state === 'running' && this.reader.isSilent(group.index, this.silentMsMax)) this.terminate(group);
     }
     for (const [thread, entry] of this.threads) this.reportIfStuck(thread, entry);
     this.refill();

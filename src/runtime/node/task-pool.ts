@@ -1,6 +1,6 @@
 import Piscina from 'piscina';
 import type { NodeName } from '../../base/ids';
-import type { GroupTask, PoolThreadData } from './thread-entry';
+import type { GroupTask, Heartbeats, PoolThreadData } from './thread-entry';
 
 type LoadBalancer = NonNullable<NonNullable<ConstructorParameters<typeof Piscina>[0]>['loadBalancer']>;
 
@@ -15,7 +15,7 @@ export interface TaskPoolOptions {
 export function makeTaskPool(
   options: TaskPoolOptions,
   groupsPerThread: number,
-  heartbeats: SharedArrayBuffer,
+  heartbeats: Heartbeats,
 ): Piscina<GroupTask, void> {
   const workerData: PoolThreadData = { node: options.node, heartbeats, workerData: options.workerData };
   return new Piscina({

@@ -6,11 +6,18 @@ import type { LinkSpec } from './link-host';
 import { exposeControl } from './thread-control';
 import { runThread, ThreadController, type ThreadSetup } from './thread-runtime';
 
+/** Where a thread beats, one word a group, and how often. */
+export interface Heartbeats {
+  readonly words: SharedArrayBuffer;
+  readonly intervalMs: number;
+}
+
 /** What a dedicated thread is started with. */
 export interface DedicatedThreadData {
   readonly node: NodeName;
   readonly control: MessagePort;
-  readonly heartbeats: SharedArrayBuffer;
+  /** Null: nobody watches whether its event loop turns. */
+  readonly heartbeats: Heartbeats | null;
   readonly link: LinkSpec | null;
   readonly workerData: unknown;
 }
@@ -18,7 +25,7 @@ export interface DedicatedThreadData {
 /** What every thread of a shard pool is started with. */
 export interface PoolThreadData {
   readonly node: NodeName;
-  readonly heartbeats: SharedArrayBuffer;
+  readonly heartbeats: Heartbeats;
   readonly workerData: unknown;
 }
 
@@ -32,9 +39,9 @@ export interface GroupTask {
 export function runDedicatedThread(setup: ThreadSetup): void {
   const data = workerData as DedicatedThreadData;
   const start = async (): Promise<void> => {
-    const controller = await makeController(setup, data.node, data.workerData);
+    const controller = await makeController(setup, data.node, 0, data.workerData);
     if (data.link !== null) await controller.startLink(data.link);
-    new Heart(data.heartbeats, 0);
+    if (data.heartbeats !== null) heartOf(data.heartbeats).beatAt(0);
     exposeControl(controller, data.control);
   };
   // Fails as an uncaught error would: the thread ends and its owner hears why.
@@ -44,23 +51,33 @@ export function runDedicatedThread(setup: ThreadSetup): void {
 /** For the entry file of a shard thread: `export default groupTask(setup)`. */
 export function groupTask(setup: ThreadSetup): (task: GroupTask) => Promise<void> {
   let controller: Promise<ThreadController> | null = null;
+  let heart: Heart | null = null;
   return async ({ group, control }) => {
     if (group === null) return;
     assert(control !== null, 'a group comes with its control port');
     const data = workerData as PoolThreadData;
-    controller ??= makeController(setup, data.node, data.workerData);
+    // Its first group is a thread's own until it exits, for all its groups finish together.
+    controller ??= makeController(setup, data.node, group, data.workerData);
     const shared = await controller;
     // Groups of one thread share everything but their heartbeat, and finish together.
-    const heart = new Heart(data.heartbeats, group);
+    heart ??= heartOf(data.heartbeats);
+    heart.beatAt(group);
     exposeControl(shared, control);
     await shared.finished;
     heart.stop();
   };
 }
 
-async function makeController(setup: ThreadSetup, node: NodeName, data: unknown): Promise<ThreadController> {
+const heartOf = ({ words, intervalMs }: Heartbeats): Heart => new Heart(words, intervalMs);
+
+async function makeController(
+  setup: ThreadSetup,
+  node: NodeName,
+  place: number,
+  data: unknown,
+): Promise<ThreadController> {
   const running = runThread({ node, thread: threadId, onEnded: () => undefined });
-  const actors = await setup({ node, thread: threadId, workerData: data, hub: running.hub });
+  const actors = await setup({ node, thread: threadId, place, workerData: data, hub: running.hub });
   return new ThreadController(running, actors);
 }
 

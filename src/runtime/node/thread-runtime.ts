@@ -22,6 +22,8 @@ export interface ThreadActors {
 export interface ThreadEnvironment {
   readonly node: NodeName;
   readonly thread: ThreadNumber;
+  /** Of a pool's threads that live: no two have the same, and each is below the number of groups. 0 for a dedicated one. */
+  readonly place: number;
   /** What the machine was configured to hand to this kind of thread. */
   readonly workerData: unknown;
   readonly hub: ThreadHub;

@@ -1,3 +1,4 @@
+import { BeatBoard } from '../../actors/beat-board';
 import { KeeperActor } from '../../actors/keeper';
 import type { RaftMemberTuning } from '../../actors/raft-member-options';
 import { ReplicaActor } from '../../actors/replica';
@@ -16,16 +17,21 @@ export interface ShardThreadData {
   readonly stores: StoreHandles;
   readonly indexDirectory: string;
   readonly raft: RaftMemberTuning;
+  /** Of the machine's BeatBoard. */
+  readonly board: SharedArrayBuffer;
 }
 
 /** Entry file of a shard thread: makes replicas that share the machine's state store and the process's graphs. */
-export default groupTask(async ({ node, thread, workerData, hub }) => {
-  const { stores, indexDirectory, raft } = workerData as ShardThreadData;
+export default groupTask(async ({ node, thread, place, workerData, hub }) => {
+  const { stores, indexDirectory, raft, board } = workerData as ShardThreadData;
   const state = attachStateStore(stores);
   const engine = createNativeEngine();
   const keyHash = await loadKeyHash();
   const keeper = new ThreadKeeper(raft.electionTicks);
-  const { actor } = hub.host.spawn(keeperActor(String(thread)), new KeeperActor(keeper, raft));
+  const { actor } = hub.host.spawn(
+    keeperActor(String(thread)),
+    new KeeperActor(keeper, raft, new BeatBoard(board), place),
+  );
   hub.host.events.on('ended', (address, reason, error) => {
     if (address.actor === actor && error !== null) endThread(`the thread's keeper failed: ${reason}`);
   });

@@ -1,10 +1,19 @@
 import { existsSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { asVectronError, type ErrorCode, errorCatalogue, VectronError } from '../../base/errors';
 import { searchKMax } from '../../base/limits';
 import { checkIndexOptions, checkSearchOptions } from '../flat-index';
 import { checkWhole } from '../metrics';
-import type { IndexOptions, LabelSet, SearchOptions, SearchResult, VectorEngine, VectorIndex } from '../ports';
+import type {
+  IndexOptions,
+  LabelSet,
+  RecallFigures,
+  SearchOptions,
+  SearchResult,
+  VectorEngine,
+  VectorIndex,
+} from '../ports';
 
 /** A reference to an index of the process-wide registry; freed with the thread, while the index stays. */
 interface Handle {
@@ -23,13 +32,15 @@ interface Addon {
     capacity: number,
     threshold: number,
     path: string,
-  ): readonly [Handle, string];
+  ): Handle;
+  loaded(index: Handle): string | null;
   put(index: Handle, id: string, version: number, vector: Float32Array): number;
   remove(index: Handle, id: string, version: number): number;
   versionOf(index: Handle, id: string): number;
   labelOf(index: Handle, id: string): number;
   idOf(index: Handle, label: number): string | undefined;
   link(index: Handle, budgetMicros: number): number;
+  linkInBackground(index: Handle): void;
   search(
     index: Handle,
     query: Float32Array,
@@ -49,6 +60,8 @@ interface Addon {
 export interface NativeEngineOptions {
   /** Live points from which an index has a graph; by default a function of the dimension (native/core/options.h). */
   readonly graphThreshold?: number;
+  /** Points to reserve addresses for; by default a share of the machine's memory. */
+  readonly reserve?: number;
   /** Told why a file that exists was not used: the index then starts empty with appliedIndex 0. */
   readonly onRefusedFile?: (key: string, path: string, why: string) => void;
 }
@@ -116,14 +129,25 @@ function setOf(allowed: LabelSet | undefined): readonly [Uint32Array, number] {
 }
 
 class NativeIndex implements VectorIndex {
-  private readonly figures = new Float64Array(6);
+  private isLoaded = false;
+  private readonly figures = new Float64Array(8);
   private readonly searchFigures = new Float64Array(6);
 
   constructor(
     private readonly native: Addon,
     private readonly handle: Handle,
     readonly dimension: number,
+    private readonly refused: (why: string) => void,
   ) {}
+
+  get loading(): boolean {
+    if (this.isLoaded) return false;
+    const why = calling(() => this.native.loaded(this.handle));
+    if (why === null) return true;
+    this.isLoaded = true;
+    if (why !== '') this.refused(why);
+    return false;
+  }
 
   get size(): number {
     return this.figure(0);
@@ -136,6 +160,9 @@ class NativeIndex implements VectorIndex {
   }
   get bytes(): number {
     return this.figure(3);
+  }
+  get recall(): RecallFigures {
+    return { expected: this.figure(6), found: this.figure(7) };
   }
   get appliedIndex(): number {
     return this.figure(4);
@@ -170,6 +197,10 @@ class NativeIndex implements VectorIndex {
 
   link(budgetMicros: number): number {
     return calling(() => this.native.link(this.handle, budgetMicros));
+  }
+
+  linkInBackground(): void {
+    calling(() => this.native.linkInBackground(this.handle));
   }
 
   search(query: Float32Array, k: number, options: SearchOptions = {}): SearchResult {
@@ -219,6 +250,26 @@ class NativeIndex implements VectorIndex {
   }
 }
 
+/** Of this machine's memory, as addresses: what is reserved for one index costs nothing before it is written. */
+const reservedShare = 0.25;
+const reservedPointsMax = 2 ** 24;
+
+/** So many that a growing index is copied into larger memory seldom: once it has a good part of all there is. */
+function reservedPoints(dimension: number, m: number): number {
+  const pointBytes = dimension * 5 + m * 12 + 128;
+  return Math.min(reservedPointsMax, Math.floor((totalmem() * reservedShare) / pointBytes));
+}
+
+/** Where the system refuses to promise more memory than it has, with less. */
+function openReserved(openFor: (points: number) => Handle, reserved: number, least: number): Handle {
+  try {
+    return openFor(reserved);
+  } catch (thrown) {
+    if (!(thrown instanceof VectronError) || thrown.code !== 'RESOURCE_EXHAUSTED' || reserved <= least) throw thrown;
+    return openFor(least);
+  }
+}
+
 /** Indexes of the addon. All engines of a process share its registry. */
 export function createNativeEngine(options: NativeEngineOptions = {}): VectorEngine {
   const native = addon();
@@ -226,20 +277,13 @@ export function createNativeEngine(options: NativeEngineOptions = {}): VectorEng
     open(index: IndexOptions, path: string | null): VectorIndex {
       checkIndexOptions(index);
       const { key, dimension, metric, m, efConstruction, capacity } = index;
-      const [handle, refusal] = calling(() =>
-        native.open(
-          key,
-          dimension,
-          metricNumber[metric],
-          m,
-          efConstruction,
-          capacity,
-          options.graphThreshold ?? 0,
-          path ?? '',
-        ),
-      );
-      if (refusal !== '' && path !== null) options.onRefusedFile?.(key, path, refusal);
-      return new NativeIndex(native, handle, dimension);
+      const { graphThreshold = 0, reserve = reservedPoints(dimension, m) } = options;
+      const openFor = (points: number): Handle =>
+        calling(() =>
+          native.open(key, dimension, metricNumber[metric], m, efConstruction, points, graphThreshold, path ?? ''),
+        );
+      const refused = (why: string): void => options.onRefusedFile?.(key, path ?? '', why);
+      return new NativeIndex(native, openReserved(openFor, Math.max(capacity, reserve), capacity), dimension, refused);
     },
     drop: (key) => calling(() => native.drop(key)),
   };

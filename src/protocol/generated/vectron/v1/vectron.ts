@@ -44,6 +44,35 @@ export interface DeleteCollectionReply {
   success: boolean;
 }
 
+export interface CreatePayloadIndexRequest {
+  collection: string;
+  /** Its dots go into objects; an array stands for each of its elements. */
+  key: string;
+  /** keyword, integer, float, bool or datetime */
+  type: string;
+}
+
+export interface DropPayloadIndexRequest {
+  collection: string;
+  key: string;
+}
+
+export interface ListPayloadIndexesRequest {
+  collection: string;
+}
+
+export interface PayloadIndex {
+  key: string;
+  type: string;
+}
+
+export interface PayloadIndexesReply {
+  /** In the order of their keys. */
+  indexes: PayloadIndex[];
+  /** Every shard has them in its log. */
+  settled: boolean;
+}
+
 export interface ListCollectionsRequest {
 }
 
@@ -67,6 +96,8 @@ export interface CollectionStatus {
   points: number;
   /** Every shard has a leader and a majority of its replicas answers. */
   ready: boolean;
+  /** As a replica's, over all of them. */
+  recall?: number | undefined;
 }
 
 export interface ShardStatus {
@@ -88,6 +119,12 @@ export interface ReplicaStatus {
   points: number;
   /** Points not yet linked into the graph; they are found by scanning. */
   unlinked: number;
+  /** Rows of the graph whose points were removed or replaced since it was built. */
+  tombstones: number;
+  /** Memory of vectors, codes, graph and ids. */
+  indexBytes: number;
+  /** The share of the nearest points that real searches found, by answering a few of them again exactly; absent: none yet. */
+  recall?: number | undefined;
 }
 
 /** Exactly one of vector and vector_bytes is given. */
@@ -204,7 +241,11 @@ export interface SearchRequest {
     | Filter
     | undefined;
   /** Leave out results of a lower score. */
-  minScore?: number | undefined;
+  minScore?:
+    | number
+    | undefined;
+  /** So many times top_k are looked for, and the best top_k of them given. 0: 1; at most 100. */
+  oversampling: number;
 }
 
 /** All of must, none of must_not, and at least min_should of should. At most 12 levels deep, 512 clauses, 4096 values. */
@@ -351,7 +392,10 @@ export interface SearchHit {
 
 export interface ShardSearchStats {
   shard: number;
-  /** graph or scan */
+  /**
+   * graph: without a filter; walk, twoHop: the graph, within what the filter lets pass; scan: every point that does;
+   * records: by reading payloads
+   */
   strategy: string;
   /** Vector distances computed. */
   distances: number;
@@ -363,6 +407,16 @@ export interface ShardSearchStats {
     | undefined;
   /** Between question and answer, as the gateway saw it. */
   elapsedMs: number;
+  /**
+   * Of a search with a filter: the share of the points that payload indexes let expect (absent: there are none), and that
+   * matched.
+   */
+  estimatedSelectivity?: number | undefined;
+  selectivity?:
+    | number
+    | undefined;
+  /** Of the search itself in the shard's index; absent: not measured. */
+  searchMicros?: number | undefined;
 }
 
 export interface GetRequest {
@@ -755,6 +809,291 @@ export const DeleteCollectionReply: MessageFns<DeleteCollectionReply> = {
   },
 };
 
+function createBaseCreatePayloadIndexRequest(): CreatePayloadIndexRequest {
+  return { collection: "", key: "", type: "" };
+}
+
+export const CreatePayloadIndexRequest: MessageFns<CreatePayloadIndexRequest> = {
+  encode(message: CreatePayloadIndexRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    if (message.type !== "") {
+      writer.uint32(26).string(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreatePayloadIndexRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreatePayloadIndexRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDropPayloadIndexRequest(): DropPayloadIndexRequest {
+  return { collection: "", key: "" };
+}
+
+export const DropPayloadIndexRequest: MessageFns<DropPayloadIndexRequest> = {
+  encode(message: DropPayloadIndexRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropPayloadIndexRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropPayloadIndexRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListPayloadIndexesRequest(): ListPayloadIndexesRequest {
+  return { collection: "" };
+}
+
+export const ListPayloadIndexesRequest: MessageFns<ListPayloadIndexesRequest> = {
+  encode(message: ListPayloadIndexesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPayloadIndexesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPayloadIndexesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePayloadIndex(): PayloadIndex {
+  return { key: "", type: "" };
+}
+
+export const PayloadIndex: MessageFns<PayloadIndex> = {
+  encode(message: PayloadIndex, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.type !== "") {
+      writer.uint32(18).string(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PayloadIndex {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePayloadIndex();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePayloadIndexesReply(): PayloadIndexesReply {
+  return { indexes: [], settled: false };
+}
+
+export const PayloadIndexesReply: MessageFns<PayloadIndexesReply> = {
+  encode(message: PayloadIndexesReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.indexes) {
+      PayloadIndex.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.settled !== false) {
+      writer.uint32(16).bool(message.settled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PayloadIndexesReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePayloadIndexesReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.indexes.push(PayloadIndex.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.settled = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseListCollectionsRequest(): ListCollectionsRequest {
   return {};
 }
@@ -892,6 +1231,7 @@ function createBaseCollectionStatus(): CollectionStatus {
     shards: [],
     points: 0,
     ready: false,
+    recall: undefined,
   };
 }
 
@@ -920,6 +1260,9 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
     }
     if (message.ready !== false) {
       writer.uint32(64).bool(message.ready);
+    }
+    if (message.recall !== undefined) {
+      writer.uint32(73).double(message.recall);
     }
     return writer;
   },
@@ -999,6 +1342,14 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
             }
 
             message.ready = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.recall = reader.double();
             continue;
           }
         }
@@ -1105,7 +1456,18 @@ export const ShardStatus: MessageFns<ShardStatus> = {
 };
 
 function createBaseReplicaStatus(): ReplicaStatus {
-  return { id: 0, node: "", role: "", term: 0, appliedIndex: 0, points: 0, unlinked: 0 };
+  return {
+    id: 0,
+    node: "",
+    role: "",
+    term: 0,
+    appliedIndex: 0,
+    points: 0,
+    unlinked: 0,
+    tombstones: 0,
+    indexBytes: 0,
+    recall: undefined,
+  };
 }
 
 export const ReplicaStatus: MessageFns<ReplicaStatus> = {
@@ -1130,6 +1492,15 @@ export const ReplicaStatus: MessageFns<ReplicaStatus> = {
     }
     if (message.unlinked !== 0) {
       writer.uint32(56).uint64(message.unlinked);
+    }
+    if (message.tombstones !== 0) {
+      writer.uint32(64).uint64(message.tombstones);
+    }
+    if (message.indexBytes !== 0) {
+      writer.uint32(72).uint64(message.indexBytes);
+    }
+    if (message.recall !== undefined) {
+      writer.uint32(81).double(message.recall);
     }
     return writer;
   },
@@ -1201,6 +1572,30 @@ export const ReplicaStatus: MessageFns<ReplicaStatus> = {
             }
 
             message.unlinked = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.tombstones = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.indexBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.recall = reader.double();
             continue;
           }
         }
@@ -1728,6 +2123,7 @@ function createBaseSearchRequest(): SearchRequest {
     maxStalenessMs: 0,
     filter: undefined,
     minScore: undefined,
+    oversampling: 0,
   };
 }
 
@@ -1783,6 +2179,9 @@ export const SearchRequest: MessageFns<SearchRequest> = {
     }
     if (message.minScore !== undefined) {
       writer.uint32(137).double(message.minScore);
+    }
+    if (message.oversampling !== 0) {
+      writer.uint32(145).double(message.oversampling);
     }
     return writer;
   },
@@ -1934,6 +2333,14 @@ export const SearchRequest: MessageFns<SearchRequest> = {
             }
 
             message.minScore = reader.double();
+            continue;
+          }
+          case 18: {
+            if (tag !== 145) {
+              break;
+            }
+
+            message.oversampling = reader.double();
             continue;
           }
         }
@@ -3136,7 +3543,18 @@ export const SearchHit: MessageFns<SearchHit> = {
 };
 
 function createBaseShardSearchStats(): ShardSearchStats {
-  return { shard: 0, strategy: "", distances: 0, points: 0, matches: undefined, visited: undefined, elapsedMs: 0 };
+  return {
+    shard: 0,
+    strategy: "",
+    distances: 0,
+    points: 0,
+    matches: undefined,
+    visited: undefined,
+    elapsedMs: 0,
+    estimatedSelectivity: undefined,
+    selectivity: undefined,
+    searchMicros: undefined,
+  };
 }
 
 export const ShardSearchStats: MessageFns<ShardSearchStats> = {
@@ -3161,6 +3579,15 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
     }
     if (message.elapsedMs !== 0) {
       writer.uint32(57).double(message.elapsedMs);
+    }
+    if (message.estimatedSelectivity !== undefined) {
+      writer.uint32(65).double(message.estimatedSelectivity);
+    }
+    if (message.selectivity !== undefined) {
+      writer.uint32(73).double(message.selectivity);
+    }
+    if (message.searchMicros !== undefined) {
+      writer.uint32(80).uint64(message.searchMicros);
     }
     return writer;
   },
@@ -3232,6 +3659,30 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
             }
 
             message.elapsedMs = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.estimatedSelectivity = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.selectivity = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.searchMicros = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -4271,6 +4722,34 @@ export const VectronDefinition = {
       requestType: GetCollectionStatusRequest as typeof GetCollectionStatusRequest,
       requestStream: false,
       responseType: CollectionStatus as typeof CollectionStatus,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Payload indexes make filters fast and change no answer. Created and dropped on live data; answers once every shard
+     * has the change in its log, and builds in the background.
+     */
+    createPayloadIndex: {
+      name: "CreatePayloadIndex",
+      requestType: CreatePayloadIndexRequest as typeof CreatePayloadIndexRequest,
+      requestStream: false,
+      responseType: PayloadIndexesReply as typeof PayloadIndexesReply,
+      responseStream: false,
+      options: {},
+    },
+    dropPayloadIndex: {
+      name: "DropPayloadIndex",
+      requestType: DropPayloadIndexRequest as typeof DropPayloadIndexRequest,
+      requestStream: false,
+      responseType: PayloadIndexesReply as typeof PayloadIndexesReply,
+      responseStream: false,
+      options: {},
+    },
+    listPayloadIndexes: {
+      name: "ListPayloadIndexes",
+      requestType: ListPayloadIndexesRequest as typeof ListPayloadIndexesRequest,
+      requestStream: false,
+      responseType: PayloadIndexesReply as typeof PayloadIndexesReply,
       responseStream: false,
       options: {},
     },

@@ -1,0 +1,100 @@
+import { floatsOf } from '../base/bytes';
+import type { Filter } from '../protocol/filters';
+import { matches, parsedPayload } from '../vector/filter-match';
+import { Bits } from '../vector/payload/bits';
+import { isExact } from '../vector/payload/filter-bounds';
+import type { PayloadIndexes } from '../vector/payload/payload-indexes';
+import { planSearch } from '../vector/planner';
+import type { SearchResult, VectorIndex } from '../vector/ports';
+import type { Nearest, ReadSelection, Selected, SelectingPlan } from './selecting';
+import { bestOf, efFor, hitsOf, type PointView, readRecords, wantedHits } from './shard-query';
+
+export interface FilteredView {
+  readonly view: PointView;
+  readonly index: VectorIndex;
+  readonly indexes: PayloadIndexes;
+  readonly stored: number;
+}
+
+/** Records that are read in one turn to make a set exact. */
+const residualMax = 256;
+/** A page or a residue is read point by point up to this share of all points; beyond it, reading all in order is faster. */
+const listShareMax = 0.25;
+
+/** How a selection is found with the help of payload indexes, for the state as it is now. */
+export function planFiltered(filtered: FilteredView, filter: Filter, selection: ReadSelection): SelectingPlan {
+  const passing = passingSlots(filtered, filter);
+  if (passing.exact && selection.kind !== 'page')
+    return { kind: 'answered', answer: answered(filtered, passing, filter, selection) };
+  if (passing.count > filtered.stored * listShareMax) return { kind: 'all' };
+  return { kind: 'some', ids: idsOf(filtered.index, passing.slots) };
+}
+
+interface Passing {
+  /** Exactly those that pass, or more. */
+  readonly slots: Bits;
+  readonly exact: boolean;
+  readonly count: number;
+}
+
+/** What the indexes say; and where they leave few points open, what those say themselves. */
+function passingSlots({ view, index, indexes }: FilteredView, filter: Filter): Passing {
+  const { lower, upper } = indexes.between(filter, (id) => index.labelOf(id));
+  if (isExact({ lower, upper })) return { slots: upper, exact: true, count: upper.count() };
+  const open = upper.clone().andNot(lower);
+  const count = upper.count();
+  if (open.count() > residualMax) return { slots: upper, exact: false, count };
+  const slots = lower.clone();
+  for (const [id, record] of readRecords(view, idsOf(index, open))) {
+    if (record !== undefined && !record.deleted && matches(filter, id, parsedPayload(record.payload))) {
+      slots.add(index.labelOf(id));
+    }
+  }
+  return { slots, exact: true, count: slots.count() };
+}
+
+function idsOf(index: VectorIndex, slots: Bits): string[] {
+  const ids: string[] = [];
+  slots.forEach((slot) => {
+    const id = index.idOf(slot);
+    if (id !== null) ids.push(id);
+  });
+  return ids;
+}
+
+function answered(
+  filtered: FilteredView,
+  { slots, count }: Passing,
+  filter: Filter,
+  selection: Exclude<ReadSelection, { kind: 'page' }>,
+): Selected {
+  const { view, indexes, stored } = filtered;
+  const estimate = indexes.estimate(filter);
+  const figures = { done: true, count, stored, points: [], estimate };
+  if (selection.kind === 'count')
+    return { hits: [], visited: 0, strategy: 'index', distances: 0, micros: 0, ...figures };
+  const found = searchWithin(filtered, slots, count, selection);
+  const { strategy, visited, distances, micros } = found;
+  return {
+    hits: hitsOf(view, bestOf(found, selection.k), selection),
+    visited,
+    strategy,
+    distances,
+    micros,
+    ...figures,
+  };
+}
+
+function searchWithin(
+  { index }: FilteredView,
+  slots: Bits,
+  count: number,
+  { vector, k: asked, ef = 0, exact = false, oversampling }: Nearest,
+): SearchResult {
+  const query = floatsOf(vector);
+  const k = wantedHits(asked, oversampling);
+  const allowed = { words: slots.view };
+  if (exact) return index.exact(query, k, allowed);
+  const plan = planSearch({ matches: count, points: index.size, k, ef: efFor(k, ef) });
+  return index.search(query, k, { ...plan, allowed });
+}

@@ -1,0 +1,92 @@
+import { expect } from '@jest/globals';
+import { utf8 } from '../../src/base/bytes';
+import type { Prng } from '../../src/base/prng';
+import { encode } from '../../src/protocol/codec';
+import { type Point, shardCommandCodec } from '../../src/protocol/commands';
+import type { Selection } from '../../src/protocol/data-messages';
+import type { Filter } from '../../src/protocol/filters';
+import type { Schema } from '../../src/protocol/schemas';
+import type { ReadSelection, Selected, Selecting } from '../../src/shard/selecting';
+import type { ShardMachine } from '../../src/shard/shard-machine';
+import { MemoryStore } from '../../src/storage/memory-store';
+import { matches, parsedPayload } from '../../src/vector/filter-match';
+import { randomPayload } from '../vector/random-filter';
+import { commandOf, entryOf, epoch, machineOf, remove, settleIndex, upsert, vectorOf } from './shard-helpers';
+
+/** A shard and, beside it, what it should hold: a map. */
+export class Pair {
+  readonly live = new Map<string, Point>();
+  readonly state = new MemoryStore();
+  machine: ShardMachine = machineOf(this.state);
+  private applied = 0;
+
+  constructor(
+    readonly random: Prng,
+    private readonly idsMax = 1_500,
+  ) {}
+
+  /** With an index that begins from nothing. */
+  restart(): void {
+    this.machine = machineOf(this.state);
+  }
+
+  setSchema(schema: Schema): void {
+    const data = encode(shardCommandCodec, { kind: 'schema', epoch, schema });
+    this.machine.apply([entryOf(++this.applied, data)]);
+    expect(this.machine.schema).toEqual(schema);
+  }
+
+  /** What upkeep does, with writes in between. */
+  settle(): void {
+    settleIndex(this.machine);
+    for (let slices = 0; !this.machine.buildPayloadIndexes(); slices++) {
+      expect(slices).toBeLessThan(1_000);
+      this.write(5);
+    }
+  }
+
+  write(count: number): void {
+    const { random } = this;
+    const ids = [...new Set(Array.from({ length: count }, () => `p${random.between(0, this.idsMax)}`))];
+    const doomed = random.chance(0.3);
+    const points = ids.map((id) => ({ id, vector: vectorOf(random), payload: this.payload() }));
+    this.machine.apply([entryOf(++this.applied, commandOf(doomed ? remove(...ids) : upsert(...points)))]);
+    for (const point of points) {
+      if (doomed) this.live.delete(point.id);
+      else this.live.set(point.id, point);
+    }
+  }
+
+  private payload(): Uint8Array {
+    return this.random.chance(0.1) ? new Uint8Array(0) : utf8(JSON.stringify(randomPayload(this.random)));
+  }
+
+  /** Advances to the end, with writes between the slices. */
+  finish(work: Selecting, writes: number): Selected {
+    for (let slices = 0; !work.advance(); slices++) {
+      expect(slices).toBeLessThan(1_000);
+      this.write(this.random.between(1, writes));
+    }
+    const selected = work.result();
+    work.close();
+    return selected;
+  }
+
+  select(filter: Filter | null, selection: ReadSelection, writes = 60): Selected {
+    return this.finish(this.machine.select(filter, selection, 'euclidean'), writes);
+  }
+
+  matching(filter: Filter | null): Point[] {
+    const all = [...this.live.values()];
+    return all.filter(({ id, payload }) => filter === null || matches(filter, id, parsedPayload(payload)));
+  }
+}
+
+export const nearest = (vector: Uint8Array, k: number): Selection => ({
+  ...{ kind: 'nearest', vector, k },
+  ...{ includeVector: false, includePayload: true },
+});
+export const page = (fields: Partial<Extract<Selection, { kind: 'page' }>> = {}): Selection => ({
+  ...{ kind: 'page', afterId: '', countMax: 100, slice: 0, slices: 1 },
+  ...fields,
+});

@@ -1,0 +1,48 @@
+import { FencedLogEngine } from '../../src/storage/log-engine';
+import { MemoryFence, MemoryMark } from '../../src/storage/memory-disk';
+import { MemoryStore } from '../../src/storage/memory-store';
+import type { WriteBatch } from '../../src/storage/ports';
+import { type Mutation, patch } from './mutation';
+
+/** What a store does that takes a read that failed for one that found nothing. */
+const finding = (method: 'get' | 'getMany' | 'range', nothing: (args: readonly unknown[]) => unknown) =>
+  patch<MemoryStore, readonly unknown[]>(MemoryStore.prototype, method, (_store, original, args) => {
+    try {
+      return original(...args);
+    } catch (thrown) {
+      if (String(thrown).includes('EIO')) return nothing(args);
+      throw thrown;
+    }
+  });
+
+/** Bugs in what is made of disks that refuse, and of those that lie. */
+export const diskMutations: readonly Mutation[] = [
+  {
+    name: 'mark-not-compared',
+    what: 'stores that lack what had been synced are taken as they are, under the name they had',
+    patches: [patch(MemoryMark.prototype, 'read', () => null)],
+  },
+  {
+    name: 'read-error-is-nothing',
+    what: 'a read that failed is taken for one that found nothing',
+    patches: [
+      finding('get', () => undefined),
+      finding('getMany', ([keys]) => (keys as readonly unknown[]).map(() => undefined)),
+      finding('range', () => []),
+    ],
+  },
+  {
+    name: 'full-disk-ignored',
+    what: 'a write that found no room is taken for one that was made',
+    patches: [
+      patch(MemoryFence.prototype, 'poison', () => undefined),
+      patch<FencedLogEngine, [WriteBatch]>(FencedLogEngine.prototype, 'commit', (_engine, original, args) => {
+        try {
+          original(...args);
+        } catch (thrown) {
+          if (!String(thrown).includes('ENOSPC')) throw thrown;
+        }
+      }),
+    ],
+  },
+];
