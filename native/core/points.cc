@@ -144,6 +144,7 @@ void Points::copyFirst(const Points& other, int32_t count) {
   hnsw.neighbors.insert(hnsw.neighbors.end(), other.lists_, other.lists_ + other.offsets_[n]);
   flat_->ntotal = index_.ntotal = count;
   bind();
+  std::copy_n(other.ground_, n * static_cast<size_t>(2 * m_), ground_);
   for (int32_t i = 0; i < count; i++) note(i, other.id(i), other.version(i), other.label(i));
   linked_ = std::min(other.linked(), count);
   count_ = count;
@@ -176,6 +177,7 @@ void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::st
   for (int32_t i = 0; i < count; i++) {
     const auto at = static_cast<size_t>(i);
     note(i, ids[at], versions[at], labels[at]);
+    std::copy_n(from.neighbors.data() + from.offsets[at], 2 * m_, list(i, 0));
     if (labels[at] != noLabel) rows_[labels[at]] = i + 1;
   }
   if (from.entry_point >= 0 && linked > 0)
@@ -196,7 +198,8 @@ const faiss::IndexHNSWFlat& Points::faissIndex() {
 size_t Points::bytes() const {
   const auto points = static_cast<size_t>(count());
   const size_t perPoint = dimension_ * sizeof(float) + shape.stride + sizeof(int) + sizeof(size_t) +
-                          sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) + sizeof(int32_t);
+                          sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) +
+                          static_cast<size_t>(2 * m_ + 1) * sizeof(int32_t);
   return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + points / 8;
 }
 
