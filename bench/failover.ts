@@ -12,23 +12,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { Prng } from '../src/base/prng';
 import { connect } from '../src/client/node';
 import { ProcessCluster } from '../src/server/process-cluster';
 import { killThread, threadKillHook } from '../test/chaos/targets';
 import { OpenLoop } from './failover/open-loop';
+import { judge, type Pause, spread, type Victim, victimsOf } from './failover/verdict';
+import { optionsOf } from './support/options';
 
 const collection = 'failover';
-const goalP50Ms = 2_000;
-const goalP99Ms = 3_500;
 const callMsMax = 20_000;
 const pauseMsMax = 60_000;
 const settledMsMax = 60_000;
 /** A follower this close to its leader is as good a successor as any. */
 const entriesBehindMax = 50;
 
-type Victim = 'process' | 'thread' | 'link';
 const entryFiles: Readonly<Record<Victim, string>> = { process: '', thread: 'piscina', link: 'link-thread' };
 
 interface Settings {
@@ -39,25 +37,9 @@ interface Settings {
 }
 
 function settings(): Settings {
-  const { values } = parseArgs({
-    options: {
-      kills: { type: 'string', default: '20' },
-      rate: { type: 'string', default: '50' },
-      victims: { type: 'string', default: 'process,thread' },
-      seed: { type: 'string', default: '1' },
-    },
-  });
-  const victims = values.victims.split(',').map((name): Victim => {
-    if (name === 'process' || name === 'thread' || name === 'link') return name;
-    throw new Error(`--victims takes process, thread and link, not ${name}`);
-  });
-  if (victims.includes('thread') && victims.includes('link')) throw new Error('--victims: thread or link, not both');
-  return { kills: Number(values.kills), rate: Number(values.rate), victims, seed: Number(values.seed) };
-}
-
-interface Pause {
-  readonly victim: Victim;
-  readonly pauseMs: number;
+  const defaults = { kills: 20, rate: 50, victims: 'process,thread', seed: 1 } as const;
+  const { victims, ...others } = optionsOf(process.argv.slice(2), defaults);
+  return { ...others, victims: victimsOf(victims) };
 }
 
 async function startCluster(dataDirectory: string, victims: readonly Victim[]): Promise<ProcessCluster> {
@@ -112,26 +94,15 @@ async function measure(cluster: ProcessCluster, load: OpenLoop, { kills, victims
   return pauses;
 }
 
-const quantile = (values: readonly number[], q: number): number =>
-  [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? Number.NaN;
-
-const seconds = (ms: number): string => `${(ms / 1_000).toFixed(2)} s`;
-const line = (values: readonly number[]): string =>
-  `p50 ${seconds(quantile(values, 0.5))}, p99 ${seconds(quantile(values, 0.99))}, max ${seconds(Math.max(...values))}`;
-
 /** Prints the figures; true if they are what they have to be. */
 function report(pauses: readonly Pause[], load: OpenLoop, lost: number, { victims }: Settings): boolean {
-  for (const victim of victims) {
-    const own = pauses.filter((pause) => pause.victim === victim).map(({ pauseMs }) => pauseMs);
-    if (own.length > 0) console.log(`pause after the leader's ${victim} was killed (${own.length}): ${line(own)}`);
-  }
-  const all = pauses.map(({ pauseMs }) => pauseMs);
-  console.log(`pause (${all.length} kills): ${line(all)}; goal p50 ${seconds(goalP50Ms)}, p99 ${seconds(goalP99Ms)}`);
-  console.log(`writes from when they were due: ${line(load.latenciesMs)}`);
+  const verdict = judge(pauses, victims, lost);
+  for (const text of verdict.lines) console.log(text);
+  console.log(`writes from when they were due: ${spread(load.latenciesMs)}`);
   for (const [message, count] of load.failures) console.log(`${count} writes failed: ${message}`);
   console.log(`${load.ackedCount} writes acknowledged, ${lost} of them lost`);
   console.log(`${availableParallelism()} processors, load ${loadavg()[0]?.toFixed(1)}, node ${process.version}`);
-  return lost === 0 && quantile(all, 0.5) <= goalP50Ms && quantile(all, 0.99) <= goalP99Ms;
+  return verdict.isGreen;
 }
 
 async function main(): Promise<boolean> {

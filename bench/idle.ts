@@ -3,9 +3,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { connect } from '../src/client/node';
 import { ProcessCluster } from '../src/server/process-cluster';
+import { median } from './support/figures';
+import { optionsOf } from './support/options';
 
 /**
  * What groups cost that nobody asks for anything: three workers, each with one replica of every group. The bar: under 1 %
@@ -14,16 +15,7 @@ import { ProcessCluster } from '../src/server/process-cluster';
  *
  *   npm run bench:idle -- [--groups 1000] [--windows 5] [--seconds 20]
  */
-const { values } = parseArgs({
-  options: {
-    groups: { type: 'string', default: '1000' },
-    windows: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '20' },
-  },
-});
-const groups = Number(values.groups);
-const windows = Number(values.windows);
-const seconds = Number(values.seconds);
+const { groups, windows, seconds } = optionsOf(process.argv.slice(2), { groups: 1_000, windows: 5, seconds: 20 });
 const coreShareMax = 0.01;
 const groupBytesMax = 1024 * 1024;
 const createMsMax = 600_000;
@@ -60,7 +52,6 @@ const say = (line: string): void => {
 };
 const mebibytes = (bytes: number): string => (bytes / 1024 / 1024).toFixed(2);
 const percent = (share: number): string => (share * 100).toFixed(2);
-const median = (figures: readonly number[]): number => [...figures].sort((a, b) => a - b)[figures.length >> 1] ?? 0;
 
 async function createGroups(cluster: ProcessCluster): Promise<void> {
   if (groups === 0) return;

@@ -12,12 +12,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { waitUntilLinked } from '../examples/support/collections';
 import { runExample } from '../examples/support/run-example';
 import type { PointInput, VectronClient } from '../src/client/node';
 import { Cluster } from './support/cluster';
 import { OpenSearches } from './support/open-searches';
+import { optionsOf } from './support/options';
 import { Vectors } from './support/vectors';
 
 const collection = 'ingest';
@@ -30,23 +30,8 @@ const queryCount = 200;
 const callsAtOnce = 4;
 const pointsPerCall = 100;
 
-interface Options {
-  readonly points: number;
-  readonly load: number;
-  readonly dimension: number;
-  readonly shards: number;
-  readonly rate: number;
-  readonly seconds: number;
-}
-
-function optionsOf(argv: readonly string[]): Options {
-  const text = { type: 'string' } as const;
-  const options = { points: text, load: text, dimension: text, shards: text, rate: text, seconds: text };
-  const { values } = parseArgs({ args: [...argv], options });
-  const { points = 20_000, load = 15_000, dimension = 128, shards = 2, rate = 100, seconds = 15 } = values;
-  const amount = { points: Number(points), load: Number(load), seconds: Number(seconds) };
-  return { ...amount, dimension: Number(dimension), shards: Number(shards), rate: Number(rate) };
-}
+const defaults = { points: 20_000, load: 15_000, dimension: 128, shards: 2, rate: 100, seconds: 15 } as const;
+type Options = ReturnType<typeof optionsOf<typeof defaults>>;
 
 class Bench {
   private written = 0;
@@ -156,4 +141,4 @@ async function bench(options: Options): Promise<boolean> {
   }
 }
 
-runExample(() => bench(optionsOf(process.argv.slice(2))));
+runExample(() => bench(optionsOf(process.argv.slice(2), defaults)));

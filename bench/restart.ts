@@ -13,12 +13,12 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { waitUntilLinked } from '../examples/support/collections';
 import { ProgressBar } from '../examples/support/progress';
 import { runExample } from '../examples/support/run-example';
 import type { PointInput, VectronClient } from '../src/client/node';
 import { Cluster, until } from './support/cluster';
+import { optionsOf } from './support/options';
 import { Vectors } from './support/vectors';
 
 const collection = 'restart';
@@ -26,26 +26,17 @@ const restartMsMax = 10_000;
 const linkMsMax = 1_200_000;
 const saveMsMax = 180_000;
 
-interface Options {
-  readonly points: number;
-  readonly dimension: number;
-  readonly replication: number;
-  readonly shards: number;
-  readonly settle: boolean;
-  readonly tail: number;
+const defaults = {
+  points: 60_000,
+  dimension: 784,
+  replication: 3,
+  shards: 2,
+  settle: false,
+  tail: 500,
   /** Empty: a folder of its own, removed at the end. */
-  readonly data: string;
-}
-
-function optionsOf(argv: readonly string[]): Options {
-  const text = { type: 'string' } as const;
-  const numbers = { points: text, dimension: text, replication: text, shards: text, tail: text } as const;
-  const options = { ...numbers, settle: { type: 'boolean', default: false }, data: text } as const;
-  const { values } = parseArgs({ args: [...argv], options });
-  const { points = 60_000, dimension = 784, replication = 3, shards = 2, tail = 500, settle, data = '' } = values;
-  const cluster = { replication: Number(replication), shards: Number(shards) };
-  return { points: Number(points), dimension: Number(dimension), tail: Number(tail), settle, data, ...cluster };
-}
+  data: '',
+} as const;
+type Options = ReturnType<typeof optionsOf<typeof defaults>>;
 
 async function write(client: VectronClient, vectors: Vectors, from: number, to: number): Promise<void> {
   const progress = new ProgressBar('writing', to - from);
@@ -117,4 +108,4 @@ async function bench(options: Options): Promise<boolean> {
   }
 }
 
-runExample(() => bench(optionsOf(process.argv.slice(2))));
+runExample(() => bench(optionsOf(process.argv.slice(2), defaults)));

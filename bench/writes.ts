@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { optionsOf } from './support/options';
+import { type CpuTimes, cpuSum } from './writes/cpu';
 import { EtcdCluster, etcdVersion } from './writes/etcd';
 import { type Figures, type Load, runLoad, type Target } from './writes/load';
 import { VectronTarget } from './writes/vectron';
@@ -29,6 +30,7 @@ const reduced = (all: readonly Figures[]): Figures => ({
   callsPerSecond: median(all.map((one) => one.callsPerSecond)),
   p50Ms: median(all.map((one) => one.p50Ms)),
   p99Ms: median(all.map((one) => one.p99Ms)),
+  cpu: all.map(({ cpu }) => cpu).sort((a, b) => cpuSum(a) - cpuSum(b))[Math.floor(all.length / 2)] as CpuTimes,
 });
 
 const ratioOf = ({ etcd, vectron }: Cell): number => reduced(vectron).callsPerSecond / reduced(etcd).callsPerSecond;
@@ -42,28 +44,19 @@ interface Settings {
 }
 
 function settings(): Settings {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '5' },
-      warmup: { type: 'string', default: '1' },
-      keys: { type: 'string', default: '3000' },
-      clients: { type: 'string', default: '1,64,256' },
-      batches: { type: 'string', default: `1,${batchSize}` },
-    },
-  });
-  const numbers = (list: string): number[] => list.split(',').map(Number);
-  const cells = numbers(values.batches).flatMap((batch) =>
-    numbers(values.clients).map((clients): Cell => ({ clients, batch, etcd: [], vectron: [] })),
+  const defaults = {
+    rounds: 5,
+    seconds: 5,
+    warmup: 1,
+    keys: 3_000,
+    clients: [1, 64, 256],
+    batches: [1, batchSize],
+  } as const;
+  const { rounds, seconds, warmup, keys, clients, batches } = optionsOf(process.argv.slice(2), defaults);
+  const cells = batches.flatMap((batch) =>
+    clients.map((each): Cell => ({ clients: each, batch, etcd: [], vectron: [] })),
   );
-  const [rounds, keyCount] = [Number(values.rounds), Number(values.keys)];
-  return {
-    rounds,
-    keyCount,
-    cells,
-    measureMs: Number(values.seconds) * 1_000,
-    warmupMs: Number(values.warmup) * 1_000,
-  };
+  return { rounds, keyCount: keys, cells, measureMs: seconds * 1_000, warmupMs: warmup * 1_000 };
 }
 
 /** Long enough for the compiler to have seen every path; all processes of both systems go on running afterwards. */
@@ -96,13 +89,21 @@ function line(cell: Cell, figuresOf: (all: readonly Figures[]) => Figures): stri
   const [a, b] = [figuresOf(cell.etcd), figuresOf(cell.vectron)];
   const one = ({ callsPerSecond, p50Ms, p99Ms }: Figures): string =>
     (callsPerSecond * cell.batch).toFixed(0).padStart(8) + p50Ms.toFixed(2).padStart(9) + p99Ms.toFixed(2).padStart(9);
+  const micros = (figures: Figures): string => cpuSum(figures.cpu).toFixed(0).padStart(7);
   const head = String(cell.clients).padStart(7) + String(cell.batch).padStart(6);
-  return `${head} |${one(a)} |${one(b)} | ${(b.callsPerSecond / a.callsPerSecond).toFixed(2)}x`;
+  return `${head} |${one(a)}${micros(a)} |${one(b)}${micros(b)} | ${(b.callsPerSecond / a.callsPerSecond).toFixed(2)}x`;
+}
+
+/** Microseconds of processor time a call, thread by thread. */
+function cpuLine({ clients, batch }: Cell, { cpu }: Figures): string {
+  const threads = [...cpu].map(([name, micros]) => `${name} ${micros.toFixed(0)}`);
+  return `${clients}x${batch}: ${threads.join(', ')}`;
 }
 
 function report(cells: readonly Cell[]): void {
-  console.log('clients batch |  etcd/s   p50 ms   p99 ms | vectron/s  p50 ms  p99 ms | ratio');
+  console.log('clients batch |  etcd/s   p50 ms   p99 ms cpu us |   vec/s   p50 ms   p99 ms cpu us | ratio');
   for (const cell of cells) console.log(line(cell, reduced));
+  for (const cell of cells) for (const all of [cell.etcd, cell.vectron]) console.log(cpuLine(cell, reduced(all)));
   const ratios = cells.map((cell) => `${ratioOf(cell).toFixed(2)}x (${cell.clients}x${cell.batch})`);
   console.log(`vectron / etcd, values a second: ${ratios.join(', ')}`);
   const least = Math.min(...cells.map(ratioOf));

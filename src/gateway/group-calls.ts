@@ -6,6 +6,7 @@ import type { Failure } from '../protocol/data-messages';
 import { type Address, addressText } from '../protocol/envelope';
 import type { Message } from '../protocol/messages';
 import { Leaders } from './leaders';
+import { ProbeBudgets } from './probe-budgets';
 import type { Scope, Timer } from './scope';
 
 /** Any answer of a replica or of the placement driver. */
@@ -45,6 +46,8 @@ interface Pending {
   readonly call: GroupCall;
   /** Members asked in this round. */
   readonly asked: Set<string>;
+  /** A member that was named as leader in this round is asked once more; two that name each other are not asked for ever. */
+  followed: boolean;
   /** Members that left this call unanswered, and when they were last asked. */
   readonly silent: Map<string, MonotonicMs>;
   /** Attempts that nobody has answered. */
@@ -75,6 +78,9 @@ const silentAttemptMs = 200;
 const requestStride = 2 ** 16;
 const backoffFirstMs = 25;
 const backoffMsMax = 400;
+/** While nobody is believed to lead a group it is asked this often for all calls together; at first, so often at once. */
+const probeEveryMs = 50;
+const probesAtOnce = 3;
 
 /** Failures after which another attempt may succeed. All others are the caller's answer. */
 const retried: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -98,6 +104,8 @@ const retried: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  *     one that comes twice counts once.
  *  3. A call succeeds only by an answer to one of its own attempts, and never by one to an earlier process of this name.
  *  4. It fails with a code whose class is `safe` only if every attempt was answered by a refusal.
+ *  5. While nobody is believed to lead a group, its calls look for a leader in turn, a few a second in all; the others wait
+ *     for what those learn. So a group that elects is not kept busy with refusing.
  *
  * An attempt that was given up may still be executed later. All attempts at a write carry one idempotency key (DESIGN
  * D13), so that it is executed once, and not at all after one of them was answered by a failure for good.
@@ -106,6 +114,7 @@ export class GroupCalls {
   private readonly attempts = new Map<number, Attempt>();
   /** Between rounds: they wait for their own timers, or for news of a leader. */
   private readonly pausing = new Set<Pending>();
+  private readonly probes = new ProbeBudgets(probeEveryMs, probesAtOnce);
   private lastRequest = 0;
 
   constructor(
@@ -129,6 +138,7 @@ export class GroupCalls {
     const entry: Pending = {
       call,
       asked: new Set(),
+      followed: false,
       silent: new Map(),
       open: new Set(),
       current: 0,
@@ -145,10 +155,10 @@ export class GroupCalls {
 
   /** Answers that nobody waits for are ignored. */
   receive(reply: Reply, from: Address): void {
-    this.leaders.heard(from);
     const attempt = this.attempts.get(reply.request);
-    if (attempt === undefined) return;
+    if (attempt === undefined) return this.leaders.heard(from);
     const { entry, member } = attempt;
+    this.learnt(entry.call.group, () => this.leaders.heard(from));
     if (reply.failure !== null) {
       this.attempts.delete(reply.request);
       entry.open.delete(reply.request);
@@ -174,7 +184,11 @@ export class GroupCalls {
     const leader = this.leaders.of(group, now);
     if (leader === null || (before !== null && addressText(before) === addressText(leader))) return;
     // In a turn of their own: whoever told us may be in the middle of ending another call.
-    for (const entry of this.pausing) if (entry.call.group === group) this.wait(entry, 0, () => this.attempt(entry));
+    for (const entry of this.pausing) {
+      if (entry.call.group !== group) continue;
+      newRound(entry);
+      this.wait(entry, 0, () => this.attempt(entry));
+    }
   }
 
   private attempt(entry: Pending): void {
@@ -190,11 +204,21 @@ export class GroupCalls {
       this.finish(entry, { kind: 'replaced' });
       return;
     }
+    if (call.ask === 'leader' && !this.mayAsk(call.group, now)) {
+      this.park(entry);
+      return;
+    }
     const target = this.choose(entry, members);
     if (target === null) {
       this.pause(entry, entry.backoffMs);
       return;
     }
+    this.ask(entry, target);
+  }
+
+  private ask(entry: Pending, target: Address): void {
+    const { call } = entry;
+    const { now } = this.scope;
     const request = this.nextRequest();
     entry.current = request;
     entry.asked.add(addressText(target));
@@ -203,6 +227,16 @@ export class GroupCalls {
     this.scope.send(target, call.message(request, Math.ceil(call.until - now)));
     const silent = entry.silent.has(addressText(target));
     this.wait(entry, silent ? silentAttemptMs : entry.attemptMs, () => this.unanswered(entry, target, now));
+  }
+
+  private mayAsk(group: string, now: MonotonicMs): boolean {
+    return this.leaders.of(group, now) !== null || this.probes.take(group, now);
+  }
+
+  /** Its round goes on when a leader is learnt of, or when it is its turn to look for one. */
+  private park(entry: Pending): void {
+    this.pausing.add(entry);
+    this.wait(entry, probeEveryMs * (1 + 4 * this.scope.random.float()), () => this.attempt(entry));
   }
 
   /** Null: everybody worth asking was asked in this round. */
@@ -253,7 +287,10 @@ export class GroupCalls {
   private redirect(entry: Pending, from: Address, hint: string): void {
     this.leaders.deny(entry.call.group, from);
     const named = entry.call.members()?.find((member) => member.node === hint);
-    if (named !== undefined && addressText(named) !== addressText(from)) this.leaders.hint(entry.call.group, named);
+    if (named === undefined || addressText(named) === addressText(from)) return;
+    if (!entry.followed) entry.asked.delete(addressText(named));
+    entry.followed = true;
+    this.learnt(entry.call.group, () => this.leaders.hint(entry.call.group, named));
   }
 
   /** Nothing was done: the same member again after the time it asks for, if it names one and the deadline leaves it. */
@@ -271,7 +308,7 @@ export class GroupCalls {
 
   private pause(entry: Pending, delayMs: number): void {
     entry.backoffMs = Math.min(entry.backoffMs * 2, backoffMsMax);
-    entry.asked.clear();
+    newRound(entry);
     entry.current = 0;
     if (entry.call.ask !== 'any') this.pausing.add(entry);
     this.wait(entry, delayMs * (1 + 0.2 * this.scope.random.float()), () => this.attempt(entry));
@@ -309,6 +346,11 @@ export class GroupCalls {
     for (const request of entry.open) this.attempts.delete(request);
     entry.open.clear();
   }
+}
+
+function newRound(entry: Pending): void {
+  entry.asked.clear();
+  entry.followed = false;
 }
 
 const isUnsure = (code: ErrorCode): boolean => errorCatalogue[code].retry === 'unsure';

@@ -273,6 +273,10 @@ export class Raft implements RaftCore {
     if (result === 'lost') this.becomeFollower(this.term);
     else if (result === 'won' && this.role === 'preCandidate') this.becomeCandidate(false);
     else if (result === 'won') this.becomeLeader();
+    // Nobody leads, so the next attempt need not wait for a whole time-out: only candidates that split the votes must part.
+    const { electionTicks, random } = this.options;
+    if (!granted)
+      this.patienceTicks = Math.min(this.patienceTicks, this.electionElapsed + random.between(1, electionTicks));
   }
 
   leading(): Leadership {

@@ -157,6 +157,19 @@ describe('leaders', () => {
     expect((doneMs[3] ?? Number.POSITIVE_INFINITY) - (doneMs[0] ?? 0)).toBeLessThan(10);
   });
 
+  test('while there is none, a hundred writes together ask a few times a second', () => {
+    cluster.answer(upsert('id-1'));
+    const { doneMs, shard } = waiting(...Array.from({ length: 100 }, () => 'id-1'));
+    cluster.sent.length = 0;
+    cluster.runUntil(cluster.nowMs + 2_000);
+    expect(cluster.sentOf('data.write').length).toBeLessThan(60);
+    expect(cluster.sentOf('data.write').length).toBeGreaterThan(20);
+    shard.leader = 1;
+    const electedMs = cluster.nowMs;
+    cluster.runUntil(electedMs + 1_000, () => doneMs.length === 100);
+    expect(cluster.nowMs - electedMs).toBeLessThan(300);
+  });
+
   test('a hint is followed at once', () => {
     for (const shard of shards) shard.leader = 2;
     const before = cluster.nowMs;

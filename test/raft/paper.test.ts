@@ -1,4 +1,5 @@
 import { logIndex, term } from '../../src/base/ids';
+import { Prng } from '../../src/base/prng';
 import type { RaftMessage } from '../../src/protocol/raft-messages';
 import { entriesOf, Group, id, text, votersUpTo } from './support/group';
 import { ack, append, header, three, voteRequest } from './support/messages';
@@ -108,6 +109,24 @@ describe('Raft, 5.2: elections', () => {
     expect(group.members.map(({ core }) => core?.role)).toEqual(['follower', 'follower']);
     group.pass(60);
     expect(group.members.map(({ core }) => core?.role).sort()).toEqual(['follower', 'leader']);
+  });
+
+  it('candidates that split the votes, while a third member is dead, try again within one election time-out', () => {
+    const rolesAfterSplit = (seed: number): string[] => {
+      const group = new Group(votersUpTo(3), { random: new Prng(seed) }).start();
+      group.isolate(3);
+      group.core(1).becomeCandidate(false);
+      group.core(2).becomeCandidate(false);
+      group.settle();
+      expect([group.core(1).role, group.core(2).role]).toEqual(['candidate', 'candidate']);
+      group.pass(10);
+      return [group.core(1).role, group.core(2).role];
+    };
+    // Now and then both try in the same tick and split the votes again.
+    const elected = Array.from({ length: 40 }, (_, i) => rolesAfterSplit(i + 1)).filter((roles) =>
+      roles.includes('leader'),
+    );
+    expect(elected.length).toBeGreaterThan(30);
   });
 
   it('votes of an older term are not counted', () => {

@@ -21,7 +21,6 @@ const code = (): TextFile[] => typescriptFiles('src', 'test', 'bench', 'examples
 const longFiles: readonly string[] = [
   'src/actors/raft-member.ts',
   'test/actors/log-writer.test.ts',
-  'test/actors/supervisor.test.ts',
   'test/runtime/actor-host.test.ts',
 ];
 
