@@ -37,6 +37,18 @@ std::shared_ptr<ShardIndex> Registry::open(const std::string& key, const Options
   return index;
 }
 
+double Registry::bytes() {
+  std::vector<std::shared_ptr<ShardIndex>> all;
+  {
+    const std::lock_guard<std::mutex> lock(lock_);
+    for (const auto& entry : indexes_)
+      if (!entry.second->isLoading()) all.push_back(entry.second);
+  }
+  double sum = 0;
+  for (const auto& index : all) sum += index->bytesNow();
+  return sum;
+}
+
 void Registry::drop(const std::string& key) {
   std::shared_ptr<ShardIndex> index;
   {

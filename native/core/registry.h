@@ -19,6 +19,8 @@ class Registry {
    * FAILED_PRECONDITION when open with other options.
    */
   std::shared_ptr<ShardIndex> open(const std::string& key, const Options& options, const std::string& path);
+  /** Of all indexes but those that are loading. */
+  double bytes();
   /** Destroys the index of this key, if any. Its handles then answer FAILED_PRECONDITION. */
   void drop(const std::string& key);
   /** The same, but only if the key still means this index. */

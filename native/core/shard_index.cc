@@ -340,6 +340,12 @@ uint64_t ShardIndex::unlinkedCount() {
   return points_ == nullptr ? 0 : unlinked(*points_);
 }
 
+double ShardIndex::bytesNow() {
+  const std::lock_guard<std::mutex> lock(writing_);
+  if (points_ == nullptr) return 0;
+  return static_cast<double>(points_->bytes() + (rebuild_.next ? rebuild_.next->bytes() : 0) + idBytes_);
+}
+
 Stats ShardIndex::stats() {
   const std::lock_guard<std::mutex> lock(writing_);
   const Points& points = live();

@@ -60,8 +60,9 @@ class ShardIndex {
   int64_t versionOf(std::string_view id);
   /** Links for about this long; returns how many are left to do, those of a rebuild included. */
   uint64_t link(uint64_t budgetMicros);
-  /** 0 once destroyed. */
+  /** These are 0 once destroyed. */
   uint64_t unlinkedCount();
+  double bytesNow();
   /** Answers a search that was kept again, exactly. Long work, for builders. */
   void auditRecall();
   /** Whether a builder has this index in hand or in line (see Builders). */

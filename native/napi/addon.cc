@@ -345,6 +345,11 @@ napi_value drop(napi_env env, napi_callback_info info) {
   });
 }
 
+/** () to what all indexes of the process take. */
+napi_value bytes(napi_env env, napi_callback_info) {
+  return guarded(env, [&] { return numberOf(env, Registry::instance().bytes()); });
+}
+
 /** (path, target): copies the FAISS part of a graph file. */
 napi_value extractFaiss(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
@@ -363,7 +368,7 @@ napi_value init(napi_env env, napi_value exports) {
                      {"versionOf", versionOf}, {"link", link}, {"loaded", loaded}, {"linkInBackground", linkInBackground}, {"search", search},
                      {"stats", stats},     {"setAppliedIndex", setAppliedIndex}, {"save", save},
                      {"labelOf", labelOf}, {"idOf", idOf},
-                     {"destroy", destroy}, {"drop", drop}, {"extractFaiss", extractFaiss}};
+                     {"destroy", destroy}, {"drop", drop}, {"bytes", bytes}, {"extractFaiss", extractFaiss}};
     for (const auto& function : functions) {
       napi_value value;
       check(napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.call, nullptr, &value));

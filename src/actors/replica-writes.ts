@@ -11,7 +11,8 @@ import { failure, refusalOf } from '../runtime/refusal';
 import { idsOf, operationFault, optionsFault } from '../shard/command-faults';
 import type { ShardMachine } from '../shard/shard-machine';
 import type { Refused } from '../shard/write-part';
-import type { VectorIndex } from '../vector/ports';
+import { admits } from '../vector/capacity';
+import type { VectorEngine, VectorIndex } from '../vector/ports';
 import type { RaftMember } from './raft-member';
 import type { ProposalOutcome } from './raft-member-waiters';
 import { unlinkedOf } from './replica-index';
@@ -25,6 +26,7 @@ export interface WritePort {
   readonly machine: ShardMachine;
   readonly index: VectorIndex;
   readonly keyHash: KeyHash;
+  readonly engine: Pick<VectorEngine, 'memory'>;
   readonly unlinkedPointsMax: number;
   notLeader(): Failure;
   stale(why: string): Failure;
@@ -33,6 +35,7 @@ export interface WritePort {
 const retryAfterMs = 50;
 /** For a point with as many keys as it may have: one has to grow old. */
 const fullRetryAfterMs = 1_000;
+const fullMemoryRetryAfterMs = 5_000;
 
 /**
  * Writes of one replica: checked, proposed, answered. What can be known of a command without the points is refused here
@@ -67,9 +70,22 @@ export class ReplicaWrites {
     if (fault !== null) return failureOf(fault);
     const foreign = this.foreignId(message);
     if (foreign !== null) return this.port.stale(`point ${foreign} belongs to another shard`);
+    const full = this.fullness(operation);
+    if (full !== null) return full;
     const unlinked = unlinkedOf(index);
     if (unlinked <= unlinkedPointsMax) return null;
     return failure('RESOURCE_EXHAUSTED', `${unlinked} points wait to be linked into the graph`, retryAfterMs);
+  }
+
+  /** Deletions are always taken: they are how room is made. */
+  private fullness(operation: MessageOf<'data.write'>['operation']): Failure | null {
+    if (operation.kind !== 'upsert') return null;
+    const { dimension, hnsw } = this.port.spec.collection;
+    const { memory } = this.port.engine;
+    if (admits(memory, { points: operation.points.length, dimension, m: hnsw.m })) return null;
+    const megabytes = (bytes: number): number => Math.round(bytes / 1e6);
+    const why = `the indexes of this machine take ${megabytes(memory.bytes)} of ${megabytes(memory.bytesMax)} MB`;
+    return { ...failure('RESOURCE_EXHAUSTED', why, fullMemoryRetryAfterMs), field: 'memory' };
   }
 
   private foreignId({ operation }: MessageOf<'data.write'>): string | null {

@@ -142,7 +142,7 @@ export class ReplicaActor implements Actor {
     const index = this.openIndex();
     const machine = this.openMachine(index);
     const member = this.newMember(machine);
-    const { keyHash, indexDirectory } = environment;
+    const { engine, keyHash, indexDirectory } = environment;
     const { unlinkedPointsMax } = options;
     const answers = {
       notLeader: () => this.notLeader(),
@@ -150,7 +150,7 @@ export class ReplicaActor implements Actor {
       corrupt: (thrown: VectronError, context: ActorContext) => member.quarantine(thrown.message, context),
     };
     const reads = new ReplicaReads({ spec, member, machine, ...answers });
-    const writes = new ReplicaWrites({ spec, member, machine, index, keyHash, unlinkedPointsMax, ...answers });
+    const writes = new ReplicaWrites({ spec, member, machine, index, engine, keyHash, unlinkedPointsMax, ...answers });
     const path = replicaIndexPath(indexDirectory, spec.replica);
     // Replicas fall quiet together; one after another they may be busy with their files.
     const place = spec.shard.members.findIndex((one) => one.replica === spec.replica);
@@ -308,6 +308,7 @@ export class ReplicaActor implements Actor {
     context.send(this.environment.supervisor, { kind: 'replica.report', report }, lanes.completion);
     if (member.isAsleep) {
       context.cancelTimer(reportKey);
+      machine.forgetRecent();
       return;
     }
     context.setTimer(reportKey, this.options.reportMs, { signal: 'timer', key: reportKey });

@@ -1,5 +1,6 @@
 import { VectronError } from '../base/errors';
 import { dimensionMax, efConstructionMax, efMax, hnswMMax, searchKMax } from '../base/limits';
+import type { IndexMemory } from './capacity';
 import { Labels, labelsOf } from './labels';
 import { checkVector, checkWhole, similarity } from './metrics';
 import type {
@@ -226,7 +227,15 @@ export class FlatEngine implements VectorEngine {
   constructor(
     readonly files: Map<string, FlatFile> = new Map(),
     private readonly loadPolls = 0,
+    /** Of `memory`; tests lower it. */
+    public bytesMax = Number.POSITIVE_INFINITY,
   ) {}
+
+  get memory(): IndexMemory {
+    let bytes = 0;
+    for (const index of this.indexes.values()) bytes += index.bytes;
+    return { bytes, bytesMax: this.bytesMax };
+  }
 
   open(options: IndexOptions, path: string | null): VectorIndex {
     checkIndexOptions(options);

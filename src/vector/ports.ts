@@ -1,4 +1,5 @@
 import type { Metric } from '../protocol/records';
+import type { IndexMemory } from './capacity';
 
 export interface IndexOptions {
   /** Unique in the process; an index of the same key that is still in memory is attached to, not created. */
@@ -90,7 +91,7 @@ export interface VectorIndex {
   /** The applied index up to which every record has been offered: survives with the native object and in the file. */
   appliedIndex: number;
 
-  /** The point's label; -1 if a newer removal is remembered, so that there is none. */
+  /** Keeps a copy of the vector. Gives the point's label; -1 if a newer removal is remembered, so that there is none. */
   put(id: string, version: number, vector: Float32Array): number;
   /** The label this freed, or -1: the point was not live, or a newer version of it is. */
   remove(id: string, version: number): number;
@@ -117,6 +118,8 @@ export interface VectorIndex {
 }
 
 export interface VectorEngine {
+  /** Of the whole process; what the indexes take may be as of a moment ago. */
+  readonly memory: IndexMemory;
   /**
    * Attaches to the index of this key if it is alive; else creates one, and begins to load `path` if it holds a valid file.
    */

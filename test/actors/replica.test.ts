@@ -187,6 +187,20 @@ describe('requests that cannot be served', () => {
     expect(other.failure?.code).toBe('STALE_SHARD');
   });
 
+  it('are refused while the memory for indexes is short, but for deletions', () => {
+    const random = new Prng(9);
+    const group = new ReplicaGroup(9);
+    const leader = group.awaitLeader();
+    expect(group.write(leader, upsert(pointOf('a', random)))).toMatchObject({ failure: null });
+    const { engine } = group.machine(leader);
+    engine.bytesMax = engine.memory.bytes + 100;
+    const refused = group.write(leader, upsert(pointOf('b', random)));
+    expect(refused.failure).toMatchObject({ code: 'RESOURCE_EXHAUSTED', field: 'memory' });
+    expect(group.write(leader, remove('a'))).toMatchObject({ failure: null, affected: 1 });
+    engine.bytesMax = 1e6;
+    expect(group.write(leader, upsert(pointOf('b', random)))).toMatchObject({ failure: null });
+  });
+
   it('name the field that is wrong, before anything reaches the log', () => {
     const random = new Prng(22);
     const group = new ReplicaGroup(22);

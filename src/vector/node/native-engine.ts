@@ -3,6 +3,7 @@ import { totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { asVectronError, type ErrorCode, errorCatalogue, VectronError } from '../../base/errors';
 import { searchKMax } from '../../base/limits';
+import type { IndexMemory } from '../capacity';
 import { checkIndexOptions, checkSearchOptions } from '../flat-index';
 import { checkWhole } from '../metrics';
 import type {
@@ -54,12 +55,15 @@ interface Addon {
   save(index: Handle, path: string): void;
   destroy(index: Handle): void;
   drop(key: string): void;
+  bytes(): number;
   extractFaiss(path: string, target: string): void;
 }
 
 export interface NativeEngineOptions {
   /** Live points from which an index has a graph; by default a function of the dimension (native/core/options.h). */
   readonly graphThreshold?: number;
+  /** What all indexes of the process may take; by default a share of the machine's memory. */
+  readonly bytesMax?: number;
   /** Points to reserve addresses for; by default a share of the machine's memory. */
   readonly reserve?: number;
   /** Told why a file that exists was not used: the index then starts empty with appliedIndex 0. */
@@ -250,6 +254,11 @@ class NativeIndex implements VectorIndex {
   }
 }
 
+/** What the indexes of a process may take of the machine's memory, unless told. */
+const indexShare = 0.7;
+/** To ask every index for every write would be dear. */
+const measureMs = 100;
+
 /** Of this machine's memory, as addresses: what is reserved for one index costs nothing before it is written. */
 const reservedShare = 0.25;
 const reservedPointsMax = 2 ** 24;
@@ -273,7 +282,14 @@ function openReserved(openFor: (points: number) => Handle, reserved: number, lea
 /** Indexes of the addon. All engines of a process share its registry. */
 export function createNativeEngine(options: NativeEngineOptions = {}): VectorEngine {
   const native = addon();
+  const { bytesMax = totalmem() * indexShare } = options;
+  const measured = { atMs: Number.NEGATIVE_INFINITY, bytes: 0 };
   return {
+    get memory(): IndexMemory {
+      const nowMs = performance.now();
+      if (nowMs - measured.atMs >= measureMs) Object.assign(measured, { atMs: nowMs, bytes: native.bytes() });
+      return { bytes: measured.bytes, bytesMax };
+    },
     open(index: IndexOptions, path: string | null): VectorIndex {
       checkIndexOptions(index);
       const { key, dimension, metric, m, efConstruction, capacity } = index;

@@ -1,0 +1,38 @@
+/** What an index is made of. */
+export interface IndexShape {
+  readonly points: number;
+  readonly dimension: number;
+  readonly m: number;
+}
+
+const floatBytes = 4;
+const linkBytes = 4;
+/** Codes are rows of 64 bytes, with four sums at their end. */
+const rowBytes = 64;
+const sumsBytes = 16;
+/** Of a point: level, place in the lists, id, version, label; its entry in the table of ids, and the text of an id of usual length. */
+const tableBytes = 36;
+const idBytes = 128 + 16;
+
+/**
+ * Bytes that an index of such points takes: vectors, 8-bit codes, links (2m on the ground level, and with a chance of 1 in m
+ * m more on each level above), ids. What the native index measures is compared with it.
+ */
+export function predictedBytes({ points, dimension, m }: IndexShape): number {
+  const codes = Math.ceil((dimension + sumsBytes) / rowBytes) * rowBytes;
+  const links = linkBytes * (2 * m + (m * 5) / (4 * (m - 1)));
+  return Math.ceil(points * (dimension * floatBytes + codes + links + tableBytes + idBytes));
+}
+
+/** Of a process: what its indexes take, and what they may take. */
+export interface IndexMemory {
+  readonly bytes: number;
+  readonly bytesMax: number;
+}
+
+/** Growing copies and rebuilds need room beside what they replace. */
+const fullShare = 0.9;
+
+/** Whether so many points more may be taken: refused well before the limit, as what is refused later is refused by the kernel. */
+export const admits = ({ bytes, bytesMax }: IndexMemory, more: IndexShape): boolean =>
+  bytes + predictedBytes(more) <= bytesMax * fullShare;
