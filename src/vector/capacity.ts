@@ -15,12 +15,12 @@ const tableBytes = 36;
 const idBytes = 128 + 16;
 
 /**
- * Bytes that an index of such points takes: vectors, 8-bit codes, links (2m on the ground level, and with a chance of 1 in m
- * m more on each level above), ids. What the native index measures is compared with it.
+ * Bytes that an index of such points takes: vectors, 8-bit codes, links (2m on the ground level, in FAISS's array and in
+ * the one that is walked, and with a chance of 1 in m m more on each level above), ids. What the native index measures is compared with it.
  */
 export function predictedBytes({ points, dimension, m }: IndexShape): number {
   const codes = Math.ceil((dimension + sumsBytes) / rowBytes) * rowBytes;
-  const links = linkBytes * (2 * m + (m * 5) / (4 * (m - 1)));
+  const links = linkBytes * (4 * m + (m * 5) / (4 * (m - 1)));
   return Math.ceil(points * (dimension * floatBytes + codes + links + tableBytes + idBytes));
 }
 
