@@ -365,9 +365,11 @@ export class ReplicaActor implements Actor {
 }
 
 /** A group's first members know each other from the shard's record; one that joins later learns of them by snapshot. */
-function firstConfiguration({ bootstrap, shard }: ReplicaSpec): Configuration {
+function firstConfiguration({ bootstrap, shard, collection }: ReplicaSpec): Configuration {
   assert(!bootstrap || shard.members.length > 0, 'replica: a first member of a group without members');
-  const voters = bootstrap ? shard.members.map((member) => member.replica) : [];
+  // Behind them may stand one that is to move in.
+  const first = shard.members.slice(0, collection.replicationFactor);
+  const voters = bootstrap ? first.map((member) => member.replica) : [];
   return { voters, votersOutgoing: [], learners: [] };
 }
 
