@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { optionsOf } from './support/options';
+import { type CpuTimes, cpuSum } from './writes/cpu';
 import { EtcdCluster, etcdVersion } from './writes/etcd';
 import { type Figures, type Load, runLoad, type Target } from './writes/load';
 import { VectronTarget } from './writes/vectron';
@@ -29,6 +30,7 @@ const reduced = (all: readonly Figures[]): Figures => ({
   callsPerSecond: median(all.map((one) => one.callsPerSecond)),
   p50Ms: median(all.map((one) => one.p50Ms)),
   p99Ms: median(all.map((one) => one.p99Ms)),
+  cpu: all.map(({ cpu }) => cpu).sort((a, b) => cpuSum(a) - cpuSum(b))[Math.floor(all.length / 2)] as CpuTimes,
 });
 
 const ratioOf = ({ etcd, vectron }: Cell): number => reduced(vectron).callsPerSecond / reduced(etcd).callsPerSecond;
@@ -87,13 +89,21 @@ function line(cell: Cell, figuresOf: (all: readonly Figures[]) => Figures): stri
   const [a, b] = [figuresOf(cell.etcd), figuresOf(cell.vectron)];
   const one = ({ callsPerSecond, p50Ms, p99Ms }: Figures): string =>
     (callsPerSecond * cell.batch).toFixed(0).padStart(8) + p50Ms.toFixed(2).padStart(9) + p99Ms.toFixed(2).padStart(9);
+  const micros = (figures: Figures): string => cpuSum(figures.cpu).toFixed(0).padStart(7);
   const head = String(cell.clients).padStart(7) + String(cell.batch).padStart(6);
-  return `${head} |${one(a)} |${one(b)} | ${(b.callsPerSecond / a.callsPerSecond).toFixed(2)}x`;
+  return `${head} |${one(a)}${micros(a)} |${one(b)}${micros(b)} | ${(b.callsPerSecond / a.callsPerSecond).toFixed(2)}x`;
+}
+
+/** Microseconds of processor time a call, thread by thread. */
+function cpuLine({ clients, batch }: Cell, { cpu }: Figures): string {
+  const threads = [...cpu].map(([name, micros]) => `${name} ${micros.toFixed(0)}`);
+  return `${clients}x${batch}: ${threads.join(', ')}`;
 }
 
 function report(cells: readonly Cell[]): void {
-  console.log('clients batch |  etcd/s   p50 ms   p99 ms | vectron/s  p50 ms  p99 ms | ratio');
+  console.log('clients batch |  etcd/s   p50 ms   p99 ms cpu us |   vec/s   p50 ms   p99 ms cpu us | ratio');
   for (const cell of cells) console.log(line(cell, reduced));
+  for (const cell of cells) for (const all of [cell.etcd, cell.vectron]) console.log(cpuLine(cell, reduced(all)));
   const ratios = cells.map((cell) => `${ratioOf(cell).toFixed(2)}x (${cell.clients}x${cell.batch})`);
   console.log(`vectron / etcd, values a second: ${ratios.join(', ')}`);
   const least = Math.min(...cells.map(ratioOf));

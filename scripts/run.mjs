@@ -40,6 +40,7 @@ const verbs = {
     await lint(['--write', ...args]);
   },
   sim: program('dist/test/sim/main.js'),
+  oracle: program('dist/test/oracle/main.js'),
   chaos: program('dist/test/chaos/run.js'),
   judge: () => judge(args),
 };

@@ -3,6 +3,7 @@ import { createWriteStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { freePorts } from '../../src/server/ports';
+import type { MeasuredProcess } from './cpu';
 import { put, status, txn } from './etcd-service';
 import { type Target, unary } from './load';
 
@@ -42,8 +43,8 @@ export class EtcdCluster {
     return cluster;
   }
 
-  get pids(): readonly number[] {
-    return this.children.map((child) => child.pid ?? 0);
+  private get processes(): MeasuredProcess[] {
+    return this.children.map((child, i) => ({ name: `etcd-${i + 1}`, pid: child.pid ?? 0 }));
   }
 
   /** A channel to the member that leads. */
@@ -52,7 +53,8 @@ export class EtcdCluster {
     for (;;) {
       for (const client of this.clients) {
         const found = await unary(client, status, null).catch(() => null);
-        if (found !== null && found.leader !== 0n && found.leader === found.member) return targetOf(client);
+        if (found !== null && found.leader !== 0n && found.leader === found.member)
+          return targetOf(client, this.processes);
       }
       if (performance.now() > until) throw new Error(`etcd has no leader after ${readyMsMax} ms`);
       await new Promise((resolve) => setTimeout(resolve, pollMs));
@@ -98,7 +100,7 @@ export class EtcdCluster {
   }
 }
 
-function targetOf(client: Client): Target {
+function targetOf(client: Client, processes: readonly MeasuredProcess[]): Target {
   const value = Buffer.alloc(256);
   let written = 0;
   const putOf = (key: number): { key: Uint8Array; value: Uint8Array } => {
@@ -110,6 +112,7 @@ function targetOf(client: Client): Target {
     name: 'etcd',
     client,
     metadata: new Metadata(),
+    processes,
     write: (keys) => {
       const [first] = keys;
       const isOne = keys.length === 1 && first !== undefined;

@@ -1,4 +1,5 @@
 import { type Client, Metadata } from '@grpc/grpc-js';
+import { type CpuTimes, cpuPerCall, cpuTimes, type MeasuredProcess } from './cpu';
 
 export interface UnaryCall<Request, Reply> {
   readonly path: string;
@@ -11,6 +12,8 @@ export interface Target {
   readonly name: string;
   readonly client: Client;
   readonly metadata: Metadata;
+  /** Everything that takes part but the client, which is this process. */
+  readonly processes: readonly MeasuredProcess[];
   /** Encodes a write of these keys, all with fresh values. */
   write(keys: readonly number[]): Outgoing;
 }
@@ -35,6 +38,8 @@ export interface Figures {
   readonly callsPerSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** Of the system and its client. */
+  readonly cpu: CpuTimes;
 }
 
 const deadlineMs = 30_000;
@@ -86,6 +91,10 @@ export async function runLoad(target: Target, load: Load): Promise<Figures> {
   const beginMs = performance.now() + load.warmupMs;
   const endMs = beginMs + load.measureMs;
   const latencies: number[] = [];
+  const processes = [...target.processes, { name: 'client', pid: process.pid }];
+  const cpuAt = (ms: number): Promise<CpuTimes> =>
+    new Promise((resolve) => setTimeout(() => resolve(cpuTimes(processes)), ms - performance.now()));
+  const cpu = Promise.all([cpuAt(beginMs), cpuAt(endMs)]);
   const client = async (): Promise<void> => {
     for (let sentMs = performance.now(); sentMs < endMs; ) {
       const { path, body, check } = target.write(keys.take(load.batch));
@@ -98,5 +107,10 @@ export async function runLoad(target: Target, load: Load): Promise<Figures> {
   await Promise.all(Array.from({ length: load.clients }, client));
   latencies.sort((a, b) => a - b);
   const quantile = (q: number): number => latencies[Math.floor(latencies.length * q)] ?? Number.NaN;
-  return { callsPerSecond: (latencies.length * 1_000) / load.measureMs, p50Ms: quantile(0.5), p99Ms: quantile(0.99) };
+  return {
+    callsPerSecond: (latencies.length * 1_000) / load.measureMs,
+    p50Ms: quantile(0.5),
+    p99Ms: quantile(0.99),
+    cpu: cpuPerCall(...(await cpu), latencies.length),
+  };
 }

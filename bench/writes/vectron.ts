@@ -11,8 +11,8 @@ const dimension = 64;
 const createMsMax = 30_000;
 
 /**
- * Three placement drivers, three workers and three gateways, each a process of its own, and a collection of one shard
- * with three replicas. Clients of Vectron speak to a gateway, so the way to the leader has a hop that etcd's has not.
+ * Three placement drivers and three workers that serve the public API themselves, each a process of its own, and a
+ * collection of one shard with three replicas. The client dials the machine that leads, as it does for etcd.
  */
 export class VectronTarget {
   private readonly client: Client;
@@ -24,16 +24,23 @@ export class VectronTarget {
     this.client = new Client(address, credentials.createInsecure());
   }
 
-  static async start(dataDirectory: string): Promise<VectronTarget> {
-    const cluster = await ProcessCluster.start({ dataDirectory, environment: { VECTRON_SHARD_THREADS: '1' } });
-    const [address = ''] = cluster.grpcAddresses;
-    const client = connect({ url: address, apiKey: cluster.apiKey, timeoutMs: createMsMax });
+  /** `profiles`: where every thread leaves a CPU profile (profiler.ts); empty: nowhere. */
+  static async start(dataDirectory: string, profiles = '', nodeOptions = ''): Promise<VectronTarget> {
+    const preload = `--require=${require.resolve('./profiler')}`;
+    const profiling =
+      profiles === ''
+        ? { NODE_OPTIONS: nodeOptions }
+        : { NODE_OPTIONS: `${preload} ${nodeOptions}`, VECTRON_PROFILES: profiles };
+    const environment = { VECTRON_SHARD_THREADS: '1', ...profiling };
+    const cluster = await ProcessCluster.start({ dataDirectory, environment, workersServe: true });
+    const client = connect({ url: cluster.grpcAddresses[0] ?? '', apiKey: cluster.apiKey, timeoutMs: createMsMax });
     try {
       await client.createCollection({ name: collection, dimension, distance: 'euclidean', shardCount: 1 });
     } finally {
       client.close();
     }
-    return new VectronTarget(cluster, address);
+    const { node } = await cluster.leaderOf(collection, 0);
+    return new VectronTarget(cluster, cluster.grpcAddressOf(node) ?? '');
   }
 
   target(): Target {
@@ -44,6 +51,7 @@ export class VectronTarget {
       name: 'vectron',
       client: this.client,
       metadata,
+      processes: this.cluster.nodes.map(({ node, pid }) => ({ name: node, pid: pid ?? 0 })),
       write: (keys) => {
         const points = keys.map(pointOf);
         return {

@@ -58,8 +58,33 @@ class CodeQuery {
 
   /** Smaller is nearer: squared distance, or the negated inner product. */
   float distance(const Kernels& kernels, Form form, const uint8_t* row) const {
+    return distanceOf(form, sumsOf(shape_, row), kernels.dotCodes(row, codes_.data(), shape_.padded));
+  }
+  /** To `count` rows of `base`. `dots` is scratch. Calls met(distance, row) for each, in their order. */
+  template <typename Met>
+  void distances(const Kernels& kernels, Form form, const uint8_t* base, const int32_t* rows, size_t count,
+                 int32_t* dots, Met met) const {
+    kernels.dotRows(base, shape_.stride, rows, count, codes_.data(), shape_.padded, dots);
+    for (size_t i = 0; i < count; i++) {
+      const uint8_t* const row = base + static_cast<size_t>(rows[i]) * shape_.stride;
+      met(distanceOf(form, sumsOf(shape_, row), dots[i]), rows[i]);
+    }
+  }
+  /**
+   * By how much distance() may exceed the true one: three times the deviation that rounding each component by up to half
+   * a step makes, and the squares of those errors. Not a bound, but rarely wrong.
+   */
+  float slack(Form form, const uint8_t* row, float distance) const {
     const RowSums& x = sumsOf(shape_, row);
-    const float cross = static_cast<float>(kernels.dotCodes(row, codes_.data(), shape_.padded)) - x.sum * sumShare_;
+    const float steps = (x.scale * x.scale + scale_ * scale_) / 12;
+    if (form == Form::squaredL2)
+      return 6 * std::sqrt(std::max(0.0f, distance) * steps) + static_cast<float>(shape_.dimension) * steps;
+    return 3 * std::sqrt((x.norm * scale_ * scale_ + norm_ * x.scale * x.scale) / 12);
+  }
+
+ private:
+  float distanceOf(Form form, const RowSums& x, int32_t dot) const {
+    const float cross = static_cast<float>(dot) - x.sum * sumShare_;
     const float product = x.scale * scale_ * cross;
     const float n = static_cast<float>(shape_.dimension);
     if (form == Form::innerProduct) return -(n * x.mean * mean_ + product);
@@ -67,8 +92,6 @@ class CodeQuery {
     const float apart = x.mean - mean_;
     return n * apart * apart + (x.norm + norm_ - 2 * product);
   }
-
- private:
   float missing(const RowSums& x) const { return std::sqrt(std::max(0.0f, squaredRadius_ - lengthOf(shape_, x))); }
 
   CodeShape shape_{1};

@@ -40,6 +40,14 @@ int32_t dotCodes(const uint8_t* u, const int8_t* c, size_t n) {
   return sum;
 }
 
+void dotRows(const uint8_t* base, size_t stride, const int32_t* rows, size_t count, const int8_t* c, size_t n,
+             int32_t* out) {
+  for (size_t i = 0; i < count; i++) {
+    if (i + rowsAhead < count) fetchRow(base + static_cast<size_t>(rows[i + rowsAhead]) * stride, stride);
+    out[i] = dotCodes(base + static_cast<size_t>(rows[i]) * stride, c, n);
+  }
+}
+
 bool supported(const Kernels& set) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -69,7 +77,7 @@ const Kernels& choose() {
 
 }  // namespace
 
-const Kernels portableKernels = {"portable", dot, squaredL2, dotCodes};
+const Kernels portableKernels = {"portable", dot, squaredL2, dotCodes, dotRows};
 
 const Kernels* kernelsNamed(const char* name) {
   for (const Kernels* set : sets)

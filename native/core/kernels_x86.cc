@@ -113,10 +113,26 @@ TARGET_AVX512 int32_t dotCodesAvx512(const uint8_t* u, const int8_t* c, size_t n
   return _mm512_reduce_add_epi32(_mm512_add_epi32(s0, s1));
 }
 
+TARGET_AVX2 void dotRowsAvx2(const uint8_t* base, size_t stride, const int32_t* rows, size_t count, const int8_t* c,
+                             size_t n, int32_t* out) {
+  for (size_t i = 0; i < count; i++) {
+    if (i + rowsAhead < count) fetchRow(base + static_cast<size_t>(rows[i + rowsAhead]) * stride, stride);
+    out[i] = dotCodesAvx2(base + static_cast<size_t>(rows[i]) * stride, c, n);
+  }
+}
+
+TARGET_AVX512 void dotRowsAvx512(const uint8_t* base, size_t stride, const int32_t* rows, size_t count,
+                                 const int8_t* c, size_t n, int32_t* out) {
+  for (size_t i = 0; i < count; i++) {
+    if (i + rowsAhead < count) fetchRow(base + static_cast<size_t>(rows[i + rowsAhead]) * stride, stride);
+    out[i] = dotCodesAvx512(base + static_cast<size_t>(rows[i]) * stride, c, n);
+  }
+}
+
 }  // namespace
 
-const Kernels avx2Kernels = {"avx2", dotAvx2, squaredL2Avx2, dotCodesAvx2};
-const Kernels avx512Kernels = {"avx512", dotAvx512, squaredL2Avx512, dotCodesAvx512};
+const Kernels avx2Kernels = {"avx2", dotAvx2, squaredL2Avx2, dotCodesAvx2, dotRowsAvx2};
+const Kernels avx512Kernels = {"avx512", dotAvx512, squaredL2Avx512, dotCodesAvx512, dotRowsAvx512};
 
 }  // namespace vectron
 #endif

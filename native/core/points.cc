@@ -37,6 +37,7 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
              options.form() == Form::squaredL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
       flat_(dynamic_cast<faiss::IndexFlat*>(index_.storage)),
       codeMemory_(capacity * shape.stride),
+      groundMemory_(capacity * 2 * options.m),
       idMemory_(capacity),
       versionMemory_(capacity),
       tombstoneMemory_(capacity / 64 + 1),
@@ -55,6 +56,7 @@ void Points::bind() {
   vectors_ = reinterpret_cast<const float*>(flat_->codes.data());
   codes_ = codeMemory_.data();
   lists_ = index_.hnsw.neighbors.data();
+  ground_ = groundMemory_.data();
   offsets_ = index_.hnsw.offsets.data();
   levels_ = index_.hnsw.levels.data();
   ids_ = idMemory_.data();
@@ -68,6 +70,7 @@ void Points::bind() {
 
 void Points::adviseHuge() {
   advise(codes_, capacity_ * shape.stride);
+  advise(ground_, capacity_ * static_cast<size_t>(2 * m_) * sizeof(int32_t));
   advise(vectors_, flat_->codes.capacity());
   advise(lists_, index_.hnsw.neighbors.capacity() * sizeof(int32_t));
 }
@@ -89,6 +92,7 @@ int32_t Points::append(const float* vector, std::string_view id, int64_t version
   hnsw.offsets.push_back(hnsw.offsets.back() + static_cast<size_t>(hnsw.cum_nb_neighbors(hnsw.levels.back())));
   hnsw.neighbors.resize(hnsw.offsets.back(), -1);
   flat_->ntotal = index_.ntotal = offset + 1;
+  std::fill_n(list(offset, 0), 2 * m_, -1);
   note(offset, id, version, label);
   __atomic_store_n(&count_, offset + 1, __ATOMIC_RELEASE);
   __atomic_store_n(&rows_[label], offset + 1, __ATOMIC_RELEASE);
@@ -140,6 +144,7 @@ void Points::copyFirst(const Points& other, int32_t count) {
   hnsw.neighbors.insert(hnsw.neighbors.end(), other.lists_, other.lists_ + other.offsets_[n]);
   flat_->ntotal = index_.ntotal = count;
   bind();
+  std::copy_n(other.ground_, n * static_cast<size_t>(2 * m_), ground_);
   for (int32_t i = 0; i < count; i++) note(i, other.id(i), other.version(i), other.label(i));
   linked_ = std::min(other.linked(), count);
   count_ = count;
@@ -172,6 +177,7 @@ void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::st
   for (int32_t i = 0; i < count; i++) {
     const auto at = static_cast<size_t>(i);
     note(i, ids[at], versions[at], labels[at]);
+    std::copy_n(from.neighbors.data() + from.offsets[at], 2 * m_, list(i, 0));
     if (labels[at] != noLabel) rows_[labels[at]] = i + 1;
   }
   if (from.entry_point >= 0 && linked > 0)
@@ -184,13 +190,16 @@ const faiss::IndexHNSWFlat& Points::faissIndex() {
   const Entry start = entry();
   index_.hnsw.entry_point = start.point;
   index_.hnsw.max_level = start.level;
+  for (int32_t i = 0; i < count_; i++)
+    std::copy_n(list(i, 0), 2 * m_, index_.hnsw.neighbors.data() + offsets_[i]);
   return index_;
 }
 
 size_t Points::bytes() const {
   const auto points = static_cast<size_t>(count());
   const size_t perPoint = dimension_ * sizeof(float) + shape.stride + sizeof(int) + sizeof(size_t) +
-                          sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) + sizeof(int32_t);
+                          sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) +
+                          static_cast<size_t>(2 * m_ + 1) * sizeof(int32_t);
   return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + points / 8;
 }
 

@@ -27,8 +27,8 @@ struct Entry {
 };
 
 /**
- * All points of an index by offset, in the order they were put: vectors and graph inside one faiss::IndexHNSWFlat,
- * 8-bit codes, ids, versions and tombstones beside it. One writer, any number of readers.
+ * All points of an index by offset, in the order they were put: vectors and upper levels inside one
+ * faiss::IndexHNSWFlat, 8-bit codes, the lists of level 0, ids, versions and tombstones beside it. One writer, any number of readers.
  *
  *  1. Memory is reserved for `capacity` points, taken when it is written, and never moves: a reader's pointers stay valid
  *     while the object lives.
@@ -65,7 +65,7 @@ class Points {
   /** Takes vectors and graph from an index that was read from a file; its arrays were checked. A label for each. */
   void adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::string_view>& ids,
              const std::vector<int64_t>& versions, const std::vector<uint32_t>& labels, int32_t linked);
-  /** The FAISS index, its entry point brought up to date. Valid until the next append. */
+  /** The FAISS index, entry point and ground lists brought up to date. Valid until the next append. */
   const faiss::IndexHNSWFlat& faissIndex();
 
   int32_t count() const { return __atomic_load_n(&count_, __ATOMIC_ACQUIRE); }
@@ -94,8 +94,14 @@ class Points {
   /** The highest level the point is on. */
   int32_t level(int32_t i) const { return levels_[i] - 1; }
   int32_t* list(int32_t i, int32_t level) const {
-    return lists_ + offsets_[i] + (level == 0 ? 0 : levelStart_[level]);
+    if (level == 0) return ground_ + static_cast<size_t>(i) * static_cast<size_t>(2 * m_);
+    return lists_ + offsets_[i] + levelStart_[level];
   }
+  void fetchGround(int32_t i) const {
+    const int32_t* const slots = list(i, 0);
+    for (int32_t j = 0; j < 2 * m_; j += 16) __builtin_prefetch(slots + j);
+  }
+  const uint8_t* codes() const { return codes_; }
   /** Slots of a list on this level. */
   int32_t slots(int32_t level) const { return level == 0 ? 2 * m_ : m_; }
 
@@ -114,6 +120,8 @@ class Points {
   faiss::IndexHNSWFlat index_;
   faiss::IndexFlat* flat_;
   Mapped<uint8_t> codeMemory_;
+  /** The lists of level 0, which FAISS keeps between the others: here one multiplication finds them, and a walk reads whole lines. */
+  Mapped<int32_t> groundMemory_;
   Mapped<std::string_view> idMemory_;
   Mapped<int64_t> versionMemory_;
   Mapped<uint64_t> tombstoneMemory_;
@@ -124,6 +132,7 @@ class Points {
   const float* vectors_ = nullptr;
   uint8_t* codes_ = nullptr;
   int32_t* lists_ = nullptr;
+  int32_t* ground_ = nullptr;
   const size_t* offsets_ = nullptr;
   const int* levels_ = nullptr;
   std::string_view* ids_ = nullptr;

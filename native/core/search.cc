@@ -36,11 +36,13 @@ void Searcher::scanRows(int32_t from, int32_t to, Top& top, Hits& hits) const {
   }
 }
 
+/** Ends early once no further candidate can be among the best, as far as the error of 8 bits goes. */
 void Searcher::rank(Top& top, size_t wanted, Hits& hits) const {
   size_t ranked = 0;
   for (size_t i = 0; i < scratch.pool.size() && ranked < wanted; i++) {
-    const int32_t point = scratch.pool.at(i).point;
+    const auto [distance, point] = scratch.pool.at(i);
     if (points_.isDead(point)) continue;
+    if (top.full() && distance - codeQuery.slack(options_.form(), points_.code(point), distance) > top.worst()) break;
     ranked++;
     top.offer(exactDistance(point), point);
   }

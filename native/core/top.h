@@ -40,6 +40,8 @@ class Top {
   }
 
   size_t size() const { return heap_.size(); }
+  bool full() const { return heap_.size() >= k_; }
+  float worst() const { return heap_.front().distance; }
   void clear() { heap_.clear(); }
 
   /** Nearest first. Ends the use of this object. */

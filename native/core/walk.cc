@@ -8,25 +8,32 @@ namespace vectron {
 void Pool::reset(size_t capacity) {
   capacity_ = capacity;
   size_ = next_ = 0;
-  if (items_.size() < capacity + 1) items_.resize(capacity + 1);
+  if (distances_.size() > capacity) return;
+  distances_.resize(capacity + 1);
+  points_.resize(capacity + 1);
 }
 
 void Pool::insert(float distance, int32_t point) {
-  Candidate* const begin = items_.data();
-  Candidate* const at = std::upper_bound(begin, begin + size_, distance,
-                                         [](float d, const Candidate& c) { return d < c.distance; });
+  float* const distances = distances_.data();
+  int32_t* const points = points_.data();
+  // Counted, not searched: the compiler makes vectors of it, and no branch is guessed wrong.
+  uint32_t at = 0;
+  for (size_t i = 0; i < size_; i++) at += distances[i] <= distance ? 1 : 0;
   // One slot more than the capacity exists, so the worst falls off without a branch.
-  std::memmove(at + 1, at, static_cast<size_t>(begin + size_ - at) * sizeof(Candidate));
-  *at = {distance, point};
+  std::memmove(distances + at + 1, distances + at, (size_ - at) * sizeof *distances);
+  std::memmove(points + at + 1, points + at, (size_ - at) * sizeof *points);
+  distances[at] = distance;
+  points[at] = point;
   if (size_ < capacity_) size_++;
-  next_ = std::min(next_, static_cast<size_t>(at - begin));
+  next_ = std::min(next_, static_cast<size_t>(at));
 }
 
 int32_t Pool::take() {
-  while (next_ < size_ && (items_[next_].point & taken) != 0) next_++;
+  while (next_ < size_ && (points_[next_] & taken) != 0) next_++;
   if (next_ == size_) return -1;
-  const int32_t point = items_[next_].point;
-  items_[next_++].point |= taken;
+  const int32_t point = points_[next_];
+  points_[next_++] |= taken;
+  while (next_ < size_ && (points_[next_] & taken) != 0) next_++;
   return point;
 }
 
@@ -79,6 +86,8 @@ void Walk::expand(const CodeQuery& query, const std::vector<Candidate>& starts, 
       if (point >= limit || !visited.mark(point)) continue;
       fresh[count++] = point;
     }
+    // The likely next one's list is on its way while these are measured.
+    if (level == 0 && pool.next() >= 0) points_.fetchGround(pool.next());
     measureAll(query, fresh, static_cast<size_t>(count), [&](float d, int32_t point) {
       if (pool.admits(d)) pool.insert(d, point);
     });

@@ -14,22 +14,25 @@ struct Candidate {
 };
 
 /**
- * The best `capacity` candidates seen, nearest first, each marked once its neighbours were looked at. An array kept
- * sorted: for the sizes a search uses, shifting a few cache lines is cheaper than two heaps.
+ * The best `capacity` candidates seen, nearest first, each marked once its neighbours were looked at. Arrays kept sorted:
+ * for the sizes a search uses, counting and shifting a few cache lines is cheaper than two heaps.
  */
 class Pool {
  public:
   void reset(size_t capacity);
-  bool admits(float distance) const { return size_ < capacity_ || distance < items_[size_ - 1].distance; }
+  bool admits(float distance) const { return size_ < capacity_ || distance < distances_[size_ - 1]; }
   void insert(float distance, int32_t point);
   /** The nearest candidate not yet taken, or -1. */
   int32_t take();
+  /** The one that take() would give, if nothing came between. */
+  int32_t next() const { return next_ < size_ ? points_[next_] & ~taken : -1; }
   size_t size() const { return size_; }
-  Candidate at(size_t i) const { return {items_[i].distance, items_[i].point & ~taken}; }
+  Candidate at(size_t i) const { return {distances_[i], points_[i] & ~taken}; }
 
  private:
   static constexpr int32_t taken = INT32_MIN;
-  std::vector<Candidate> items_;
+  std::vector<float> distances_;
+  std::vector<int32_t> points_;
   size_t capacity_ = 0, size_ = 0, next_ = 0;
 };
 
@@ -56,6 +59,7 @@ struct Scratch {
   Pool pool;
   Visited visited;
   std::vector<int32_t> fresh;
+  std::vector<int32_t> dots;
 };
 
 /**
@@ -80,23 +84,15 @@ class Walk {
   /** Calls met(distance, point) for each, their rows fetched ahead. */
   template <typename Met>
   void measureAll(const CodeQuery& query, const int32_t* points, size_t count, Met met) {
-    for (size_t j = 0; j < std::min(count, ahead); j++) prefetch(points[j]);
-    for (size_t j = 0; j < count; j++) {
-      if (j + ahead < count) prefetch(points[j + ahead]);
-      met(distance(query, points[j]), points[j]);
-    }
+    for (size_t j = 0; j < std::min(count, rowsAhead); j++) fetchRow(points_.code(points[j]), points_.shape.stride);
+    if (scratch_.dots.size() < count) scratch_.dots.resize(count);
+    distances += count;
+    query.distances(kernels_, form_, points_.codes(), points, count, scratch_.dots.data(), met);
   }
 
   uint64_t distances = 0;
 
  private:
-  /** Rows that are fetched before they are measured. */
-  static constexpr size_t ahead = 4;
-  void prefetch(int32_t point) const {
-    const uint8_t* const row = points_.code(point);
-    for (size_t at = 0; at < points_.shape.stride; at += 64) __builtin_prefetch(row + at);
-  }
-
   const Points& points_;
   const Kernels& kernels_;
   const Form form_;

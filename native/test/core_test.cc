@@ -117,7 +117,7 @@ void testKernels() {
       EXPECT(std::fabs(set->dot(a.data(), b.data(), n) - dot) <= 1e-6 * size);
       EXPECT(std::fabs(set->squaredL2(a.data(), b.data(), n) - l2) <= 1e-6 * l2);
     }
-    for (const size_t n : {64u, 128u, 192u, 832u, 65536u}) {
+    for (const size_t n : {64u, 128u, 192u, 256u, 832u, 65536u}) {
       std::vector<uint8_t> u(n);
       std::vector<int8_t> c(n);
       // The largest products there are, and random ones.
@@ -129,6 +129,13 @@ void testKernels() {
           sum += static_cast<int64_t>(u[i]) * c[i];
         }
         EXPECT(set->dotCodes(u.data(), c.data(), n) == sum);
+        // Rows in any order, one of them twice, equal what each gives alone.
+        if (n % 128 != 0 || n > 1000) continue;
+        const int32_t rows[] = {1, 0, 1};
+        int32_t dots[3];
+        set->dotRows(u.data(), n / 2, rows, 3, c.data(), n / 2, dots);
+        for (size_t i = 0; i < 3; i++)
+          EXPECT(dots[i] == set->dotCodes(u.data() + static_cast<size_t>(rows[i]) * (n / 2), c.data(), n / 2));
       }
     }
   }

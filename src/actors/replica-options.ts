@@ -5,7 +5,7 @@ import type { FlagRange } from '../protocol/flags';
 import type { KeyHash } from '../protocol/key-hash';
 import type { ReplicaSpec } from '../protocol/records';
 import type { RaftCore, RaftOptions } from '../raft/types';
-import { destroyReplicaState } from '../shard/shard-machine';
+import { destroyReplicaState } from '../shard/destroy';
 import { type SourceLimits, sourceLimits } from '../shard/snapshot-source';
 import type { KeyValueStore } from '../storage/ports';
 import type { VectorEngine } from '../vector/ports';

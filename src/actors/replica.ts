@@ -308,6 +308,7 @@ export class ReplicaActor implements Actor {
     context.send(this.environment.supervisor, { kind: 'replica.report', report }, lanes.completion);
     if (member.isAsleep) {
       context.cancelTimer(reportKey);
+      machine.forgetRecent();
       return;
     }
     context.setTimer(reportKey, this.options.reportMs, { signal: 'timer', key: reportKey });

@@ -14,6 +14,9 @@ export function utf8(text: string): Uint8Array {
   for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
   return bytes;
 }
+/** How many bytes utf8() gives. */
+export const utf8Length = (text: string): number => (isShortAscii(text) ? text.length : encoder.encode(text).length);
+
 export const fromUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes);
 
 /** Short texts that were read lately, by hash: names of nodes, actors and points come again and again. */

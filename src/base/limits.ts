@@ -51,6 +51,8 @@ export const raftReadRoundsMax = 64;
 export const beatsWaitingMax = 65_536;
 /** Lives of other machines' threads that a machine keeps track of; of more, those heard longest ago are forgotten. */
 export const livesHeardMax = 4_096;
+/** What a replica remembers of the points written last, so as not to read their records again. */
+export const recentPointsBytesMax = 4 * 1024 * 1024;
 /** Points not yet linked into the graph before writes are refused with RESOURCE_EXHAUSTED. */
 export const unlinkedPointsMax = 4_096;
 /** wire: bytes of one snapshot chunk. */

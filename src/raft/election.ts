@@ -11,6 +11,8 @@ type MessageOf<K extends RaftMessageKind> = Extract<RaftMessage, { readonly kind
  *     once it is durable.
  *  2. A pre-vote is no promise: it changes nothing here, and may be given to several.
  *  3. Who hears a leader gives no pre-vote.
+ *  4. Of two that ask each other for pre-votes at a time, and would then split the votes, the one with the larger id gives
+ *     way, and tries again soon: it never gives way to one that cannot be elected for longer than one wait.
  */
 
 /** Would this member vote for the candidate in that term? Nothing changes by the answer (thesis, 9.6). */
@@ -19,6 +21,10 @@ export function judgePreVote(raft: Raft, message: MessageOf<'preVoteRequest'>): 
   const granted = free && !raft.inLease() && raft.log.isUpToDate(message.lastIndex, message.lastTerm);
   const header = raft.header(message.from);
   raft.send({ kind: 'preVoteResponse', ...header, term: granted ? message.term : raft.term, granted });
+  if (granted && raft.role === 'preCandidate' && message.from < raft.self) {
+    raft.becomeFollower(raft.term);
+    raft.hurry();
+  }
 }
 
 export function judgeVote(raft: Raft, message: MessageOf<'voteRequest'>): void {

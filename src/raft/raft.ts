@@ -218,8 +218,6 @@ export class Raft implements RaftCore {
     if (progress?.state === 'snapshot') progress.snapshotEnded();
   }
 
-  // Roles
-
   /** In `newTerm`, or in the same one; with a leader, if one is known. */
   becomeFollower(newTerm: Term, leader: ReplicaId = nobody): void {
     assert(newTerm >= this.term, () => `term falls from ${this.term} to ${newTerm}`);
@@ -273,10 +271,13 @@ export class Raft implements RaftCore {
     if (result === 'lost') this.becomeFollower(this.term);
     else if (result === 'won' && this.role === 'preCandidate') this.becomeCandidate(false);
     else if (result === 'won') this.becomeLeader();
-    // Nobody leads, so the next attempt need not wait for a whole time-out: only candidates that split the votes must part.
-    const { electionTicks, random } = this.options;
-    if (!granted)
-      this.patienceTicks = Math.min(this.patienceTicks, this.electionElapsed + random.between(1, electionTicks));
+    if (!granted) this.hurry();
+  }
+
+  /** Nobody leads: the next attempt need not wait for a whole time-out, only for candidates that split the votes to part. */
+  hurry(): void {
+    const soon = this.electionElapsed + this.options.random.between(1, this.options.electionTicks);
+    this.patienceTicks = Math.min(this.patienceTicks, soon);
   }
 
   leading(): Leadership {

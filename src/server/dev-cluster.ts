@@ -100,7 +100,7 @@ class LocalCluster implements DevCluster {
     this.keys = readApiKeys(options.apiKeyFile ?? join(this.dataDirectory, 'api-key'));
     this.workers = machineNames.map((node) => {
       const { shardThreads = defaultShardThreads } = options;
-      return new Machine({ ...this.nodeOptions(node), shardThreads, zone: '', rack: '' });
+      return new Machine({ ...this.nodeOptions(node), shardThreads, zone: '', rack: '', gateway: null });
     });
   }
 

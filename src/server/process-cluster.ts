@@ -16,6 +16,8 @@ export interface ProcessClusterOptions {
   readonly cluster?: string;
   /** Of each kind. Default 3. */
   readonly processesPerKind?: number;
+  /** True: workers serve the public API themselves, and there are no processes that only do that. */
+  readonly workersServe?: boolean;
   /** Settings for all processes: VECTRON_... */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -70,7 +72,10 @@ export class ProcessCluster implements ReplicaReader {
 
   /** Resolves when all gateways are ready and all workers are known to the placement driver. */
   static async start(options: ProcessClusterOptions): Promise<ProcessCluster> {
-    const cluster = new ProcessCluster(options, await choosePlaces(options.processesPerKind ?? 3));
+    const cluster = new ProcessCluster(
+      options,
+      await choosePlaces(options.processesPerKind ?? 3, options.workersServe ?? false),
+    );
     try {
       await cluster.startAll();
       return cluster;
@@ -89,13 +94,21 @@ export class ProcessCluster implements ReplicaReader {
   get gateways(): readonly ProcessNode[] {
     return this.of('gateway');
   }
-  /** `host:port` of each gateway. */
+  /** `host:port` of each process that serves the public API. */
   get grpcAddresses(): string[] {
-    return this.places.filter(({ kind }) => kind === 'gateway').map(({ grpcPort }) => `${loopback}:${grpcPort}`);
+    return this.serving.map(({ grpcPort }) => `${loopback}:${grpcPort}`);
   }
-  /** `http://host:port` of each gateway. */
+  /** `http://host:port` of the same. */
   get httpAddresses(): string[] {
-    return this.places.filter(({ kind }) => kind === 'gateway').map(({ httpPort }) => `http://${loopback}:${httpPort}`);
+    return this.serving.map(({ httpPort }) => `http://${loopback}:${httpPort}`);
+  }
+  /** Where a process of this cluster serves gRPC; null: it does not. */
+  grpcAddressOf(node: NodeName): string | null {
+    const place = this.serving.find((candidate) => candidate.node === node);
+    return place === undefined ? null : `${loopback}:${place.grpcPort}`;
+  }
+  private get serving(): readonly Place[] {
+    return this.places.filter(({ grpcPort }) => grpcPort > 0);
   }
 
   process(node: NodeName): ProcessNode {
@@ -196,8 +209,8 @@ export class ProcessCluster implements ReplicaReader {
       VECTRON_DATA_DIR: join(this.dataDirectory, node),
       VECTRON_LISTEN: link,
       VECTRON_PD: placement.map((place) => `${place.node}=${place.link}`).join(','),
-      VECTRON_GRPC_PORT: String(grpcPort),
-      VECTRON_HTTP_PORT: String(httpPort),
+      VECTRON_GATEWAY: grpcPort > 0 ? 'yes' : 'no',
+      ...(grpcPort > 0 ? { VECTRON_GRPC_PORT: String(grpcPort), VECTRON_HTTP_PORT: String(httpPort) } : {}),
       VECTRON_API_KEY_FILE: this.keyFile,
       ...this.options.environment,
     };
@@ -220,13 +233,13 @@ const observerOf = (cluster: string): MachineRuntime =>
     onProblem: (what, error) => process.stderr.write(`observer: ${what}: ${String(error)}\n`),
   });
 
-async function choosePlaces(count: number): Promise<Place[]> {
+async function choosePlaces(count: number, workersServe: boolean): Promise<Place[]> {
   const ports = await freePorts(5 * count);
   const take = (): number => ports.pop() as number;
   return kinds.flatMap((kind) =>
-    Array.from({ length: count }, (_, i) => {
-      const isGateway = kind === 'gateway';
-      const [grpcPort, httpPort] = isGateway ? [take(), take()] : [0, 0];
+    Array.from({ length: workersServe && kind === 'gateway' ? 0 : count }, (_, i) => {
+      const serves = kind === (workersServe ? 'worker' : 'gateway');
+      const [grpcPort, httpPort] = serves ? [take(), take()] : [0, 0];
       const link = `${loopback}:${take()}`;
       return { kind, node: nodeName(`${kind}-${i + 1}`), link, grpcPort, httpPort };
     }),

@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { clusterId, nodeName } from '../base/ids';
 import type { MachineLink } from '../runtime/node/machine';
@@ -10,7 +11,7 @@ import { GatewayNode } from './gateway-node';
 import { type NodeOptions, raftTuning } from './node-options';
 import { PlacementNode } from './placement-node';
 import { expectFreePort } from './ports';
-import { WorkerNode } from './worker-node';
+import { WorkerNode, type WorkerOptions } from './worker-node';
 
 export type Say = (line: string) => void;
 
@@ -66,15 +67,29 @@ export async function runPlacement(config: Config<'pd'>, say: Say): Promise<Runn
 
 export async function runWorker(config: Config<'worker'>, say: Say): Promise<RunningService> {
   loadAddon();
+  const gateway = config.VECTRON_GATEWAY ? await gatewayOf(config) : null;
   const node = await WorkerNode.start({
     ...nodeOptions(config, say),
     raft: raftTuning(config),
     shardThreads: config.VECTRON_SHARD_THREADS,
     zone: config.VECTRON_ZONE,
     rack: config.VECTRON_RACK,
+    gateway,
   });
-  say(`${config.VECTRON_NODE}: worker ready, links on ${node.machine.linkAddress}`);
+  const served = gateway === null ? '' : `, gRPC ${gateway.grpcAddress}, HTTP http://${gateway.httpAddress}`;
+  say(`${config.VECTRON_NODE}: worker ready, links on ${node.machine.linkAddress}${served}`);
   return node;
+}
+
+/** Said before anything else starts: a port that is taken, and keys that are not there. */
+async function gatewayOf(config: Config<'worker'>): Promise<WorkerOptions['gateway']> {
+  const { VECTRON_HOST: host, VECTRON_GRPC_PORT: grpcPort, VECTRON_HTTP_PORT: httpPort } = config;
+  await expectFreePort('gRPC', host, grpcPort);
+  await expectFreePort('HTTP', host, httpPort);
+  const directory = resolve(config.VECTRON_DATA_DIR);
+  mkdirSync(directory, { recursive: true });
+  const apiKeys = readApiKeys(config.VECTRON_API_KEY_FILE || join(directory, 'api-key'));
+  return { grpcAddress: `${host}:${grpcPort}`, httpAddress: `${host}:${httpPort}`, apiKeys };
 }
 
 export async function runGateway(config: Config<'gateway'>, say: Say): Promise<RunningService> {

@@ -4,16 +4,18 @@ import { BeatBoard } from '../actors/beat-board';
 import type { ReplicaHosts } from '../actors/ports';
 import { destroyReplica, replicaIndexPath } from '../actors/replica-options';
 import { SupervisorActor, type SupervisorStatus } from '../actors/supervisor';
+import { VectronError } from '../base/errors';
 import type { NodeName, ReplicaId } from '../base/ids';
 import { encode } from '../protocol/codec';
-import { at, beatsActor, lanes, logActor, replicaActor, supervisorActor } from '../protocol/envelope';
+import { at, beatsActor, gatewayActor, lanes, logActor, replicaActor, supervisorActor } from '../protocol/envelope';
 import { type ReplicaSpec, replicaSpecCodec } from '../protocol/records';
-import { MachineRuntime } from '../runtime/node/machine';
+import { type DedicatedSpec, MachineRuntime } from '../runtime/node/machine';
 import { defaultGroupsPerThread } from '../runtime/node/shard-pool';
 import type { MachineStores } from '../storage/node/machine-stores';
 import { createNativeEngine } from '../vector/node/native-engine';
 import { messageOf, type NodeOptions } from './node-options';
 import { openWorkerStores } from './stores';
+import type { GatewayThreadData } from './threads/gateway-thread';
 import type { LinkThreadData } from './threads/link-thread';
 import type { ShardThreadData } from './threads/shard-thread';
 
@@ -21,14 +23,18 @@ export interface WorkerOptions extends NodeOptions {
   readonly shardThreads: number;
   readonly zone: string;
   readonly rack: string;
+  /** Where this worker serves the public API itself; null: gateways of their own do. */
+  readonly gateway: Pick<GatewayThreadData, 'grpcAddress' | 'httpAddress' | 'apiKeys'> | null;
 }
 
 const noBytes = new Uint8Array(0);
 const graphs = 'graphs';
+const gatewayMsMax = 30_000;
+const pollMs = 10;
 
 /**
- * A worker: supervisor on the main thread, link thread, log thread and a pool of shard threads. It owns the machine's
- * stores and closes them last.
+ * A worker: supervisor on the main thread, link thread, log thread, a pool of shard threads, and if asked for a gateway on a
+ * thread of its own. It owns the machine's stores and closes them last.
  */
 export class WorkerNode implements ReplicaHosts {
   private readonly engine = createNativeEngine();
@@ -53,7 +59,13 @@ export class WorkerNode implements ReplicaHosts {
     await worker.machine.start();
     worker.machine.setPeers(options.placement);
     worker.startSupervisor();
-    return worker;
+    try {
+      await worker.gatewayServes();
+      return worker;
+    } catch (error) {
+      await worker.stop();
+      throw error;
+    }
   }
 
   get node(): NodeName {
@@ -121,6 +133,16 @@ export class WorkerNode implements ReplicaHosts {
     this.machine.host.signal(supervisorActor, { signal: 'down', target, reason });
   }
 
+  private async gatewayServes(): Promise<void> {
+    if (this.options.gateway === null) return;
+    const until = performance.now() + gatewayMsMax;
+    while (this.machine.hub.directory.threadOf(gatewayActor) === undefined) {
+      if (performance.now() > until)
+        throw new VectronError('UNAVAILABLE', `the gateway does not serve after ${gatewayMsMax} ms`);
+      await new Promise((resolve) => setTimeout(resolve, pollMs));
+    }
+  }
+
   private startSupervisor(): void {
     const { cluster, node, zone, rack, placement } = this.options;
     this.supervisor = new SupervisorActor({
@@ -161,6 +183,7 @@ export class WorkerNode implements ReplicaHosts {
           workerData: handles,
           actors: [{ name: logActor, descriptor: noBytes }],
         },
+        ...this.gatewayThreads(),
       ],
       shards: { entryFile: require.resolve('./threads/shard-thread'), threads: shardThreads, workerData: shardData },
       onMainActorEnded: (address, reason, error) => this.mainActorEnded(address.actor, reason, error),
@@ -168,6 +191,14 @@ export class WorkerNode implements ReplicaHosts {
       onThreadDown: (what, reason) => report(`${node}: ${what} went down: ${reason}`),
       onProblem: (what, error) => report(`${node}: ${what}: ${messageOf(error)}`),
     });
+  }
+
+  private gatewayThreads(): DedicatedSpec[] {
+    const { cluster, placement, gateway } = this.options;
+    if (gateway === null) return [];
+    const workerData: GatewayThreadData = { cluster, placementNodes: placement.map(({ node }) => node), ...gateway };
+    const entryFile = require.resolve('./threads/gateway-thread');
+    return [{ name: 'gateway', entryFile, workerData, actors: [{ name: gatewayActor, descriptor: noBytes }] }];
   }
 
   /** The supervisor holds nothing that the log and the placement driver cannot tell a new one. */

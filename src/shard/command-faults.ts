@@ -1,8 +1,8 @@
-import { floatsOf, utf8 } from '../base/bytes';
+import { utf8Length } from '../base/bytes';
 import { asVectronError, VectronError } from '../base/errors';
 import { idempotencyKeyBytesMax, idempotencyWindowMsMax, payloadBytesMax, pointIdBytesMax } from '../base/limits';
 import type { Point, ShardOperation, WriteOptions } from '../protocol/commands';
-import { checkVector } from '../vector/metrics';
+import { checkVector, floatsCopied } from '../vector/metrics';
 
 export const idsOf = (operation: ShardOperation): readonly string[] =>
   operation.kind === 'upsert' ? operation.points.map((point) => point.id) : operation.ids;
@@ -11,7 +11,7 @@ export const idsOf = (operation: ShardOperation): readonly string[] =>
 export function optionsFault(options: WriteOptions, operation: ShardOperation): VectronError | null {
   const { key, issuedMs, windowMs, conditions } = options;
   const ids = idsOf(operation);
-  if (utf8(key).length > idempotencyKeyBytesMax) {
+  if (utf8Length(key) > idempotencyKeyBytesMax) {
     return fault('idempotency_key', `is longer than ${idempotencyKeyBytesMax} bytes`);
   }
   if (!Number.isFinite(issuedMs) || issuedMs < 0) return fault('issued_ms', 'is not a time');
@@ -38,7 +38,7 @@ function firstFault<T>(items: readonly T[], check: (item: T, at: number) => Vect
 }
 
 function idFault(id: string, field: string): VectronError | null {
-  const length = id.length > pointIdBytesMax ? id.length : utf8(id).length;
+  const length = id.length > pointIdBytesMax ? id.length : utf8Length(id);
   return length >= 1 && length <= pointIdBytesMax
     ? null
     : fault(`${field}.id`, `must have 1 to ${pointIdBytesMax} bytes, has ${length}`);
@@ -54,7 +54,7 @@ function pointFault(point: Point, dimension: number, field: string): VectronErro
 export function vectorFault(vector: Uint8Array, dimension: number, field: string): VectronError | null {
   if (vector.length !== dimension * 4) return fault(field, `has ${vector.length / 4} components, not ${dimension}`);
   try {
-    checkVector(floatsOf(vector), dimension, field);
+    checkVector(floatsCopied(vector), dimension, field);
     return null;
   } catch (thrown) {
     return asVectronError(thrown);

@@ -55,8 +55,20 @@ const noBytes = new Uint8Array(0);
 export class DedupeTable {
   private constructor(private readonly entries: readonly DedupeEntry[]) {}
 
-  static read(bytes: Uint8Array, timeMs: number): DedupeTable {
-    return new DedupeTable(entriesOf(bytes).filter((entry) => entry.expiresMs >= timeMs));
+  static readonly empty = new DedupeTable([]);
+
+  static read(bytes: Uint8Array): DedupeTable {
+    return bytes.length === 0 ? DedupeTable.empty : new DedupeTable(entriesOf(bytes));
+  }
+
+  get count(): number {
+    return this.entries.length;
+  }
+
+  /** Without the entries that are dead at this log time. */
+  at(timeMs: number): DedupeTable {
+    const isLive = (entry: DedupeEntry): boolean => entry.expiresMs >= timeMs;
+    return this.entries.every(isLive) ? this : new DedupeTable(this.entries.filter(isLive));
   }
 
   find({ keyHash, number, wholeHash }: DedupeKey): DedupeEntry | undefined {
@@ -74,15 +86,16 @@ export class DedupeTable {
     return this.entries.length >= pointKeysMax && this.unsettled(key).length >= pointKeysMax;
   }
 
-  /** As stored, with one entry more if there is one to add. */
-  encoded(added: DedupeEntry | null): Uint8Array {
-    const entries = added === null ? this.entries : this.with(added);
+  /** As stored. */
+  encoded(): Uint8Array {
+    const { entries } = this;
     if (entries.length === 0) return noBytes;
     if (entries.every(({ number }) => number === 0)) return encode(plainTableCodec, entries);
     return encode(sessionTableCodec, { format: sessionFormat, entries });
   }
 
-  private with(added: DedupeEntry): readonly DedupeEntry[] {
+  /** With one entry more, in the place of those that it settles. */
+  remembering(added: DedupeEntry): DedupeTable {
     const kept = this.unsettled(added);
     let { expiresMs } = added;
     if (kept.length < this.entries.length) {
@@ -90,7 +103,7 @@ export class DedupeTable {
         if (entry.keyHash === added.keyHash) expiresMs = Math.max(expiresMs, entry.expiresMs);
       }
     }
-    return [...kept, { ...added, expiresMs }];
+    return new DedupeTable([...kept, { ...added, expiresMs }]);
   }
 
   private unsettled({ keyHash, settled }: Pick<DedupeKey, 'keyHash' | 'settled'>): readonly DedupeEntry[] {
@@ -100,7 +113,6 @@ export class DedupeTable {
 }
 
 function entriesOf(bytes: Uint8Array): readonly DedupeEntry[] {
-  if (bytes.length === 0) return [];
   if (bytes[0] === sessionFormat) return decode(sessionTableCodec, bytes).entries;
   return decode(plainTableCodec, bytes).map((entry) => ({ ...entry, number: 0, settled: 0 }));
 }

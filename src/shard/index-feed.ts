@@ -1,5 +1,5 @@
-import { floatsOf } from '../base/bytes';
 import { pointRange } from '../storage/keys';
+import { floatsCopied } from '../vector/metrics';
 import type { VectorIndex } from '../vector/ports';
 import type { ChangeTable, ChangeWalk } from './change-table';
 import { keyOf, pointIdOf, successor } from './point-keys';
@@ -129,7 +129,7 @@ export class IndexFeed {
   /** The label that a deletion freed, or -1. */
   private offer(id: string, record: PointRecord): number {
     if (record.deleted) return this.index.remove(id, record.version);
-    this.index.put(id, record.version, floatsOf(record.vector));
+    this.index.put(id, record.version, floatsCopied(record.vector));
     return -1;
   }
 }

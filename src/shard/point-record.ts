@@ -42,9 +42,17 @@ export const deletion = (version: number, timeMs: number, dedupe: Uint8Array = e
 });
 
 /** Format, CRC-32C of the id and all that follows, then the fields. The id is in the checksum: no record may move. */
-export function encodeRecord(id: string, record: PointRecord): Uint8Array {
+export const encodeRecord = (id: string, record: PointRecord): Uint8Array => encodeRecordOf(utf8(id), record).slice();
+
+let scratch = new ByteWriter(1_024);
+const scratchBytesMax = 65_536;
+
+/** The same for an id in UTF-8: a view that holds until the next call. */
+export function encodeRecordOf(name: Uint8Array, record: PointRecord): Uint8Array {
   const { dedupe, payload, vector, touched, version } = record;
-  const writer = new ByteWriter(64 + dedupe.length + payload.length + vector.length);
+  if (scratch.length > scratchBytesMax) scratch = new ByteWriter(1_024);
+  const writer = scratch;
+  writer.clear();
   const format = touched === version ? formatPlain : formatTouched;
   writer.u8(format);
   writer.u32(0);
@@ -57,7 +65,7 @@ export function encodeRecord(id: string, record: PointRecord): Uint8Array {
   writer.lengthPrefixed(payload);
   writer.raw(vector);
   const value = writer.finish();
-  const checksum = checksumOf(id, value);
+  const checksum = checksumOf(name, value);
   for (let i = 0; i < 4; i++) value[1 + i] = checksum >>> (8 * i);
   return value;
 }
@@ -85,9 +93,9 @@ function verifyRecord(id: string, value: Uint8Array): void {
   const reader = new ByteReader(value);
   const format = reader.u8();
   if (format !== formatPlain && format !== formatTouched) throw corrupt(id, 'its format is unknown');
-  if (reader.u32() !== checksumOf(id, value)) throw corrupt(id, 'its checksum does not hold');
+  if (reader.u32() !== checksumOf(utf8(id), value)) throw corrupt(id, 'its checksum does not hold');
 }
 
-const checksumOf = (id: string, value: Uint8Array): number => crc32c(value, crc32c(utf8(id)), headerBytes);
+const checksumOf = (name: Uint8Array, value: Uint8Array): number => crc32c(value, crc32c(name), headerBytes);
 
 const corrupt = (id: string, why: string): VectronError => new VectronError('CORRUPT', `record of point ${id}: ${why}`);

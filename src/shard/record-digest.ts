@@ -12,8 +12,10 @@ export const digestWithout = (digest: Digest, hash: bigint): Digest => BigInt.as
 export const digestText = (digest: Digest): string => digest.toString(16).padStart(16, '0');
 
 /** The hash of one record as stored: two lanes of 32-bit MurmurHash3 over the value, seeded with the id's. */
-export function recordHash(id: string, value: Uint8Array): bigint {
-  const name = utf8(id);
+export const recordHash = (id: string, value: Uint8Array): bigint => recordHashOf(utf8(id), value);
+
+/** The same for an id in UTF-8. */
+export function recordHashOf(name: Uint8Array, value: Uint8Array): bigint {
   const high = murmur3(value, murmur3(name, 0x9747b28c));
   const low = murmur3(value, murmur3(name, 0x1b873593) ^ high);
   return (BigInt(high) << 32n) | BigInt(low);

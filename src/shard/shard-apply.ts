@@ -1,6 +1,8 @@
+import { ByteArena } from '../base/arena';
 import { present } from '../base/assert';
+import { utf8 } from '../base/bytes';
 import { asVectronError } from '../base/errors';
-import type { KeyHash64, LogIndex } from '../base/ids';
+import type { KeyHash64, LogIndex, Space } from '../base/ids';
 import { decode } from '../protocol/codec';
 import {
   commandLevels,
@@ -15,11 +17,14 @@ import { type HashRange, inRange, type KeyHash } from '../protocol/key-hash';
 import { configurationChangeCodec, type Entry } from '../protocol/raft-messages';
 import { memberListCodec } from '../protocol/records';
 import type { Schema } from '../protocol/schemas';
+import { idOfPointKey, pointKey } from '../storage/keys';
 import { idsOf, operationFault, optionsFault } from './command-faults';
+import { DedupeTable } from './dedupe-table';
 import { type Descriptor, formatOf } from './descriptor';
-import { decodeRecord, encodeRecord, type PointRecord } from './point-record';
-import { digestWith, digestWithout, recordHash } from './record-digest';
-import { type EarlierPoint, type Outcome, type PointSlot, type Refused, WritePart } from './write-part';
+import { decodeRecord, encodeRecordOf, type PointRecord } from './point-record';
+import type { Earlier, RecentPoints } from './recent-points';
+import { digestWith, digestWithout, recordHash, recordHashOf } from './record-digest';
+import { type Outcome, type PointSlot, type Refused, WritePart } from './write-part';
 
 /**
  * Turns log entries into record changes: a pure function of the state before and the entries (DESIGN D6, D7, D14).
@@ -33,20 +38,17 @@ import { type EarlierPoint, type Outcome, type PointSlot, type Refused, WritePar
  */
 export type { Outcome } from './write-part';
 
-/** What is kept of a stored record. */
-export interface Earlier extends EarlierPoint {
-  readonly touched: number;
-  /** Its part of the digest. */
-  readonly recordHash: bigint;
-}
-
 export interface Change {
   readonly id: string;
   readonly hash: KeyHash64;
+  /** Of its record in the store. */
+  readonly key: Uint8Array;
   /** Of what the store held before all entries of this call. */
   readonly before: Earlier | null;
   readonly record: PointRecord;
   readonly after: Uint8Array;
+  /** What a later call has to know of `after`. */
+  readonly earlier: Earlier;
   /** False: the point is what it was, and only its record has more to say. */
   readonly revised: boolean;
 }
@@ -67,10 +69,13 @@ export interface ShardShape {
   readonly flags: FlagRange;
 }
 
-/** Reads the stored records of at most `readKeysMax` points, in the order asked for. */
-export type ReadRecords = (
-  points: readonly { readonly id: string; readonly hash: KeyHash64 }[],
-) => (Uint8Array | undefined)[];
+/** What is stored of the points. */
+export interface StoredPoints {
+  readonly space: Space;
+  /** Reads at most `readKeysMax` records by their keys, in the order asked for. */
+  getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[];
+  readonly recent: RecentPoints;
+}
 
 /** Records read at once: with the largest payloads and vectors, about 80 MiB. */
 export const readKeysMax = 64;
@@ -80,14 +85,14 @@ export const logTimeStepMsMax = 3_600_000;
 
 export function applyEntries(
   shape: ShardShape,
-  read: ReadRecords,
+  stored: StoredPoints,
   before: Descriptor,
   schema: Schema,
   entries: readonly Entry[],
 ): Applied {
-  const work = new ApplyWork(shape, before, schema);
+  const work = new ApplyWork(shape, stored, before, schema);
   const commands = entries.map((entry) => (entry.type === 'command' ? parse(entry) : null));
-  work.load(read, commands);
+  work.load(commands);
   entries.forEach((entry, at) => {
     const command = commands[at];
     if (command) work.apply(entry.index, command);
@@ -119,15 +124,24 @@ interface Slot extends PointSlot {
   readonly before: Earlier | null;
 }
 
+/** A point that is not remembered. */
+interface Wanted {
+  readonly id: string;
+  readonly hash: KeyHash64;
+  readonly key: Uint8Array;
+}
+
 class ApplyWork {
   private readonly slots = new Map<string, Slot>();
   private readonly outcomes = new Map<LogIndex, Outcome>();
+  private readonly arena = new ByteArena();
   private timeMs: number;
   private level: number;
   private membership: Pick<Descriptor, 'configuration' | 'epoch' | 'members'>;
 
   constructor(
     private readonly shape: ShardShape,
+    private readonly stored: StoredPoints,
     private readonly before: Descriptor,
     private schema: Schema,
   ) {
@@ -136,25 +150,40 @@ class ApplyWork {
     this.membership = before;
   }
 
-  /** Reads every record that the commands name. */
-  load(read: ReadRecords, commands: readonly (Parsed | null)[]): void {
-    const ids = new Set<string>();
+  /** Learns what is stored of every point that the commands name: as remembered, or else from its record. */
+  load(commands: readonly (Parsed | null)[]): void {
+    const unknown = new Map<string, Wanted>();
     for (const command of commands) {
       if (command?.kind !== 'v2') continue;
-      for (const id of idsOf(command.operation)) ids.add(id);
+      for (const id of idsOf(command.operation)) if (!this.slots.has(id) && !unknown.has(id)) this.meet(id, unknown);
     }
-    const wanted = [...ids].map((id) => ({ id, hash: this.shape.keyHash(id) }));
+    const wanted = [...unknown.values()];
     for (let from = 0; from < wanted.length; from += readKeysMax) {
       const part = wanted.slice(from, from + readKeysMax);
-      read(part).forEach((value, at) => {
-        const { id, hash } = part[at] as { id: string; hash: KeyHash64 };
-        const stored = (): PointRecord | null => {
-          const [again] = read([{ id, hash }]);
-          return again === undefined ? null : decodeRecord(id, again);
-        };
-        this.slots.set(id, { id, hash, before: earlierOf(id, value), record: null, stored });
-      });
+      const values = this.stored.getMany(part.map(({ key }) => key));
+      for (const [at, { id, hash }] of part.entries()) this.addSlot(id, hash, earlierOf(id, values[at]));
     }
+  }
+
+  private meet(id: string, unknown: Map<string, Wanted>): void {
+    const recent = this.stored.recent.find(id);
+    if (recent !== undefined) this.addSlot(id, recent.hash, recent.earlier);
+    else {
+      const hash = this.shape.keyHash(id);
+      unknown.set(id, { id, hash, key: this.keyOf(id, hash) });
+    }
+  }
+
+  private addSlot(id: string, hash: KeyHash64, before: Earlier | null): void {
+    const stored = (): PointRecord | null => {
+      const [value] = this.stored.getMany([this.keyOf(id, hash)]);
+      return value === undefined ? null : decodeRecord(id, value);
+    };
+    this.slots.set(id, { id, hash, before, record: null, dedupe: before?.dedupe ?? DedupeTable.empty, stored });
+  }
+
+  private keyOf(id: string, hash: KeyHash64): Uint8Array {
+    return pointKey(this.stored.space, hash, utf8(id), this.arena);
   }
 
   apply(index: LogIndex, command: Parsed): void {
@@ -226,15 +255,18 @@ class ApplyWork {
   finish(entries: readonly Entry[]): Applied {
     const changes: Change[] = [];
     let { points, records, digest } = this.before;
-    for (const { id, hash, before, record } of this.slots.values()) {
+    for (const { id, hash, before, record, dedupe } of this.slots.values()) {
       if (record === null) continue;
-      const after = encodeRecord(id, record);
-      const revised = record.version !== before?.version;
-      changes.push({ id, hash, before, record, after, revised });
+      const key = this.keyOf(id, hash);
+      const name = idOfPointKey(key);
+      const after = this.arena.copyOf(encodeRecordOf(name, record));
+      const { version, touched, deleted } = record;
+      const earlier = { version, touched, live: !deleted, dedupe, recordHash: recordHashOf(name, after) };
+      changes.push({ id, hash, key, before, record, after, earlier, revised: version !== before?.version });
       points += Number(!record.deleted) - Number(before?.live === true);
       records += before === null ? 1 : 0;
       if (before !== null) digest = digestWithout(digest, before.recordHash);
-      digest = digestWith(digest, recordHash(id, after));
+      digest = digestWith(digest, earlier.recordHash);
     }
     const last = entries[entries.length - 1];
     const applied = last ? { appliedIndex: last.index, appliedTerm: last.term } : {};
@@ -255,11 +287,12 @@ class ApplyWork {
   }
 }
 
-/** Throws CORRUPT if the record is. Holds on to none of its bytes but a copy of the outcomes. */
+/** Throws CORRUPT if the record is. Holds on to none of its bytes. */
 function earlierOf(id: string, value: Uint8Array | undefined): Earlier | null {
   if (value === undefined) return null;
   const { version, touched, deleted, dedupe } = decodeRecord(id, value);
-  return { version, touched, live: !deleted, dedupe: dedupe.slice(), recordHash: recordHash(id, value) };
+  const hash = recordHash(id, value);
+  return { version, touched, live: !deleted, dedupe: DedupeTable.read(dedupe), recordHash: hash };
 }
 
 /** Log time never goes back, and after its first step never leaps (DESIGN D14). */

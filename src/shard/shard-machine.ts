@@ -1,6 +1,6 @@
 import { assert } from '../base/assert';
 import type { LogIndex, ReplicaId, Space, Term } from '../base/ids';
-import { payloadIndexBytesMax } from '../base/limits';
+import { payloadIndexBytesMax, recentPointsBytesMax } from '../base/limits';
 import type { StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import { checkLevel } from '../protocol/flags';
@@ -17,10 +17,10 @@ import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, s
 import { planFiltered } from './filtered';
 import { type FeedSource, IndexFeed } from './index-feed';
 import { PayloadFeed } from './payload-feed';
-import { allChanges, allSpaces, keyOf, otherSpaces } from './point-keys';
-import { clearQuarantine } from './quarantine';
+import { otherSpaces } from './point-keys';
+import { RecentPoints } from './recent-points';
 import { digestText } from './record-digest';
-import { clearProgress, type RestoreProgress, readProgress } from './restore-progress';
+import { type RestoreProgress, readProgress } from './restore-progress';
 import { deleteOtherSchemas, putSchema, readSchema } from './schema-record';
 import { Scrub } from './scrub';
 import { type ReadSelection, Selecting, type SelectingPlan } from './selecting';
@@ -48,6 +48,8 @@ export interface ShardMachineOptions extends ShardShape {
   readonly state: KeyValueStore;
   readonly index: VectorIndex;
   readonly snapshotLimits?: SourceLimits;
+  /** 0: nothing is remembered. Default: recentPointsBytesMax. */
+  readonly recentBytesMax?: number;
   /** What payload indexes may take in memory; smaller is for tests. */
   readonly payloadIndexBytes?: number;
 }
@@ -81,6 +83,7 @@ export class ShardMachine {
   private changed = 0;
   private notes: readonly ChecksumNote[] = [];
   private readonly scrub: Scrub;
+  private readonly recent: RecentPoints;
   private generationNext: number;
   private readonly garbage: SpaceGarbage;
   private restoring: ShardSnapshotSink | null = null;
@@ -101,6 +104,7 @@ export class ShardMachine {
     if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
     this.garbage = new SpaceGarbage(options.state);
     this.scrub = new Scrub(options.state);
+    this.recent = new RecentPoints(options.recentBytesMax ?? recentPointsBytesMax);
     this.table = new ChangeTable(options.state, this.space);
     this.feed = new IndexFeed(options.index, () => this.feedSource);
     this.schemaNow = readSchema(options.state, this.space);
@@ -174,9 +178,9 @@ export class ShardMachine {
   }
 
   private applyBatch(entries: readonly Entry[]): ReadonlyMap<LogIndex, Outcome> {
-    const read = (points: Parameters<Parameters<typeof applyEntries>[1]>[0]): (Uint8Array | undefined)[] =>
-      this.options.state.getMany(points.map((point) => keyOf(this.space, point)));
-    const applied = applyEntries(this.options, read, this.descriptor, this.schemaNow, entries);
+    const { space, recent } = this;
+    const stored = { space, recent, getMany: (keys: readonly Uint8Array[]) => this.options.state.getMany(keys) };
+    const applied = applyEntries(this.options, stored, this.descriptor, this.schemaNow, entries);
     const { descriptor, schema, changes, outcomes } = applied;
     this.write(descriptor, changes, schema);
     this.changed += changes.length;
@@ -351,7 +355,7 @@ export class ShardMachine {
     const batch = new WriteBatch();
     if (schema !== this.schemaNow) putSchema(batch, this.space, schema);
     for (const change of changes) {
-      const key = keyOf(this.space, change);
+      const { key } = change;
       for (const source of this.sources) source.beforeChange(change, key);
       batch.put(key, change.after);
     }
@@ -360,8 +364,14 @@ export class ShardMachine {
     batch.put(replicaStateKey(this.options.replica, 'descriptor'), encodeDescriptor(descriptor));
     this.options.state.write(batch, { sync: false });
     this.descriptor = descriptor;
+    for (const { id, hash, earlier } of changes) this.recent.keep(id, { hash, earlier });
     this.schemaNow = schema;
     this.table.bound(descriptor.records, descriptor.appliedIndex);
+  }
+
+  /** Gives back what is remembered only to be faster. */
+  forgetRecent(): void {
+    this.recent.clear();
   }
 
   private replaced(descriptor: Descriptor): void {
@@ -369,6 +379,7 @@ export class ShardMachine {
     for (const source of this.sources) source.fail('its state was replaced');
     for (const work of this.selecting) work.fail('the state was replaced by a snapshot');
     this.garbage.add(this.space);
+    this.recent.clear();
     this.descriptor = descriptor;
     this.restoring = null;
     this.table = new ChangeTable(this.options.state, this.space);
@@ -376,16 +387,4 @@ export class ShardMachine {
     this.schemaNow = readSchema(this.options.state, this.space);
     this.payloads.restart(this.space, this.schemaNow);
   }
-}
-
-/**
- * Deletes all that the state store holds of a replica, durably: the tombstone that follows in the log store says that there
- * is nothing left to delete. For one whose actor has ended for good; may be repeated.
- */
-export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
-  const batch = new WriteBatch().delete(replicaStateKey(replica, 'descriptor'));
-  state.write(clearProgress(clearQuarantine(batch, replica), replica), { sync: false });
-  for (const { start, end } of [allSpaces(replica), allChanges(replica)]) state.deleteRange(start, end);
-  deleteOtherSchemas(state, replica, []);
-  state.sync();
 }

@@ -46,7 +46,7 @@ export interface Refused {
 export interface EarlierPoint {
   readonly version: number;
   readonly live: boolean;
-  readonly dedupe: Uint8Array;
+  readonly dedupe: DedupeTable;
 }
 
 /** One point while entries are applied. */
@@ -55,6 +55,8 @@ export interface PointSlot {
   readonly before: EarlierPoint | null;
   /** What the entries so far made of it; null: they left it alone. */
   record: PointRecord | null;
+  /** Of the record as it is now. */
+  dedupe: DedupeTable;
   /** The whole record before the entries; null: none. Reads the store: only for what must be kept or shown. */
   stored(): PointRecord | null;
 }
@@ -129,7 +131,7 @@ export class WritePart {
   }
 
   private itemOf(slot: PointSlot, at: number, timeMs: number): Item {
-    const table = DedupeTable.read(slot.record?.dedupe ?? slot.before?.dedupe ?? noBytes, timeMs);
+    const table = slot.dedupe.at(timeMs);
     if (this.key === null) return { at, slot, table, fingerprint: 0, entry: undefined };
     return { at, slot, table, fingerprint: this.fingerprintOf(at), entry: table.find(this.key) };
   }
@@ -178,7 +180,8 @@ export class WritePart {
       return;
     }
     if (this.options.returnPrevious) this.keepPrevious(slot);
-    const dedupe = this.remember(item, 'written', index);
+    slot.dedupe = this.remember(item, 'written', index);
+    const dedupe = slot.dedupe.encoded();
     if (operation.kind === 'delete') slot.record = deletion(index, timeMs, dedupe);
     else slot.record = recordOf(operation.points[item.at] as Point, index, timeMs, dedupe);
   }
@@ -190,17 +193,18 @@ export class WritePart {
     const { slot } = item;
     const record = slot.record ?? slot.stored() ?? deletion(index, timeMs);
     this.settledBytes += record.payload.length + record.vector.length;
-    slot.record = { ...record, touched: index, dedupe };
+    slot.dedupe = dedupe;
+    slot.record = { ...record, touched: index, dedupe: dedupe.encoded() };
   }
 
-  private remember(item: Item, result: DedupeEntry['result'], index: LogIndex): Uint8Array {
+  private remember(item: Item, result: DedupeEntry['result'], index: LogIndex): DedupeTable {
     const { issuedMs, windowMs } = this.options;
     const { table, slot, fingerprint } = item;
     const version = versionOf(slot);
     const { keyHash, number, settled } = this.key ?? noKey;
     const expiresMs = issuedMs + windowMs;
     item.entry = { keyHash, fingerprint, expiresMs, index, result, version, number, settled };
-    return this.key === null ? table.encoded(null) : table.encoded(item.entry);
+    return this.key === null ? table : table.remembering(item.entry);
   }
 
   private keepPrevious(slot: PointSlot): void {
@@ -240,8 +244,6 @@ export class WritePart {
     return crc32c(vector, crc32c(payload, condition));
   }
 }
-
-const noBytes = new Uint8Array(0);
 
 const latest = (indexes: readonly LogIndex[]): LogIndex => logIndex(Math.max(...indexes));
 

@@ -1,3 +1,4 @@
+import type { ByteArena } from '../base/arena';
 import { AssertionError, assert } from '../base/assert';
 import { type KeyHash64, keyHash64, type LogIndex, logIndex, type ReplicaId, replicaId, type Space } from '../base/ids';
 import type { HashRange } from '../protocol/key-hash';
@@ -58,8 +59,10 @@ export const barrierKey: Uint8Array = Uint8Array.of(tables.engine, 0x01);
 
 const pointHeaderBytes = 17;
 
-export function pointKey(space: Space, hash: KeyHash64, id: Uint8Array): Uint8Array {
-  const key = headOf(tables.point, pointHeaderBytes + id.length);
+export function pointKey(space: Space, hash: KeyHash64, id: Uint8Array, arena?: ByteArena): Uint8Array {
+  const length = pointHeaderBytes + id.length;
+  const key = arena === undefined ? new Uint8Array(length) : arena.take(length);
+  key[0] = tables.point;
   writeBig(key, 1, space);
   writeBig(key, 9, hash);
   key.set(id, pointHeaderBytes);

@@ -14,6 +14,19 @@ export function checkVector(vector: Float32Array, dimension: number, field: stri
   throw invalid(field, `is too long: its squared length is ${length}`);
 }
 
+let copied = new Float32Array(0);
+let copiedBytes = new Uint8Array(0);
+
+/** Little-endian bytes as float32, wherever they lie: the same array each time, to be used before the next call. */
+export function floatsCopied(bytes: Uint8Array): Float32Array {
+  if (copiedBytes.length !== bytes.length) {
+    copied = new Float32Array(bytes.length / 4);
+    copiedBytes = new Uint8Array(copied.buffer);
+  }
+  copiedBytes.set(bytes);
+  return copied;
+}
+
 /** Throws INVALID_ARGUMENT unless `value` is a whole number within [low, high]. */
 export function checkWhole(value: number, low: number, high: number, field: string): void {
   if (!Number.isSafeInteger(value) || value < low || value > high) {

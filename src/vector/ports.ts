@@ -91,7 +91,7 @@ export interface VectorIndex {
   /** The applied index up to which every record has been offered: survives with the native object and in the file. */
   appliedIndex: number;
 
-  /** The point's label; -1 if a newer removal is remembered, so that there is none. */
+  /** Keeps a copy of the vector. Gives the point's label; -1 if a newer removal is remembered, so that there is none. */
   put(id: string, version: number, vector: Float32Array): number;
   /** The label this freed, or -1: the point was not live, or a newer version of it is. */
   remove(id: string, version: number): number;

@@ -129,6 +129,26 @@ describe('Raft, 5.2: elections', () => {
     expect(elected.length).toBeGreaterThan(30);
   });
 
+  it('of two that ask for pre-votes at a time one gives way, and no votes are split', () => {
+    const group = three();
+    group.isolate(3);
+    group.core(1).startElection();
+    group.core(2).startElection();
+    group.settle();
+    expect([group.core(1).role, group.core(2).role, group.core(1).term]).toEqual(['leader', 'follower', 1]);
+  });
+
+  it('who gave way to one that is not elected after all tries again within one election time-out', () => {
+    const group = three();
+    group.isolate(1);
+    group.core(2).startElection();
+    const last = { lastIndex: logIndex(0), lastTerm: term(0) };
+    group.step({ kind: 'preVoteRequest', ...header(1, 2, 1), ...last });
+    expect(group.core(2).role).toBe('follower');
+    group.pass(10);
+    expect([group.core(2).role, group.core(3).role]).toContain('leader');
+  });
+
   it('votes of an older term are not counted', () => {
     const group = three();
     group.core(1).becomeCandidate(false);

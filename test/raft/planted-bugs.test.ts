@@ -3,7 +3,7 @@ import { Fuzz } from './support/group-fuzz';
 import { Violation } from './support/group-invariants';
 import { type PlantedBug, plantedBugs } from './support/planted-bugs';
 
-const seedsMax = 1_000;
+const seedsMax = 2_000;
 const steps = 2_000;
 
 /** The first seed that shows the bug, and what it shows; null: no seed does. */

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { keyHash64, replicaId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
-import { destroyReplicaState } from '../../src/shard/shard-machine';
+import { destroyReplicaState } from '../../src/shard/destroy';
 import { pointKey, replicaStateKey, spaceOf } from '../../src/storage/keys';
 import { MemoryStore } from '../../src/storage/memory-store';
 import { WriteBatch } from '../../src/storage/ports';

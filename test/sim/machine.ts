@@ -21,7 +21,7 @@ import {
   supervisorActor,
 } from '../../src/protocol/envelope';
 import type { ReplicaSpec } from '../../src/protocol/records';
-import { destroyReplicaState } from '../../src/shard/shard-machine';
+import { destroyReplicaState } from '../../src/shard/destroy';
 import { sourceLimits } from '../../src/shard/snapshot-source';
 import type { MemoryDisk } from '../../src/storage/memory-disk';
 import type { FlatFile } from '../../src/vector/flat-index';

@@ -24,7 +24,7 @@ export const onceMutations: readonly Mutation[] = [
   {
     name: 'dedupe-not-stored',
     what: 'the outcome of a write is not in the record it touches',
-    patches: [patch<DedupeTable, [unknown]>(DedupeTable.prototype, 'encoded', (_table, original) => original(null))],
+    patches: [patch<DedupeTable, []>(DedupeTable.prototype, 'remembering', (table) => table)],
   },
   {
     name: 'dedupe-window-ignored',

@@ -139,9 +139,9 @@ export class DedicatedThread {
   private spawn(): void {
     const { options, words } = this;
     const { port1, port2 } = new MessageChannel();
-    const { node, workerData, silentMsMax } = options;
+    const { node, name, workerData, silentMsMax } = options;
     const heartbeats = silentMsMax === null ? null : { words, intervalMs: heartbeatMsFor(silentMsMax) };
-    const data: DedicatedThreadData = { node, control: port2, heartbeats, link: options.link(), workerData };
+    const data: DedicatedThreadData = { node, name, control: port2, heartbeats, link: options.link(), workerData };
     const worker = new Worker(options.entryFile, { workerData: data, transferList: [port2] });
     const client = new ThreadClient(port1, options.onProblem);
     let reason = '';

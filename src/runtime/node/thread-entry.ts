@@ -4,6 +4,7 @@ import type { NodeName } from '../../base/ids';
 import { Heart } from './heartbeat';
 import type { LinkSpec } from './link-host';
 import { exposeControl } from './thread-control';
+import { nameThread } from './thread-name';
 import { runThread, ThreadController, type ThreadSetup } from './thread-runtime';
 
 /** Where a thread beats, one word a group, and how often. */
@@ -15,6 +16,7 @@ export interface Heartbeats {
 /** What a dedicated thread is started with. */
 export interface DedicatedThreadData {
   readonly node: NodeName;
+  readonly name: string;
   readonly control: MessagePort;
   /** Null: nobody watches whether its event loop turns. */
   readonly heartbeats: Heartbeats | null;
@@ -38,6 +40,7 @@ export interface GroupTask {
 /** For the entry file of a dedicated thread: call once, at the top level. */
 export function runDedicatedThread(setup: ThreadSetup): void {
   const data = workerData as DedicatedThreadData;
+  nameThread(data.name);
   const start = async (): Promise<void> => {
     const controller = await makeController(setup, data.node, 0, data.workerData);
     if (data.link !== null) await controller.startLink(data.link);
@@ -56,6 +59,7 @@ export function groupTask(setup: ThreadSetup): (task: GroupTask) => Promise<void
     if (group === null) return;
     assert(control !== null, 'a group comes with its control port');
     const data = workerData as PoolThreadData;
+    nameThread(`shards-${threadId}`);
     // Its first group is a thread's own until it exits, for all its groups finish together.
     controller ??= makeController(setup, data.node, group, data.workerData);
     const shared = await controller;

@@ -3,6 +3,7 @@ import { VectronError } from '../../base/errors';
 import type { Environment, Service } from './env-files';
 
 const port = z.coerce.number().int().min(0).max(65_535);
+const fixedPort = port.min(1);
 const hostPort = z.string().regex(/^[^\s:]+:\d{1,5}$/, 'must be host:port');
 const nodeNamePattern = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, - or _');
 const milliseconds = (low: number, high: number) => z.coerce.number().int().min(low).max(high);
@@ -54,6 +55,16 @@ const gateway = {
     .default('')
     .describe('file with API keys, one a line; empty: data directory/api-key'),
 };
+const embedded = {
+  VECTRON_GATEWAY: z
+    .enum(['yes', 'no'])
+    .default('no')
+    .transform((value) => value === 'yes')
+    .describe('yes: this worker serves the public API itself, on the ports below'),
+  ...gateway,
+  VECTRON_GRPC_PORT: fixedPort.default(7700).describe('public gRPC port of a worker that serves the API'),
+  VECTRON_HTTP_PORT: fixedPort.default(7701).describe('public HTTP port of a worker that serves the API'),
+};
 const joined = {
   VECTRON_NODE: nodeNamePattern.describe('name of this node, unique in the cluster'),
   VECTRON_LISTEN: hostPort.describe('host:port where this node takes links from the others'),
@@ -64,7 +75,7 @@ const joined = {
 export const schemas = {
   dev: z.object({ ...common, ...consensus, ...worker, ...gateway }),
   pd: z.object({ ...common, ...consensus, ...joined }),
-  worker: z.object({ ...common, ...consensus, ...worker, ...domain, ...joined }),
+  worker: z.object({ ...common, ...consensus, ...worker, ...embedded, ...domain, ...joined }),
   gateway: z.object({ ...common, ...gateway, ...joined }),
 } as const satisfies Record<Service, z.ZodObject>;
 

@@ -1,0 +1,89 @@
+import { assert } from '../../src/base/assert';
+import { floatsOf } from '../../src/base/bytes';
+import { Prng } from '../../src/base/prng';
+import type { Filter } from '../../src/protocol/filters';
+import type { PayloadIndex } from '../../src/protocol/schemas';
+import { similarity } from '../../src/vector/metrics';
+import { randomFilter } from '../vector/random-filter';
+import { nearest, Pair, page } from './selecting-pair';
+import { vectorOf } from './shard-helpers';
+
+const indexes: readonly PayloadIndex[] = [
+  { key: 'at', type: 'datetime' },
+  { key: 'kind', type: 'keyword' },
+  { key: 'maybe', type: 'bool' },
+  { key: 'n', type: 'integer' },
+  { key: 'parts.n', type: 'float' },
+  { key: 'tags', type: 'keyword' },
+];
+
+export interface OracleReport {
+  readonly operations: number;
+  readonly checks: number;
+  /** How the searches were answered. */
+  readonly strategies: ReadonlyMap<string, number>;
+  readonly restarts: number;
+  readonly snapshots: number;
+}
+
+/**
+ * Random upserts, updates, deletes and re-inserts on one shard, schemas that come and go, restarts, snapshots, and between
+ * them filters of every kind: each answer is compared with that of a plain list beside it. Throws at the first difference.
+ */
+export function runFilterOracle(seed: number, operations: number): OracleReport {
+  const random = new Prng(seed);
+  const pair = new Pair(random, 400);
+  const strategies = new Map<string, number>();
+  let [revision, checks, restarts, snapshots] = [0, 0, 0, 0];
+  pair.write(200);
+  for (let done = 0; done < operations; done++) {
+    const draw = random.between(0, 999);
+    if (draw < 700) pair.write(random.between(1, 3));
+    else if (draw < 950) checks += check(pair, randomFilter(random), strategies);
+    else if (draw < 975) pair.settle();
+    else if (draw < 985) pair.setSchema({ revision: ++revision, indexes: indexes.filter(() => random.chance(0.7)) });
+    else if (draw < 995) restarts += again(() => pair.restart());
+    else snapshots += again(() => pair.replaceBySnapshot());
+  }
+  return { operations, checks, strategies, restarts, snapshots };
+}
+
+function again(act: () => void): number {
+  act();
+  return 1;
+}
+
+function check(pair: Pair, filter: Filter, strategies: Map<string, number>): number {
+  const { random } = pair;
+  const query = vectorOf(random);
+  const k = random.pick([1, 10, 100]);
+  const { hits, count, strategy } = pair.select(filter, nearest(query, k), 3);
+  strategies.set(strategy, (strategies.get(strategy) ?? 0) + 1);
+  const wanted = pair
+    .matching(filter)
+    .map(({ id, vector }) => ({ id, score: Math.fround(similarity('euclidean', floatsOf(query), floatsOf(vector))) }))
+    .sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1));
+  same(count, wanted.length, filter);
+  same(
+    hits.map(({ id, score }) => ({ id, score })),
+    wanted.slice(0, k),
+    filter,
+  );
+  same(pair.select(filter, { kind: 'count' }, 3).count, pair.matching(filter).length, filter);
+  const { points, done } = pair.select(filter, page({ countMax: 1_000 }), 1);
+  same(done, true, filter);
+  same(
+    points.map(({ id }) => id).sort(),
+    pair
+      .matching(filter)
+      .map(({ id }) => id)
+      .sort(),
+    filter,
+  );
+  return 1;
+}
+
+function same(found: unknown, wanted: unknown, filter: Filter): void {
+  const [a, b] = [JSON.stringify(found), JSON.stringify(wanted)];
+  assert(a === b, () => `${JSON.stringify(filter)}: ${a.slice(0, 500)} is not ${b.slice(0, 500)}`);
+}
