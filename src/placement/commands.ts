@@ -55,6 +55,22 @@ export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract
   { readonly kind: K }
 >;
 
+/** The level (flags.ts) before which an operation may not be proposed; one that is in the log nevertheless is rejected. */
+export const placementLevels: { readonly [K in PlacementOperation['kind']]: number } = {
+  registerWorker: 0,
+  createCollection: 0,
+  deleteCollection: 0,
+  confirmRemovals: 0,
+  found: 0,
+  moveReplica: 0,
+  settleMembers: 0,
+  noteSupport: 0,
+  raiseLevel: 0,
+  // Asked for by people: refused where it is planned, in words for them. Nothing settles before.
+  changeSchema: 0,
+  settleSchema: 0,
+};
+
 export const placementCommandCodec = versionedUnion('placement command', {
   1: ['v1', struct({ operation: placementOperationCodec })],
 });

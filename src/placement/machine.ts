@@ -20,7 +20,7 @@ import type { PlacementChange } from '../protocol/placement-messages';
 import type { CollectionRecord, Member, ShardRecord, WorkerRecord } from '../protocol/records';
 import { changesSince } from './changes';
 import { type Candidate, chooseWorkers } from './choose';
-import { type PlacementOperation, type PlacementOperationOf, placementCommandCodec } from './commands';
+import { type PlacementOperation, type PlacementOperationOf, placementCommandCodec, placementLevels } from './commands';
 import { digestOf } from './digest';
 import { Levels } from './levels';
 import { Moving } from './moving';
@@ -204,6 +204,9 @@ export class PlacementMachine {
   }
 
   private plan(operation: PlacementOperation, own = flagRange): Plan {
+    if (placementLevels[operation.kind] > this.level) {
+      return new VectronError('FAILED_PRECONDITION', `${operation.kind} is of a higher level than ${this.level}`);
+    }
     switch (operation.kind) {
       case 'registerWorker':
         return () => this.registerWorker(operation);

@@ -77,11 +77,15 @@ export const nullable = <T>(inner: Codec<T>): Codec<T | null> => ({
 type AnyCodec = Codec<unknown>;
 export type StructOf<F> = { readonly [K in keyof F]: F[K] extends Codec<infer T> ? T : never };
 
+/** `names`: of its fields, for those who look at what a message carries. */
+export type StructCodec<T> = Codec<T> & { readonly names: readonly string[] };
+
 /** Fields in the order of the description. */
-export const struct = <F extends Record<string, Codec<unknown>>>(fields: F): Codec<StructOf<F>> => {
+export const struct = <F extends Record<string, Codec<unknown>>>(fields: F): StructCodec<StructOf<F>> => {
   const names = Object.keys(fields);
   const codecs: readonly AnyCodec[] = Object.values(fields);
   return {
+    names,
     write: (w, value) => {
       const record = value as Readonly<Record<string, unknown>>;
       for (let i = 0; i < names.length; i++) (codecs[i] as AnyCodec).write(w, record[names[i] as string]);

@@ -3,21 +3,23 @@ import { VectronError } from '../../src/base/errors';
 import { Prng } from '../../src/base/prng';
 import { encode } from '../../src/protocol/codec';
 import { type Condition, type ShardOperation, shardCommandCodec } from '../../src/protocol/commands';
-import type { Entry } from '../../src/protocol/raft-messages';
 import { anyOperation, commandOf as placementCommandOf, register } from '../placement/generate';
 import { commandOf, dimension, entryOf, epoch, pointOf, remove, upsert, writeOf } from '../shard/shard-helpers';
+import { ChangingMembers, type Made, PlacementHistory, raiseCommand, schemaCommand, sessionKey } from './generators';
 import { type RecordedLog, statesAt, writeRecorded } from './recorded-log';
 
 /**
  * Records logs of this version: `node <compiled>/test/recorded/record.js NAME GENERATOR`. A log that exists is never
  * overwritten: what an old version wrote cannot be written again.
  */
-type Generator = (random: Prng, n: number) => readonly [Entry['type'], Uint8Array];
+type Generator = (random: Prng, n: number) => Made;
 
 const entryCount = 400;
 const stateEvery = 40;
 const firstTimeMs = 1_700_000_000_000;
 const none = new Uint8Array(0);
+/** Two fifths of a log are below the first flag. */
+const raiseEvery = 160;
 
 const timeOf = (random: Prng, n: number): number => firstTimeMs + n * 900 + random.between(-2_000, 2_000);
 
@@ -57,7 +59,37 @@ function conditionalWrite(random: Prng, n: number): Uint8Array {
   return writeOf(operation, { key, conditions, ...times, returnPrevious: random.chance(0.2) }, timeMs);
 }
 
+/** Each run of the program records one log: what these keep from entry to entry begins with it. */
+const members = new ChangingMembers(new Prng(1));
+const history = new PlacementHistory(new Prng(2));
+
+function levelledWrite(random: Prng, n: number): Uint8Array {
+  const timeMs = timeOf(random, n);
+  const times = { issuedMs: timeMs - random.between(0, 9_000), windowMs: random.pick([1_000, 60_000]) };
+  const operation = anyWrite(random);
+  const count = operation.kind === 'upsert' ? operation.points.length : operation.ids.length;
+  const conditions = random.chance(0.2) ? Array.from({ length: count }, () => anyCondition(random)) : [];
+  return writeOf(operation, { key: sessionKey(random, n), conditions, ...times }, timeMs);
+}
+
 const generators: Readonly<Record<string, { machine: RecordedLog['machine']; about: string; next: Generator }>> = {
+  'shard-levels': {
+    machine: 'shard',
+    about: 'members change, flags come on one after the other, payload indexes come and go, keys are those of sessions',
+    next: (random, n) => {
+      if (random.chance(0.08)) return members.change();
+      if (random.chance(0.04)) return ['command', raiseCommand(n, raiseEvery)];
+      if (random.chance(0.04)) return ['command', encode(shardCommandCodec, { kind: 'checksum', epoch })];
+      if (random.chance(0.02)) return ['noop', none];
+      if (random.chance(0.02)) return ['command', schemaCommand(random, n)];
+      return ['command', random.chance(0.1) ? conditionalWrite(random, n) : levelledWrite(random, n)];
+    },
+  },
+  'placement-moves': {
+    machine: 'placement',
+    about: 'commands v1 of the placement driver: moves and what came of them, support of nodes, levels, and all others',
+    next: (random, n) => (random.chance(0.03) && n > 7 ? ['noop', none] : ['command', history.next(n)]),
+  },
   'shard-plain': {
     machine: 'shard',
     about: 'commands v1: upserts and deletes, stale, malformed and misfit ones among them',

@@ -4,6 +4,7 @@ import { asVectronError, VectronError } from '../../src/base/errors';
 import { clusterId } from '../../src/base/ids';
 import { PlacementMachine } from '../../src/placement/machine';
 import type { Entry } from '../../src/protocol/raft-messages';
+import type { ShardMachine } from '../../src/shard/shard-machine';
 import { MemoryStore } from '../../src/storage/memory-store';
 import { root } from '../repo/support/files';
 import { entryOf, machineOf } from '../shard/shard-helpers';
@@ -56,11 +57,25 @@ function shardReplay(): Replay {
   return {
     apply: (entries) => machine.apply(entries),
     state: () => {
-      const { epoch, points, logTimeMs } = machine;
+      const { epoch, points, logTimeMs, level } = machine;
+      const later = `${level > 0 ? ` level ${level}` : ''}${membersText(machine)}${schemaText(machine)}`;
       const { records } = machine.recount();
-      return `${machine.digest()} points ${points} records ${records} time ${logTimeMs} epoch ${epoch.version}.${epoch.confVersion}`;
+      return `${machine.digest()} points ${points} records ${records} time ${logTimeMs} epoch ${epoch.version}.${epoch.confVersion}${later}`;
     },
   };
+}
+
+/** Empty without one: what older recordings do not have. */
+function schemaText({ schema: { revision, indexes } }: ShardMachine): string {
+  return revision === 0 ? '' : ` schema ${revision} ${indexes.map(({ key, type }) => `${key}/${type}`)}`;
+}
+
+/** Empty before the first change: what older recordings do not have. */
+function membersText({ epoch, configuration, members }: ShardMachine): string {
+  if (epoch.confVersion === 1) return '';
+  const { voters, votersOutgoing, learners } = configuration;
+  const places = members.map(({ replica, worker, node }) => `${replica}@${worker}/${node}`);
+  return ` voters ${voters} outgoing ${votersOutgoing} learners ${learners} members ${places}`;
 }
 
 function placementReplay(): Replay {
@@ -69,7 +84,10 @@ function placementReplay(): Replay {
     apply: (entries) => {
       for (const { type, data } of entries) if (type === 'command') machine.apply(data);
     },
-    state: () => `${machine.digest()} revision ${machine.revision} incarnation ${machine.incarnation}`,
+    state: () => {
+      const level = machine.level > 0 ? ` level ${machine.level}` : '';
+      return `${machine.digest()} revision ${machine.revision} incarnation ${machine.incarnation}${level}`;
+    },
   };
 }
 

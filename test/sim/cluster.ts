@@ -16,6 +16,7 @@ import { PlacementMachine, placementNodes, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
 import { PlacementChecker } from './placement-checker';
 import type { SimContext } from './sim-machine';
+import { checkProgram, firstPrograms, lowLevel } from './versions';
 import { Violation } from './violation';
 import { type SimNode, type SimThread, SimWorld } from './world';
 
@@ -64,6 +65,7 @@ export class SimCluster {
       log: options.log,
       deadAfterMs: options.deadAfterMs,
       owners: new Map(),
+      firstProgram: firstPrograms(options),
     };
     this.placement = placementNodes.map((name) => new PlacementMachine(context, name));
     const names = Array.from({ length: options.machines }, (_, i) => nodeName(`machine-${i + 1}`));
@@ -165,6 +167,8 @@ export class SimCluster {
       }
     }
     if (this.records()?.moveCount !== 0) return 'replicas are being moved';
+    const low = lowLevel(this);
+    if (low !== null) return low;
     return groups.size > 1 ? this.damage.undetected() : 'no shard runs';
   }
 
@@ -254,6 +258,7 @@ export class SimCluster {
 
   private observePlacement({ actor }: PlacementMachine): void {
     if (actor === null) return;
+    checkProgram(actor.failedReason, 'a placement driver');
     this.observe(0, actor.member);
     this.placementChecker.observe(actor.machine);
   }
@@ -261,6 +266,7 @@ export class SimCluster {
   private observeReplicas(machine: WorkerMachine, thread: SimThread | null): void {
     for (const replica of machine.replicas.values()) {
       const { actor, spec } = replica;
+      checkProgram(actor.failure, `shard ${spec.shard.id} on ${machine.name}`);
       if (actor.failure !== null) this.damage.observe(machine, actor, spec);
       if (thread !== null && replica.thread !== thread) continue;
       this.observe(spec.shard.id, actor.member);

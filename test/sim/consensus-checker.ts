@@ -18,6 +18,8 @@ interface Watermark {
 
 interface Digested {
   digest(): string;
+  /** Of a shard: which flags are on. */
+  readonly level?: number;
 }
 
 /**
@@ -102,7 +104,7 @@ export class ConsensusChecker {
     this.checkMonotonic(raft, before);
     this.checkOwnTerm(raft, before);
     this.checkCommitted(raft, before);
-    if (before?.applied !== applied && state !== null) this.checkDigest(raft, state.digest());
+    if (before?.applied !== applied && state !== null) this.checkDigest(raft, textOf(state));
     this.watermarks.set(raft.self, { core: raft, term, commit, applied, led, acknowledged: mark.acknowledged });
   }
 
@@ -228,3 +230,6 @@ export function hashOf(data: Uint8Array): number {
   for (const byte of data) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash >>> 0;
 }
+
+const textOf = (state: Digested): string =>
+  state.level === undefined ? state.digest() : `${state.digest()} level ${state.level}`;

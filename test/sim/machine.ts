@@ -68,6 +68,7 @@ export class PlacementMachine extends SimMachine {
       members: placementMembers,
       state: this.disk.state,
       logWriter: at(this.name, logActor),
+      flags: this.flags,
       options: { deadAfterMs: this.context.deadAfterMs },
     });
     const thread = this.node.threads.get('pd');
@@ -185,6 +186,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       hosts: this,
       links: { setPeers: () => undefined },
       logWriter: at(this.name, logActor),
+      flags: this.flags,
     });
     const thread = this.node.threads.get('main');
     thread?.host.spawn(supervisorActor, supervisor);
@@ -218,6 +220,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
         logWriter: at(this.name, logActor),
         supervisor: at(this.name, supervisorActor),
         keeper,
+        flags: this.flags,
         indexDirectory: this.context.log.savesGraphs ? this.name : null,
         options: {
           ...graphOptions,

@@ -3,6 +3,7 @@ import { actorMutations } from './mutations-actors';
 import { coreMutations } from './mutations-core';
 import { diskMutations } from './mutations-disk';
 import { equalMutations } from './mutations-equal';
+import { flagMutations } from './mutations-flags';
 import { hostMutations } from './mutations-host';
 import { membersMutations } from './mutations-members';
 import { onceMutations } from './mutations-once';
@@ -16,6 +17,7 @@ const all: readonly Mutation[] = [
   ...onceMutations,
   ...equalMutations,
   ...membersMutations,
+  ...flagMutations,
   ...diskMutations,
 ];
 

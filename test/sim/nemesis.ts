@@ -27,7 +27,7 @@ export class Nemesis {
 
   constructor(
     private readonly cluster: SimCluster,
-    private readonly all: Pick<SimOptions, 'nemesis' | 'time'>,
+    private readonly all: Pick<SimOptions, 'nemesis' | 'time' | 'versions'>,
   ) {
     this.options = all.nemesis;
     this.random = cluster.world.random.fork();
@@ -44,6 +44,7 @@ export class Nemesis {
     new ThreadFaults(cluster, random).start(schedule, options);
     new DiskFaults(cluster, random, (machine) => this.restartLater(machine)).start(schedule, options);
     schedule.repeat(options.wipeEveryMs, 'wipe', () => this.wipe());
+    if (this.all.versions.oldShare > 0) this.upgradeAll(this.all.versions.upgradeEveryMs);
     new PlacementOrders(cluster, random).start(schedule, options);
     schedule.repeat(options.gatewayRestartEveryMs, 'gateway restart', () => this.restartGateway());
     schedule.repeat(options.damageEveryMs, 'damage', () => this.damage());
@@ -63,13 +64,27 @@ export class Nemesis {
     this.cluster.world.network.becomeReliable();
     for (const machine of this.cluster.machines()) {
       machine.faults.disarm();
-      if (machine.sick) machine.crash();
+      if (machine.sick || (machine.isOutOfDate && machine.up)) machine.crash();
+      if (machine.isOutOfDate) machine.upgrade();
       if (!machine.up) machine.restart();
     }
   }
 
   private get tally(): Tally<FaultKind> {
     return this.cluster.world.tally;
+  }
+
+  /** One machine after the other, as an operator would: stopped, or wherever it was, and started with the newest program. */
+  private upgradeAll(everyMs: number): void {
+    this.schedule.after(everyMs, 'upgrade', () => {
+      const waiting = this.cluster.machines().filter(({ isOutOfDate }) => isOutOfDate);
+      if (waiting.length === 0) return;
+      const machine = this.random.pick(waiting);
+      if (machine.up) machine.crash();
+      machine.upgrade();
+      this.restartLater(machine);
+      this.upgradeAll(everyMs);
+    });
   }
 
   private crash(machine: WorkerMachine | PlacementMachine): void {

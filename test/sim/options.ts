@@ -1,5 +1,6 @@
 import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { Prng } from '../../src/base/prng';
+import corpus from './corpus.json';
 
 /**
  * What one seed decides before anything runs. Each fault kind is off in some seeds and wild in others, so that no kind
@@ -23,6 +24,7 @@ export interface SimOptions {
   readonly log: LogOptions;
   readonly nemesis: NemesisOptions;
   readonly time: TimeOptions;
+  readonly versions: VersionOptions;
   /** A machine that is silent for so long loses its replicas to others. */
   readonly deadAfterMs: number;
 }
@@ -49,6 +51,14 @@ export interface TimeOptions {
   readonly linkLagEveryMs: number;
   /** How long a turn takes a thread that has more to do: what waits for its end comes late. */
   readonly turnMs: number;
+}
+
+/** Machines that begin with a program which knows no flags, and are upgraded one after the other. */
+export interface VersionOptions {
+  /** Share of the machines and placement drivers that begin so; 0: all run the same program. */
+  readonly oldShare: number;
+  /** Mean time between two upgrades. */
+  readonly upgradeEveryMs: number;
 }
 
 export interface DiskOptions {
@@ -128,6 +138,15 @@ const slowness = (random: Prng): Pick<TimeOptions, 'linkLagEveryMs' | 'turnMs'> 
 
 /** Many groups in few seeds, as they cost time. */
 const idleShards = (random: Prng): number => (random.chance(0.01) ? random.between(100, 130) : 0);
+
+/** What the seeds of the corpus once found, they found without upgrades. */
+const oneVersion: ReadonlySet<number> = new Set(corpus.filter((seed) => seed <= 20_793));
+
+/** Of its own numbers: the other options of a seed stay what they were. */
+function versions(random: Prng): VersionOptions {
+  const oldShare = random.chance(0.5) ? 0 : random.pick([0.2, 0.5, 1]);
+  return { oldShare, upgradeEveryMs: scale(random, 1_500, 8_000) };
+}
 
 /** Each in two of five seeds. */
 function threadAndDiskFaults(random: Prng) {
@@ -218,6 +237,7 @@ export function drawOptions(seed: number): SimOptions {
     network: { ...options.network, truncateChance, lateCopyChance },
     disk: { ...options.disk, lostFileChance },
     nemesis: { ...options.nemesis, ...more, ...threadAndDiskFaults(late) },
+    versions: oneVersion.has(seed) ? { oldShare: 0, upgradeEveryMs: 0 } : versions(new Prng(seed ^ 0xf1a65)),
     time: { clocks, ...times, ...slowness(new Prng(seed ^ 0x7042)) },
   };
 }

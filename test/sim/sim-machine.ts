@@ -3,6 +3,7 @@ import { type RaftMemberTuning, raftMemberTuning } from '../../src/actors/raft-m
 import type { ClusterId, NodeName, ReplicaId } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import { logActor } from '../../src/protocol/envelope';
+import { type FlagRange, flagRange } from '../../src/protocol/flags';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import { MemoryDisk } from '../../src/storage/memory-disk';
 import { DiskHooks } from './disk-hooks';
@@ -27,6 +28,8 @@ export interface SimContext {
   readonly deadAfterMs: number;
   /** Which shard, and where, each replica id was ever given to. */
   readonly owners: Map<ReplicaId, string>;
+  /** What the program of a machine supports at first. */
+  readonly firstProgram: () => FlagRange;
 }
 
 /** A process with disks: they outlive its crashes, nothing else does. */
@@ -34,11 +37,14 @@ export abstract class SimMachine {
   disk = new MemoryDisk(losableMax);
   node: SimNode;
   readonly faults: DiskHooks;
+  /** The levels that the program installed here supports. */
+  private program: FlagRange;
 
   constructor(
     readonly context: SimContext,
     readonly name: NodeName,
   ) {
+    this.program = context.firstProgram();
     this.faults = new DiskHooks(this);
     this.faults.attach();
     this.node = new SimNode(context.world, name);
@@ -62,6 +68,21 @@ export abstract class SimMachine {
     this.context.world.note(`WIPE ${this.name}`);
     this.disk = disk;
     this.faults.attach();
+  }
+
+  get flags(): FlagRange {
+    return this.program;
+  }
+
+  get isOutOfDate(): boolean {
+    return this.program.newest < flagRange.newest;
+  }
+
+  /** The machine, which is down, starts with the newest program from now on. */
+  upgrade(): void {
+    this.context.world.note(`UPGRADE ${this.name}`);
+    this.context.world.tally.add('upgrade');
+    this.program = flagRange;
   }
 
   protected get tuning(): RaftMemberTuning {

@@ -45,6 +45,7 @@ export const faultKinds = {
   wipe: 'a machine loses its disks and comes back with empty ones',
   clockRate: 'a node’s clock runs fast or slow for the whole run',
   wallJump: 'a node’s wall clock jumps',
+  upgrade: 'a machine with an earlier program starts again with the newest one',
   churn: 'a collection is created: replicas come, and go later',
 } as const;
 
