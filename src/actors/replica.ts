@@ -366,10 +366,10 @@ export class ReplicaActor implements Actor {
 }
 
 /** A group's first members know each other from the shard's record; one that joins later learns of them by snapshot. */
-function firstConfiguration({ bootstrap, shard }: ReplicaSpec): Configuration {
+function firstConfiguration({ bootstrap, shard, collection }: ReplicaSpec): Configuration {
   assert(!bootstrap || shard.members.length > 0, 'replica: a first member of a group without members');
-  const voters = bootstrap ? shard.members.map((member) => member.replica) : [];
-  return { voters, votersOutgoing: [], learners: [] };
+  const first = bootstrap ? shard.members.slice(0, collection.replicationFactor) : [];
+  return { voters: first.map((member) => member.replica), votersOutgoing: [], learners: [] };
 }
 
 /** A new member knows nothing before it has heard of its own group from the log or by a snapshot. */

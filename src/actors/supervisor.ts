@@ -185,12 +185,13 @@ export class SupervisorActor implements Actor {
     const { cluster, collections, incarnation: placementIncarnation } = change;
     const collection = collections.find((record) => record.id === shard.collection);
     if (collection === undefined) return;
-    // Only the members that a shard was created with may start from its record; later ones, with whom it lists one more,
-    // learn of their group from its leader.
+    // Only the members that a shard was created with may start from its record: they stand first in it until its members
+    // change. Later ones learn of their group from its leader.
     const { version, confVersion } = shard.epoch;
-    const isFirst = version === 1 && confVersion === 1 && shard.members.length === collection.replicationFactor;
-    for (const { worker, replica } of shard.members) {
+    const isUnchanged = version === 1 && confVersion === 1;
+    for (const [place, { worker, replica }] of shard.members.entries()) {
       if (worker !== this.worker) continue;
+      const isFirst = isUnchanged && place < collection.replicationFactor;
       this.assigned.set(replica, shard.id);
       this.replicas.start({ cluster, collection, shard, replica, bootstrap: isFirst, placementIncarnation }, context);
     }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { workerId } from '../../src/base/ids';
+import { nodeName, workerId } from '../../src/base/ids';
 import { lanes } from '../../src/protocol/envelope';
 import type { Message } from '../../src/protocol/messages';
 import type { Actor } from '../../src/runtime/actor';
@@ -35,6 +35,25 @@ describe('SupervisorActor', () => {
     expect(machine.started).toEqual([]);
     machine.log.silent = false;
     machine.runUntil(() => machine.running.size === 1, 3_000);
+  });
+
+  test('takes for the first members those its shard was created with, also when one is to move in', () => {
+    const machine = new Machine();
+    machine.log.silent = true;
+    machine.runFor(10_000);
+    const { driver } = machine;
+    driver.apply(creation('c', 1, 1));
+    const other = { address: 'machine-9:7000', zone: 'z', rack: 'r', storeIncarnation: 'store-9' };
+    driver.apply({ kind: 'registerWorker', node: nodeName('machine-9'), ...other });
+    const [shard] = driver.machine.shards();
+    const [first] = present(shard).members;
+    const replica = present(first).replica;
+    driver.apply({ kind: 'moveReplica', shard: present(shard).id, replica, target: workerId(2), avoid: [] });
+    machine.log.silent = false;
+    machine.runUntil(() => machine.running.size === 1, 3_000);
+    const [started] = machine.started;
+    expect(present(started).spec).toMatchObject({ replica, bootstrap: true });
+    expect(present(started).spec.shard.members).toHaveLength(2);
   });
 
   test('keeps its worker id over a restart', () => {
