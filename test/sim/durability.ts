@@ -39,6 +39,11 @@ export class DurableLog {
     return this.isRemoved || index <= this.baseIndex || index <= this.appliedIndex ? 'covered' : null;
   }
 
+  /** Whether the state on disk stands for entry `index`, though the log may still hold another one, that a restart drops. */
+  stateCovers(index: LogIndex): boolean {
+    return index <= this.appliedIndex;
+  }
+
   /** Of the state: a restart begins its log after it, whatever the log says. */
   private get appliedIndex(): LogIndex {
     const { state } = this.disk;

@@ -59,7 +59,8 @@ export function shortfalls(figures: RunFigures, seedsWanted: number): string[] {
   const { seeds, telling, injected } = figures;
   const reasons: string[] = [];
   if (seeds < seedsWanted) reasons.push(`${seeds} seeds ran, ${seedsWanted} were to run`);
-  if (telling < tellingShareMin * seeds) {
+  // One seed of few says nothing of the others.
+  if (seeds >= fullSeedsMin && telling < tellingShareMin * seeds) {
     reasons.push(`${telling} of ${seeds} seeds were telling, ${tellingShareMin * 100} % must be`);
   }
   const least = seeds < fullSeedsMin ? 0 : Math.ceil(seeds * injectedShareMin);
