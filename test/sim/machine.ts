@@ -106,6 +106,8 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   /** Memory that the threads of one life of the process share. */
   private board = newBoard();
   readonly replicas = new Map<ReplicaId, SimReplica>();
+  /** Ordered to start: one that is destroyed before its turn has come does not start. */
+  private readonly starting = new Set<ReplicaId>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
   engine = this.newEngine();
@@ -207,8 +209,9 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   start(spec: ReplicaSpec): void {
     const { node } = this;
     this.checkOwner(spec);
+    this.starting.add(spec.replica);
     this.context.world.schedule(this.startDelayMs(), 'start replica', node, () => {
-      if (!node.up) return;
+      if (!node.up || !this.starting.delete(spec.replica)) return;
       const thread = this.threadFor(spec.replica);
       if (thread === undefined) return this.tellDown(spec.replica, 'its thread is gone');
       const { chunkBytes } = this.context.log;
@@ -256,6 +259,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     const { node } = this;
     this.context.world.schedule(0.5, 'destroy replica', node, () => {
       if (!node.up) return;
+      this.starting.delete(replica);
       node.threadOf(replicaActor(replica))?.host.stop(replicaActor(replica), 'destroyed');
       this.replicas.delete(replica);
       if (!this.survives(() => destroyReplicaState(this.disk.state, replica))) return;
