@@ -92,14 +92,9 @@ export class Damage {
     this.quarantined.add(replica);
   }
 
-  private checkUnhurt({ disk, name }: WorkerMachine, reason: string, replica: ReplicaId, shard: number): void {
-    const members =
-      this.cluster
-        .records()
-        ?.shards()
-        .find(({ id }) => id === shard)?.members ?? [];
-    // One that is being removed may be found half destroyed by a restart.
-    if (this.mayDiffer(shard) || !members.some((member) => member.replica === replica)) return;
+  private checkUnhurt(machine: WorkerMachine, reason: string, replica: ReplicaId, shard: number): void {
+    const { disk, name, destroyed } = machine;
+    if (this.mayDiffer(shard) || destroyed.has(replica)) return;
     const mark = disk.state.getDurable(replicaStateKey(replica, 'quarantine'));
     must(mark === undefined, () => `replica ${replica} on ${name} was whole and is in quarantine: ${reason}`);
   }

@@ -108,6 +108,8 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
   readonly replicas = new Map<ReplicaId, SimReplica>();
   /** Ordered to start: one that is destroyed before its turn has come does not start. */
   private readonly starting = new Set<ReplicaId>();
+  /** What this machine was ordered to destroy: a restart may find one of them half gone. */
+  readonly destroyed = new Set<ReplicaId>();
   /** Graph files, which a crash leaves as they are: each was synced and renamed. */
   private readonly graphs = new Map<string, FlatFile>();
   engine = this.newEngine();
@@ -260,6 +262,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.context.world.schedule(0.5, 'destroy replica', node, () => {
       if (!node.up) return;
       this.starting.delete(replica);
+      this.destroyed.add(replica);
       node.threadOf(replicaActor(replica))?.host.stop(replicaActor(replica), 'destroyed');
       this.replicas.delete(replica);
       if (!this.survives(() => destroyReplicaState(this.disk.state, replica))) return;
