@@ -10,6 +10,8 @@ export interface ReplicaHosts {
   start(spec: ReplicaSpec): void;
   /** Stops the actor if it runs, deletes its points and its graph, then tells the supervisor `replica.destroyed`. */
   destroy(replica: ReplicaId): void;
+  /** Its tombstone is on disk: deletes the last of it, if that is still there. */
+  forget(replica: ReplicaId): void;
 }
 
 /** How an actor tells its node's link whom it may be asked to reach. */

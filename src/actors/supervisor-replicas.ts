@@ -97,6 +97,7 @@ export class LocalReplicas {
 
   bury(replica: ReplicaId): void {
     this.tombstones.add(replica);
+    this.options.hosts.forget(replica);
   }
 
   /** Starts it unless it is known already, or was removed. */

@@ -11,6 +11,7 @@ import { at, beatsActor, gatewayActor, lanes, logActor, replicaActor, supervisor
 import { type ReplicaSpec, replicaSpecCodec } from '../protocol/records';
 import { type DedicatedSpec, MachineRuntime } from '../runtime/node/machine';
 import { defaultGroupsPerThread } from '../runtime/node/shard-pool';
+import { clearQuarantine } from '../shard/quarantine';
 import type { MachineStores } from '../storage/node/machine-stores';
 import { createNativeEngine } from '../vector/node/native-engine';
 import { messageOf, type NodeOptions } from './node-options';
@@ -95,6 +96,10 @@ export class WorkerNode implements ReplicaHosts {
     if (!this.machine.pool.isHosted(name)) return this.destroyNow(replica);
     this.doomed.add(replica);
     this.machine.stopShardActor(name, 'removed');
+  }
+
+  forget(replica: ReplicaId): void {
+    clearQuarantine(this.stores.stateStore, replica);
   }
 
   async stop(): Promise<void> {

@@ -5,8 +5,8 @@ import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import { seal, unseal } from '../storage/sealed';
 
 /**
- * The durable word that a replica is damaged: it must not vote, lead or serve under its id again, whatever starts it. Only
- * the replica's own destruction clears it.
+ * The durable word that a replica is damaged: it must not vote, lead or serve under its id again, whatever starts it. It
+ * lasts until the replica's tombstone is on disk.
  */
 export function putInQuarantine(state: KeyValueStore, replica: ReplicaId, reason: string): void {
   const key = replicaStateKey(replica, 'quarantine');
@@ -27,6 +27,21 @@ export function quarantineReason(state: KeyValueStore, replica: ReplicaId): stri
   }
 }
 
-/** Adds the end of the quarantine to a batch that destroys the replica. */
-export const clearQuarantine = (batch: WriteBatch, replica: ReplicaId): WriteBatch =>
-  batch.delete(replicaStateKey(replica, 'quarantine'));
+/**
+ * Adds the mark of a replica that is being destroyed: what a restart finds of it, a log without a state, must not vote. It
+ * takes the place of a mark of damage.
+ */
+export function markDestruction(batch: WriteBatch, replica: ReplicaId): WriteBatch {
+  const reason = 'it was being destroyed';
+  const key = replicaStateKey(replica, 'quarantine');
+  return batch.put(
+    key,
+    seal(key, reason.length, (body) => body.text(reason)),
+  );
+}
+
+/** Deletes the mark of a replica whose tombstone is on disk. */
+export function clearQuarantine(state: KeyValueStore, replica: ReplicaId): void {
+  const key = replicaStateKey(replica, 'quarantine');
+  if (state.get(key) !== undefined) state.write(new WriteBatch().delete(key), { sync: false });
+}

@@ -93,6 +93,7 @@ function spawnWorker(group: PlacementGroup, node: string): Set<ReplicaId> {
         running.delete(replica);
         tell({ kind: 'replica.destroyed', replica });
       },
+      forget: () => undefined,
     },
     links: { setPeers: () => undefined },
     logWriter: at(home, logActor),

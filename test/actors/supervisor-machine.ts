@@ -67,6 +67,7 @@ export class Machine implements ReplicaHosts, Links {
   readonly log: FakeLogWriter;
   readonly started: { readonly replica: ReplicaId; readonly spec: ReplicaSpec; readonly atMs: number }[] = [];
   readonly destroyed: ReplicaId[] = [];
+  readonly forgotten: ReplicaId[] = [];
   readonly running = new Set<ReplicaId>();
   readonly peers = new Map<string, string>();
   supervisor: SupervisorActor;
@@ -116,6 +117,10 @@ export class Machine implements ReplicaHosts, Links {
     this.destroyed.push(replica);
     this.running.delete(replica);
     if (this.answersDestroy) this.tell({ kind: 'replica.destroyed', replica });
+  }
+
+  forget(replica: ReplicaId): void {
+    this.forgotten.push(replica);
   }
 
   setPeers(peers: readonly { readonly node: string; readonly address: string }[]): void {

@@ -14,6 +14,11 @@ describe('SupervisorActor: removal', () => {
     machine.runUntil(() => machine.driver.heartbeats.some((heartbeat) => heartbeat.removed.length === 3));
     expect(idsOf(machine.destroyed)).toEqual(replicas);
     expect(idsOf(machine.log.removedNow)).toEqual(replicas);
+    expect(idsOf(machine.forgotten)).toEqual(replicas);
+    // Whether the last deletion was on disk before a restart is not known: it is repeated.
+    const again = new Machine(machine.disk);
+    again.runFor(1_000);
+    expect(idsOf(again.forgotten)).toEqual(replicas);
     machine.runFor(100);
     expect(machine.driver.machine.isToRemove(workerId(1), replicaId(replicas[0] as number))).toBe(false);
     machine.runFor(20_000);

@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { keyHash64, replicaId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import { destroyReplicaState } from '../../src/shard/destroy';
+import { clearQuarantine, quarantineReason } from '../../src/shard/quarantine';
 import { pointKey, replicaStateKey, spaceOf } from '../../src/storage/keys';
 import { MemoryStore } from '../../src/storage/memory-store';
 import { WriteBatch } from '../../src/storage/ports';
@@ -19,6 +20,8 @@ test('a destroyed replica stays destroyed through a power cut', () => {
     store.write(batch.put(neighbour, Uint8Array.of(9)), { sync: true });
     destroyReplicaState(store, replica);
     store.crash(new Prng(seed));
+    expect(quarantineReason(store, replica)).toBe('it was being destroyed');
+    clearQuarantine(store, replica);
     expect(store.size).toBe(1);
     expect(store.get(neighbour)).toEqual(Uint8Array.of(9));
   }

@@ -22,6 +22,7 @@ import {
 } from '../../src/protocol/envelope';
 import type { ReplicaSpec } from '../../src/protocol/records';
 import { destroyReplicaState } from '../../src/shard/destroy';
+import { clearQuarantine } from '../../src/shard/quarantine';
 import { sourceLimits } from '../../src/shard/snapshot-source';
 import type { MemoryDisk } from '../../src/storage/memory-disk';
 import type { FlatFile } from '../../src/vector/flat-index';
@@ -277,6 +278,10 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
       );
       main?.wake();
     });
+  }
+
+  forget(replica: ReplicaId): void {
+    this.survives(() => clearQuarantine(this.disk.state, replica));
   }
 
   /** An actor ended: its supervisor hears of it. */
