@@ -12,7 +12,7 @@ export async function runTests(args, started) {
   const parts = [{ title: 'jest', command: [jest, ...args, ...withoutGo()] }];
   if (args.length === 0) {
     parts.unshift({ title: 'native C++ tests', command: ['scripts/build-native.mjs', '--test'] });
-    if (existsSync(join(root, simulator))) parts.push({ title: 'simulator', command: [simulator, '--seeds', '500'] });
+    if (existsSync(join(root, simulator))) parts.push({ title: 'simulator', command: [simulator, '--seeds', '200'] });
   }
   const results = [];
   for (const part of parts) results.push(await runPart(part));

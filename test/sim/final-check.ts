@@ -53,7 +53,10 @@ export function checkFinalState(cluster: SimCluster): void {
 function keptLog({ disk, replicas }: WorkerMachine): number | null {
   for (const { key, value } of disk.log.range({ ...logRecordRange, countMax })) {
     const replica = replicaOfLogKey(key);
-    if (!replicas.has(replica) && !readRecord({ key, value }).removed) return replica;
+    if (replicas.has(replica)) continue;
+    if (!readRecord({ key, value }).removed) return replica;
+    // The supervisor may not have heard yet that the tombstone is there.
+    if (disk.state.get(replicaStateKey(replica, 'quarantine')) !== undefined) return replica;
   }
   return null;
 }

@@ -44,7 +44,7 @@ export interface SimReport {
 }
 
 /** A run that has not told enough by the end of its fault phase goes on for at most this many times as long. */
-const faultPhaseFactorMax = 4;
+const faultPhaseFactorMax = 8;
 const acknowledgedMin = 100;
 const setUpMsMax = 60_000;
 const convergeMsMax = 60_000;
