@@ -8,6 +8,7 @@ import { tile } from '../../src/protocol/key-hash';
 import type { Entry } from '../../src/protocol/raft-messages';
 import { destroyReplicaState } from '../../src/shard/destroy';
 import { keyOf } from '../../src/shard/point-keys';
+import { clearQuarantine } from '../../src/shard/quarantine';
 import { digestText } from '../../src/shard/record-digest';
 import { readKeysMax } from '../../src/shard/shard-apply';
 import { type ShardMachine } from '../../src/shard/shard-machine';
@@ -365,6 +366,7 @@ describe('destroying a replica', () => {
       entryOf(1, commandOf(upsert(pointOf('a', random), pointOf('b', random)))),
     ]);
     destroyReplicaState(state, replicaId(11));
+    clearQuarantine(state, replicaId(11));
     expect(state.size).toBe(before);
     expect(machineOf(state, indexOf(new FlatEngine())).appliedIndex).toBe(0);
     expect(neighbour.recount().points).toBe(1);
