@@ -15,10 +15,14 @@ import {
   type Rule,
 } from './support/tidiness';
 
-const code = (): TextFile[] => typescriptFiles('src', 'test', 'bench', 'examples');
+const code = (): TextFile[] => [
+  ...typescriptFiles('src', 'test', 'bench', 'examples'),
+  ...textFiles('native').filter(({ path }) => /\.(cc|h)$/.test(path)),
+];
 
 /** Files above 400 lines, each to be cut. The list only shrinks. */
 const longFiles: readonly string[] = [
+  'native/core/shard_index.cc',
   'src/actors/raft-member.ts',
   'test/actors/log-writer.test.ts',
   'test/runtime/actor-host.test.ts',

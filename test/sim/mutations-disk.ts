@@ -2,7 +2,7 @@ import { FencedLogEngine } from '../../src/storage/log-engine';
 import { MemoryFence, MemoryMark } from '../../src/storage/memory-disk';
 import { MemoryStore } from '../../src/storage/memory-store';
 import type { WriteBatch } from '../../src/storage/ports';
-import { type Mutation, patch } from './mutation';
+import { type Mutation, type Patch, patch } from './mutation';
 
 /** What a store does that takes a read that failed for one that found nothing. */
 const finding = (method: 'get' | 'getMany' | 'range', nothing: (args: readonly unknown[]) => unknown) =>
@@ -15,8 +15,25 @@ const finding = (method: 'get' | 'getMany' | 'range', nothing: (args: readonly u
     }
   });
 
+/** A log that goes on after a write or a sync that failed with `errno`, as if nothing had been. */
+const failuresIgnored = (errno: string): readonly Patch[] => [
+  patch(MemoryFence.prototype, 'poison', () => undefined),
+  patch<FencedLogEngine, [WriteBatch]>(FencedLogEngine.prototype, 'commit', (_engine, original, args) => {
+    try {
+      original(...args);
+    } catch (thrown) {
+      if (!String(thrown).includes(errno)) throw thrown;
+    }
+  }),
+];
+
 /** Bugs in what is made of disks that refuse, and of those that lie. */
 export const diskMutations: readonly Mutation[] = [
+  {
+    name: 'failed-sync-ignored',
+    what: 'after a sync of the log that failed everything goes on',
+    patches: failuresIgnored('EIO'),
+  },
   {
     name: 'mark-not-compared',
     what: 'stores that lack what had been synced are taken as they are, under the name they had',
@@ -34,15 +51,6 @@ export const diskMutations: readonly Mutation[] = [
   {
     name: 'full-disk-ignored',
     what: 'a write that found no room is taken for one that was made',
-    patches: [
-      patch(MemoryFence.prototype, 'poison', () => undefined),
-      patch<FencedLogEngine, [WriteBatch]>(FencedLogEngine.prototype, 'commit', (_engine, original, args) => {
-        try {
-          original(...args);
-        } catch (thrown) {
-          if (!String(thrown).includes('ENOSPC')) throw thrown;
-        }
-      }),
-    ],
+    patches: failuresIgnored('ENOSPC'),
   },
 ];

@@ -18,7 +18,6 @@ import { ShardSnapshotSink } from '../../src/shard/snapshot-sink';
 import { ShardSnapshotSource } from '../../src/shard/snapshot-source';
 import { FencedLogEngine } from '../../src/storage/log-engine';
 import { LogStore } from '../../src/storage/log-store';
-import { MemoryFence } from '../../src/storage/memory-disk';
 import type { WriteBatch } from '../../src/storage/ports';
 import { type Mutation, patch } from './mutation';
 
@@ -210,20 +209,6 @@ export const hostMutations: readonly Mutation[] = [
           for (const call of [...gateway.running]) call.fail(new VectronError('UNAVAILABLE', 'stopping'));
         },
       ),
-    ],
-  },
-  {
-    name: 'failed-sync-ignored',
-    what: 'after a sync of the log that failed everything goes on',
-    patches: [
-      patch(MemoryFence.prototype, 'poison', () => undefined),
-      patch<FencedLogEngine, [WriteBatch]>(FencedLogEngine.prototype, 'commit', (_engine, original, args) => {
-        try {
-          original(...args);
-        } catch (thrown) {
-          if (!String(thrown).includes('EIO')) throw thrown;
-        }
-      }),
     ],
   },
 ];
