@@ -10,6 +10,7 @@
 #include "../core/failure.h"
 #include "../core/graph_file.h"
 #include "../core/registry.h"
+#include "../core/savers.h"
 
 /**
  * Glue between JavaScript and the core, in plain Node-API. Every status is checked: in a thread that is being terminated
@@ -143,10 +144,13 @@ napi_value labelOf(napi_env env, uint32_t label) {
 
 constexpr double safeInteger = 9007199254740991.0;
 
-/** (key, dimension, metric, m, efConstruction, capacity, threshold, path) to a handle. Threshold 0: ours. */
+/**
+ * (key, dimension, metric, m, efConstruction, capacity, threshold, path, folder) to a handle. Threshold 0: ours. Folder
+ * empty: vectors in memory.
+ */
 napi_value open(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    const Arguments<8> args(env, info);
+    const Arguments<9> args(env, info);
     Options options;
     options.dimension = static_cast<uint32_t>(args.whole(1, "dimension", vectron::dimensionMax));
     options.metric = static_cast<vectron::Metric>(args.whole(2, "metric", 2));
@@ -154,6 +158,7 @@ napi_value open(napi_env env, napi_callback_info info) {
     options.efConstruction = static_cast<uint32_t>(args.whole(4, "efConstruction", vectron::efConstructionMax));
     options.capacity = args.whole(5, "capacity", INT32_MAX);
     options.threshold = args.whole(6, "threshold", INT32_MAX);
+    options.folder = args.text(8, "folder");
     vectron::checkOptions(options);
     if (options.threshold == 0) options.threshold = vectron::graphThreshold(options.dimension);
     const std::string key = args.text(0, "key");
@@ -326,6 +331,25 @@ napi_value save(napi_env env, napi_callback_info info) {
   });
 }
 
+/** (index, path): a thread of its own writes it. Returns at once. */
+napi_value saveInBackground(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<2> args(env, info);
+    vectron::Savers::instance().save(args.handle().index, args.text(1, "path"));
+    return nullptr;
+  });
+}
+
+/** (index) to the applied index of the file that was written, to why it was not, or to undefined: nothing new. */
+napi_value takeSaved(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<1> args(env, info);
+    const vectron::Saved saved = args.handle().index->takeSaved();
+    if (!saved.done) return nullptr;
+    return saved.failure.empty() ? numberOf(env, saved.appliedIndex) : stringOf(env, saved.failure);
+  });
+}
+
 /** (index) */
 napi_value destroy(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
@@ -366,7 +390,7 @@ napi_value init(napi_env env, napi_value exports) {
       napi_callback call;
     } functions[] = {{"open", open},       {"put", put},   {"remove", remove},
                      {"versionOf", versionOf}, {"link", link}, {"loaded", loaded}, {"linkInBackground", linkInBackground}, {"search", search},
-                     {"stats", stats},     {"setAppliedIndex", setAppliedIndex}, {"save", save},
+                     {"stats", stats},     {"setAppliedIndex", setAppliedIndex}, {"save", save}, {"saveInBackground", saveInBackground}, {"takeSaved", takeSaved},
                      {"labelOf", labelOf}, {"idOf", idOf},
                      {"destroy", destroy}, {"drop", drop}, {"bytes", bytes}, {"extractFaiss", extractFaiss}};
     for (const auto& function : functions) {
