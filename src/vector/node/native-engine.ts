@@ -290,7 +290,8 @@ function reservedPoints({ dimension, m, originals }: IndexOptions): number {
 
 /** Where vectors that are not in memory lie: beside the graph file. */
 function folderOf(path: string | null): string {
-  if (path === null) throw new VectronError('INVALID_ARGUMENT', 'originals on disk take a path', { field: 'originals' });
+  if (path === null)
+    throw new VectronError('INVALID_ARGUMENT', 'originals on disk take a path', { field: 'originals' });
   return dirname(path);
 }
 
@@ -322,7 +323,17 @@ export function createNativeEngine(options: NativeEngineOptions = {}): VectorEng
       const folder = index.originals === 'disk' ? folderOf(path) : '';
       const openFor = (points: number): Handle =>
         calling(() =>
-          native.open(key, dimension, metricNumber[metric], m, efConstruction, points, graphThreshold, path ?? '', folder),
+          native.open(
+            key,
+            dimension,
+            metricNumber[metric],
+            m,
+            efConstruction,
+            points,
+            graphThreshold,
+            path ?? '',
+            folder,
+          ),
         );
       const refused = (why: string): void => options.onRefusedFile?.(key, path ?? '', why);
       const saveFailed = (why: string): void => options.onFailedSave?.(key, why);
