@@ -1,6 +1,6 @@
 import { bytesOfFloats, floatsOf, fromUtf8, utf8 } from '../base/bytes';
 import type * as proto from '../protocol/generated/vectron/v1/vectron';
-import { InvalidArgumentError } from './errors';
+import { clientError, errorOfDetail, InvalidArgumentError, type VectronClientError } from './errors';
 import type {
   CollectionOptions,
   CollectionStatus,
@@ -151,6 +151,14 @@ export const searchResult = (reply: proto.SearchReply): SearchResult => ({
   shards: reply.shards.map(shardSearch),
   served: reply.served.map(shardRead),
 });
+
+/** One answer or error a search, in their order. */
+export const searchOutcomes = ({ results }: proto.SearchBatchReply): readonly (SearchResult | VectronClientError)[] =>
+  results.map(({ outcome }) => {
+    if (outcome?.$case === 'reply') return searchResult(outcome.reply);
+    if (outcome?.$case === 'error') return errorOfDetail(outcome.error, 'INTERNAL');
+    return clientError('INTERNAL', 'a search of the batch has no outcome');
+  });
 
 const shardSearch = (stats: proto.ShardSearchStats): SearchResult['shards'][number] => ({
   ...stats,

@@ -49,6 +49,11 @@ export interface GatewayApi {
     answer: { readonly points: readonly StoredPoint[]; readonly served: readonly ShardRead[] };
   };
   search: { call: SearchCall; answer: SearchAnswer };
+  /** One outcome a search, in their order: one that fails hides no other. */
+  searchBatch: {
+    call: { readonly collection: string; readonly searches: readonly BatchedSearch[] };
+    answer: { readonly outcomes: readonly Outcome<SearchAnswer>[] };
+  };
   /** Exact. Null as filter: every point. */
   count: {
     call: { readonly collection: string; readonly filter: Filter | null } & ReadDial;
@@ -136,6 +141,14 @@ export interface SearchCall extends ReadDial {
   readonly filter: Filter | null;
   /** Hits below are left out; null: none are. */
   readonly minScore: number | null;
+}
+
+/** A search of a batch, whose collection is the batch's. */
+export interface BatchedSearch {
+  readonly call: SearchCall;
+  /** Of its own, inside that of the batch; 0: that of the batch. */
+  readonly timeoutMs: number;
+  readonly explain: boolean;
 }
 
 export interface ShardSearchStats extends Omit<SearchStats, 'strategy'> {

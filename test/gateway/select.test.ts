@@ -110,6 +110,36 @@ describe('filters over several shards', () => {
   });
 });
 
+describe('a batch of searches', () => {
+  const batch = (searches: readonly CallOf<'search'>[], timeouts: readonly number[] = []): CallOf<'searchBatch'> => ({
+    ...{ kind: 'searchBatch', collection: 'things' },
+    searches: searches.map((call, i) => ({ call, timeoutMs: timeouts[i] ?? 0, explain: false })),
+  });
+
+  test('gives what each search gives alone, in their order, however many there are', () => {
+    const searches = Array.from({ length: 100 }, () =>
+      search({
+        ...{ vector: vector(random.gaussian(), random.gaussian()), k: random.between(1, 9) },
+        filter: random.chance(0.5) ? null : randomFilter(random),
+      }),
+    );
+    const { outcomes } = cluster.answer(batch(searches));
+    const alone = searches.map((one) => cluster.answer(one).hits);
+    expect(outcomes.map((outcome) => (outcome.ok ? outcome.answer.hits : outcome.error))).toEqual(alone);
+  });
+
+  test('a search that fails, or whose own time is over, hides no other', () => {
+    const silent = shards[1]?.record.id;
+    cluster.loses = (message) => message.kind === 'data.query' && message.shard === silent;
+    const searches = [search(), search({ filter: filterOf({}) }), search({ vector: vector(1) }), search()];
+    const { outcomes } = cluster.answer(batch(searches, [0, 300, 0, 0]));
+    const said = outcomes.map((outcome) => (outcome.ok ? outcome.answer.hits.length : outcome.error.code));
+    expect(said).toEqual([10, 'DEADLINE_EXCEEDED', 'INVALID_ARGUMENT', 10]);
+    const unknown = cluster.outcome({ ...batch([search()]), collection: 'none' }, 600);
+    expect(errorOf(unknown)).toMatchObject({ code: 'NOT_FOUND', field: 'collection' });
+  });
+});
+
 describe('a filter that cannot be', () => {
   const is = { key: 'k', match: { value: 1 } };
   const deep = (levels: number): object => (levels === 0 ? is : { must: [deep(levels - 1)] });

@@ -1,6 +1,6 @@
 import { type Condition, type Point, plainWrite, type WriteOptions } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
-import type { CallOf, ReadDial } from '../calls';
+import type { BatchedSearch, CallOf, ReadDial } from '../calls';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { filterOf, keyOf } from './filter';
@@ -82,11 +82,14 @@ const searchFields = [
   'oversampling',
 ];
 
-export interface JsonSearch {
+export interface JsonSearch extends BatchedSearch {
   readonly call: CallOf<'search'>;
-  /** 0: none given. */
-  readonly timeoutMs: number;
-  readonly explain: boolean;
+}
+
+export function searchBatch(collection: unknown, body: unknown): CallOf<'searchBatch'> {
+  const fields = fieldsOf(body, '', ['searches']);
+  const searches = check.searches(fields['searches'], (one) => search(collection, one));
+  return { kind: 'searchBatch', collection: check.collectionName(collection, 'collection'), searches };
 }
 
 export function search(collection: unknown, body: unknown): JsonSearch {

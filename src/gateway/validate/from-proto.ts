@@ -96,6 +96,18 @@ export function search(request: proto.SearchRequest): CallOf<'search'> {
   };
 }
 
+export function searchBatch(request: proto.SearchBatchRequest): CallOf<'searchBatch'> {
+  const collection = check.collectionName(request.collection, 'collection');
+  const searches = check.searches(request.searches, (value) => {
+    const one = value as proto.SearchRequest;
+    if (one.collection !== '' && one.collection !== collection)
+      throw invalid('collection', 'is another than that of the batch');
+    const timeoutMs = check.timeoutMs(one.timeoutMs);
+    return { call: search({ ...one, collection }), timeoutMs, explain: one.explain };
+  });
+  return { kind: 'searchBatch', collection, searches };
+}
+
 export function createIndex(request: proto.CreatePayloadIndexRequest): CallOf<'changeIndex'> {
   const collection = check.collectionName(request.collection, 'collection');
   return { kind: 'changeIndex', collection, key: keyOf(request.key, 'key'), type: check.indexedType(request.type) };

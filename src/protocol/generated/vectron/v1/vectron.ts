@@ -382,6 +382,21 @@ export interface SearchReply {
   served: ShardRead[];
 }
 
+export interface SearchBatchRequest {
+  collection: string;
+  /** 1 to 256. Their own collection is empty or the same; timeout_ms is each one's own, inside the call's deadline. */
+  searches: SearchRequest[];
+}
+
+export interface SearchBatchReply {
+  /** One for each search, in order. */
+  results: SearchOutcome[];
+}
+
+export interface SearchOutcome {
+  outcome: { $case: "reply"; reply: SearchReply } | { $case: "error"; error: ErrorDetail } | undefined;
+}
+
 export interface SearchHit {
   id: string;
   /** Larger is better: cosine or dot similarity, or the negated squared euclidean distance. */
@@ -3463,6 +3478,168 @@ export const SearchReply: MessageFns<SearchReply> = {
   },
 };
 
+function createBaseSearchBatchRequest(): SearchBatchRequest {
+  return { collection: "", searches: [] };
+}
+
+export const SearchBatchRequest: MessageFns<SearchBatchRequest> = {
+  encode(message: SearchBatchRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    for (const v of message.searches) {
+      SearchRequest.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchBatchRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchBatchRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.searches.push(SearchRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSearchBatchReply(): SearchBatchReply {
+  return { results: [] };
+}
+
+export const SearchBatchReply: MessageFns<SearchBatchReply> = {
+  encode(message: SearchBatchReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      SearchOutcome.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchBatchReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchBatchReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(SearchOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSearchOutcome(): SearchOutcome {
+  return { outcome: undefined };
+}
+
+export const SearchOutcome: MessageFns<SearchOutcome> = {
+  encode(message: SearchOutcome, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.outcome?.$case) {
+      case "reply":
+        SearchReply.encode(message.outcome.reply, writer.uint32(10).fork()).join();
+        break;
+      case "error":
+        ErrorDetail.encode(message.outcome.error, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchOutcome {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchOutcome();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.outcome = { $case: "reply", reply: SearchReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outcome = { $case: "error", error: ErrorDetail.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseSearchHit(): SearchHit {
   return { id: "", score: 0, payload: new Uint8Array(0), vector: new Uint8Array(0) };
 }
@@ -4772,6 +4949,18 @@ export const VectronDefinition = {
       requestType: SearchRequest as typeof SearchRequest,
       requestStream: false,
       responseType: SearchReply as typeof SearchReply,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Several searches of one collection in one call, each with its own options; the answers are in their order. What is
+     * malformed refuses the whole call. A search that fails otherwise has its error in its place and hides no other one.
+     */
+    searchBatch: {
+      name: "SearchBatch",
+      requestType: SearchBatchRequest as typeof SearchBatchRequest,
+      requestStream: false,
+      responseType: SearchBatchReply as typeof SearchBatchReply,
       responseStream: false,
       options: {},
     },
