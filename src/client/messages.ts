@@ -106,6 +106,10 @@ export const scrollRequest = (
   after: options.after ?? '',
   slice: options.slice?.index ?? 0,
   sliceCount: options.slice?.count ?? 0,
+  orderBy:
+    options.orderBy === undefined
+      ? undefined
+      : { key: options.orderBy.key, direction: options.orderBy.direction ?? '' },
   ...freshness(options),
 });
 

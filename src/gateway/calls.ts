@@ -7,6 +7,7 @@ import type { Filter } from '../protocol/filters';
 import type { FlagRange } from '../protocol/flags';
 import type { CollectionRecord, HnswParameters, Metric } from '../protocol/records';
 import type { IndexedType, PayloadIndex } from '../protocol/schemas';
+import type { Place } from '../vector/order';
 
 /**
  * The public calls as the gateway's actor takes them: validated (see validate/), independent of gRPC and HTTP. What only
@@ -65,7 +66,7 @@ export interface GatewayApi {
     answer: PayloadIndexList;
   };
   listIndexes: { call: { readonly collection: string }; answer: PayloadIndexList };
-  /** Points in an order of their own that writes do not change. */
+  /** Points in an order of their own that writes do not change, or in that of the values at a key. */
   scroll: {
     call: {
       readonly collection: string;
@@ -75,6 +76,8 @@ export interface GatewayApi {
       readonly limit: number;
       /** Of `count` slices that are disjoint and together are everything. */
       readonly slice: { readonly index: number; readonly count: number };
+      /** Null: in the order of the hashes. Then `afterId` and `slice` mean nothing. */
+      readonly order: ScrollOrder | null;
     } & ReadDial;
     /** A page may have fewer points than its limit; only a `next` of null ends the scroll. */
     answer: {
@@ -83,6 +86,14 @@ export interface GatewayApi {
       readonly served: readonly ShardRead[];
     };
   };
+}
+
+/** By a payload index of numbers or times; points without a value are left out. A point whose value changes may come twice, or never. */
+export interface ScrollOrder {
+  readonly key: string;
+  readonly descending: boolean;
+  /** Where the page before ended; null: from the beginning. */
+  readonly after: Place | null;
 }
 
 export interface PayloadIndexList {

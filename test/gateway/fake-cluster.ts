@@ -28,7 +28,9 @@ import type { LeaderHint, PlacementChange } from '../../src/protocol/placement-m
 import type { CollectionRecord, ShardRecord } from '../../src/protocol/records';
 import { ActorHost } from '../../src/runtime/actor-host';
 import { failure, refusalOf } from '../../src/runtime/refusal';
+import type { Ordered } from '../../src/shard/ordered';
 import { matches, parsedPayload } from '../../src/vector/filter-match';
+import { comparePlaces, orderValueOf } from '../../src/vector/order';
 
 /** FNV-1a of 64 bits, spread: any even hash serves, as the gateway is handed its own. */
 export function testHash(id: string): KeyHash64 {
@@ -345,6 +347,7 @@ function selected(shard: FakeShard, { filter, selection }: MessageOf<'data.selec
     return { ...answer, hits: rank(found, selection.vector, selection.k), points: [], done: true };
   }
   if (selection.kind === 'count') return { ...answer, hits: [], points: [], done: true };
+  if (selection.kind === 'ordered') return { ...answer, ...ordered(found, selection) };
   const { afterId, countMax, slice, slices } = selection;
   const edge = (n: number): bigint => (BigInt(n) << 64n) / BigInt(slices);
   const here = found.filter(({ id }) => {
@@ -353,6 +356,20 @@ function selected(shard: FakeShard, { filter, selection }: MessageOf<'data.selec
   });
   const points = here.slice(0, countMax).map((point) => ({ ...point, version: 1 }));
   return { ...answer, hits: [], points, done: points.length === here.length };
+}
+
+/** As a shard with an index of floats would. */
+function ordered(found: readonly Point[], { key, descending, after, countMax }: Ordered) {
+  const placed = found.flatMap((point) => {
+    const value = orderValueOf(parsedPayload(point.payload), key, 'float', descending);
+    return value === null ? [] : [{ place: { value, id: point.id }, point: { ...point, version: 1 } }];
+  });
+  const behind = placed.filter(({ place }) => after === null || comparePlaces(place, after, descending) > 0);
+  behind.sort((a, b) => comparePlaces(a.place, b.place, descending));
+  const page = behind.slice(0, countMax);
+  const none = new Uint8Array(0);
+  const hits = page.map(({ place }) => ({ id: place.id, score: place.value, payload: none, vector: none }));
+  return { hits, points: page.map(({ point }) => point), done: page.length === behind.length };
 }
 
 function queried(shard: FakeShard, { queries }: MessageOf<'data.query'>) {

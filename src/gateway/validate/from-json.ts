@@ -6,6 +6,7 @@ import * as check from './fields';
 import { filterOf, keyOf } from './filter';
 import { type CollectionDefaults, idList } from './from-proto';
 import { fieldsOf } from './json';
+import { orderOf } from './order';
 
 /** Parsed JSON bodies as validated calls, with the field names of the .proto file. Unknown fields are refused: a typing
  * error would otherwise silently mean the default. */
@@ -184,14 +185,17 @@ export function count(collection: unknown, body: unknown): CallOf<'count'> {
 }
 
 export function scroll(collection: unknown, body: unknown): CallOf<'scroll'> {
-  const fields = fieldsOf(body, '', ['filter', 'limit', 'after', 'slice', 'slice_count', ...readFields]);
+  const fields = fieldsOf(body, '', ['filter', 'limit', 'after', 'slice', 'slice_count', 'order_by', ...readFields]);
+  const slice = check.slice(fields['slice'], fields['slice_count']);
+  const order = orderOf(fields['order_by'], fields['after'], slice.count);
   return {
     kind: 'scroll',
     collection: check.collectionName(collection, 'collection'),
     filter: filterOf(fields['filter']),
     limit: check.scrollLimit(fields['limit']),
-    afterId: check.afterId(fields['after']),
-    slice: check.slice(fields['slice'], fields['slice_count']),
+    afterId: order === null ? check.afterId(fields['after']) : '',
+    slice,
+    order,
     ...dialOf(fields, 'linearizable'),
   };
 }

@@ -360,6 +360,19 @@ export interface ScrollRequest {
   consistency: string;
   tokens: string[];
   maxStalenessMs: number;
+  /** In the order of the values at a key instead of an order of their own. Not with slices. */
+  orderBy: OrderBy | undefined;
+}
+
+/**
+ * A point comes once, by its least value, or by its greatest with desc; equal ones in the order of their ids. Points without
+ * a value of the index's type are left out. One whose value changes between two pages may come twice, or never.
+ */
+export interface OrderBy {
+  /** Of a payload index of type integer, float or datetime; else FAILED_PRECONDITION. */
+  key: string;
+  /** asc or desc; empty: asc. */
+  direction: string;
 }
 
 export interface ScrollReply {
@@ -3176,6 +3189,7 @@ function createBaseScrollRequest(): ScrollRequest {
     consistency: "",
     tokens: [],
     maxStalenessMs: 0,
+    orderBy: undefined,
   };
 }
 
@@ -3207,6 +3221,9 @@ export const ScrollRequest: MessageFns<ScrollRequest> = {
     }
     if (message.maxStalenessMs !== 0) {
       writer.uint32(72).uint32(message.maxStalenessMs);
+    }
+    if (message.orderBy !== undefined) {
+      OrderBy.encode(message.orderBy, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -3294,6 +3311,71 @@ export const ScrollRequest: MessageFns<ScrollRequest> = {
             }
 
             message.maxStalenessMs = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.orderBy = OrderBy.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOrderBy(): OrderBy {
+  return { key: "", direction: "" };
+}
+
+export const OrderBy: MessageFns<OrderBy> = {
+  encode(message: OrderBy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.direction !== "") {
+      writer.uint32(18).string(message.direction);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderBy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderBy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.direction = reader.string();
             continue;
           }
         }
