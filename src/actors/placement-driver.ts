@@ -10,6 +10,7 @@ import { type Address, at, lanes, placementActor } from '../protocol/envelope';
 import { type FlagRange, flagRange } from '../protocol/flags';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { ReplicaFault } from '../protocol/placement-messages';
+import { isDefaultStorage } from '../protocol/records';
 import { createRaft } from '../raft/core';
 import type { RaftCore, RaftOptions } from '../raft/types';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
@@ -287,10 +288,11 @@ export class PlacementDriverActor implements Actor {
   }
 
   private createCollection(message: MessageOf<'pd.createCollection'>, from: Address, context: ActorContext): void {
-    const { name, dimension, metric, hnsw, shardCount, replicationFactor } = message;
+    const { name, dimension, metric, hnsw, shardCount, replicationFactor, storage } = message;
     const avoid = this.softNow().unhealthy(this.machine, context.now);
     const wanted = { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid };
-    this.propose(message, { kind: 'createCollection', ...wanted }, from, context);
+    if (isDefaultStorage(storage)) this.propose(message, { kind: 'createCollection', ...wanted }, from, context);
+    else this.propose(message, { kind: 'createStored', ...wanted, storage }, from, context);
   }
 
   /** Answered once the confirmed removals are in the log: until then the worker goes on confirming them. */

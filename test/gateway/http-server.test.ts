@@ -59,6 +59,7 @@ describe('the JSON twin', () => {
       dimension: 3,
       metric: 'cosine',
       hnsw: { m: 16, efConstruction: 200 },
+      storage: { quantisation: 'int8', originals: 'memory' },
       shardCount: 2,
       replicationFactor: 3,
     });
