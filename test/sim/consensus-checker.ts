@@ -30,7 +30,8 @@ interface Digested {
  *  2. One vote a term from each member, whatever it forgot in a crash.
  *  3. Log matching: an entry of one index and term is the same everywhere, and so is the one before it.
  *  4. State machine safety: what is committed at an index is committed there for ever, on every member.
- *  5. Leader completeness: a leader's log holds every entry known to be committed.
+ *  5. Leader completeness: a leader's log holds every entry that was committed in its term or an earlier one. A member may
+ *     learn late that it was elected, when another already leads in a newer term.
  *  6. Commit and applied never fall while a member runs; a term that left a member is never taken back.
  *  7. Members that have applied the same index hold equal state.
  *  8. What is committed is on the disks of a majority, and what a message promises on its sender's (durability).
@@ -42,6 +43,8 @@ export class ConsensusChecker {
   private readonly votes = new Map<string, ReplicaId>();
   private readonly entries = new Map<string, string>();
   private readonly committed: (string | undefined)[] = [];
+  /** By index: the term of the first member that knew it to be committed, which is the leader that committed it. */
+  private readonly committedIn: (Term | undefined)[] = [];
   private readonly digests = new Map<LogIndex, string>();
   private readonly watermarks = new Map<ReplicaId, Watermark>();
   /** The highest term that ever left a member: no crash may take it back. */
@@ -140,10 +143,11 @@ export class ConsensusChecker {
     if (known !== undefined) return;
     this.leaders.set(raft.term, raft.self);
     this.leaderChanges++;
-    must(raft.lastIndex >= this.committedTo, () =>
-      this.say(`leader ${raft.self} of term ${raft.term} ends at ${raft.lastIndex}, committed to ${this.committedTo}`),
-    );
     for (let index = raft.baseIndex + 1; index <= this.committedTo; index++) {
+      if ((this.committedIn[index] ?? raft.term) > raft.term) continue;
+      must(index <= raft.lastIndex, () =>
+        this.say(`leader ${raft.self} of term ${raft.term} ends at ${raft.lastIndex}, committed to ${index}`),
+      );
       const held = raft.termAt(index as LogIndex);
       const agreed = this.committed[index];
       must(agreed === undefined || String(held) === agreed, () =>
@@ -186,6 +190,7 @@ export class ConsensusChecker {
         this.say(`index ${index} committed in term ${agreed}, and on ${raft.self} in term ${held}`),
       );
       this.committed[index] = held;
+      this.committedIn[index] ??= raft.term;
       if (index > this.committedTo) this.checkOnDisks(raft, index as LogIndex, held);
     }
     if (raft.commitIndex > this.committedTo) this.committedTo = raft.commitIndex;
