@@ -1,5 +1,5 @@
 import type { LogIndex, ReplicaId, Term } from '../../src/base/ids';
-import type { Entry, RaftMessage } from '../../src/protocol/raft-messages';
+import type { Configuration, Entry, RaftMessage } from '../../src/protocol/raft-messages';
 import type { RaftCore } from '../../src/raft/types';
 import { checkPromise, type DurableLog } from './durability';
 import { must } from './violation';
@@ -12,6 +12,7 @@ interface Watermark {
   commit: LogIndex;
   applied: LogIndex;
   led: boolean;
+  configuration: Configuration | null;
   /** How far it acknowledged its log, less what it has since replaced while it ran. */
   acknowledged: LogIndex;
 }
@@ -102,20 +103,26 @@ export class ConsensusChecker {
     const before = mark.core === raft ? mark : undefined;
     const isNews =
       before?.term !== term || before.commit !== commit || before.applied !== applied || before.led !== led;
-    if (!isNews) return;
+    if (!isNews) {
+      mark.configuration = raft.configuration;
+      return;
+    }
     this.checkLeader(raft);
     this.checkMonotonic(raft, before);
     this.checkOwnTerm(raft, before);
     this.checkCommitted(raft, before);
     if (before?.applied !== applied && state !== null) this.checkDigest(raft, textOf(state));
-    this.watermarks.set(raft.self, { core: raft, term, commit, applied, led, acknowledged: mark.acknowledged });
+    const { configuration } = raft;
+    const { acknowledged } = mark;
+    this.watermarks.set(raft.self, { core: raft, term, commit, applied, led, configuration, acknowledged });
   }
 
   private watermarkOf(member: ReplicaId): Watermark {
     const known = this.watermarks.get(member);
     if (known !== undefined) return known;
     const zero = 0 as LogIndex;
-    const created = { core: null, term: 0 as Term, commit: zero, applied: zero, led: false, acknowledged: zero };
+    const unknown = { core: null, led: false, configuration: null };
+    const created = { ...unknown, term: 0 as Term, commit: zero, applied: zero, acknowledged: zero };
     this.watermarks.set(member, created);
     return created;
   }
@@ -191,25 +198,31 @@ export class ConsensusChecker {
       );
       this.committed[index] = held;
       this.committedIn[index] ??= raft.term;
-      if (index > this.committedTo) this.checkOnDisks(raft, index as LogIndex, held);
+      if (index > this.committedTo) this.checkOnDisks(raft, before, index as LogIndex, held);
     }
     if (raft.commitIndex > this.committedTo) this.committedTo = raft.commitIndex;
   }
 
-  private checkOnDisks(raft: RaftCore, index: LogIndex, held: string): void {
-    const { voters, votersOutgoing } = raft.configuration;
-    for (const half of [voters, votersOutgoing]) if (half.length > 0) this.checkHalf(half, index, held);
+  /** By the configuration that was in force: when it changed in the same event, the entry may have come before that. */
+  private checkOnDisks(raft: RaftCore, before: Watermark | undefined, index: LogIndex, held: string): void {
+    const lacking = this.lackingHalf(raft.configuration, index, held);
+    const old = before?.core === raft ? before.configuration : null;
+    if (lacking === null || (old !== null && this.lackingHalf(old, index, held) === null)) return;
+    must(false, () =>
+      this.say(`entry ${index} of term ${held} was committed, and is on the disks of ${lacking.join(' and ')} only`),
+    );
   }
 
-  /** A majority of each half of the configuration that the leader had in force. */
-  private checkHalf(voters: readonly ReplicaId[], index: LogIndex, held: string): void {
-    const holders = voters.filter((voter) => {
-      const found = this.diskOf(voter)?.termAt(index) ?? null;
-      return found === 'covered' || String(found) === held;
-    });
-    must(holders.length > voters.length / 2, () =>
-      this.say(`entry ${index} of term ${held} was committed, and is on the disks of ${holders.join(' and ')} only`),
-    );
+  /** Who has the entry, of a half of the configuration that has no majority with it. */
+  private lackingHalf(configuration: Configuration, index: LogIndex, held: string): readonly ReplicaId[] | null {
+    for (const half of [configuration.voters, configuration.votersOutgoing]) {
+      const holders = half.filter((voter) => {
+        const found = this.diskOf(voter)?.termAt(index) ?? null;
+        return found === 'covered' || String(found) === held;
+      });
+      if (half.length > 0 && holders.length <= half.length / 2) return holders;
+    }
+    return null;
   }
 
   private checkDigest(raft: RaftCore, digest: string): void {
