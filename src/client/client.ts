@@ -3,7 +3,7 @@ import { idempotencyWindowMsMax } from '../base/limits';
 import type { ReplyOf, RequestOf, UnaryMethod } from '../protocol/public-api';
 import { KeySession } from '../protocol/session-key';
 import { sendBatches } from './batches';
-import { clientError, NotFoundError } from './errors';
+import { clientError, NotFoundError, type VectronClientError } from './errors';
 import { filterMessage } from './filters';
 import * as messages from './messages';
 import { type RetryEnvironment, type RetryPolicy, withRetries } from './retry';
@@ -151,6 +151,19 @@ export class VectronClient {
     const request = messages.searchRequest(collection, options, filterMessage(options.filter));
     const reply = await this.read('search', request, options);
     return messages.searchResult(reply);
+  }
+
+  /**
+   * 1 to 256 searches in one call, each with its own options; what came of each, in their order. A search that failed has
+   * its error there and hides no other; what is malformed fails the call.
+   */
+  async searchBatch(
+    collection: string,
+    searches: readonly SearchOptions[],
+    call: CallOptions = {},
+  ): Promise<readonly (SearchResult | VectronClientError)[]> {
+    const requests = searches.map((one) => messages.searchRequest(collection, one, filterMessage(one.filter)));
+    return messages.searchOutcomes(await this.read('searchBatch', { collection, searches: requests }, call));
   }
 
   /** The point, or NotFoundError. */

@@ -206,6 +206,11 @@ export interface ScrollOptions extends Freshness {
   readonly limit?: number;
   /** ScrollPage.next of the page before. */
   readonly after?: string;
+  /**
+   * In the order of the values at a key, which needs a payload index of type integer, float or datetime; points without a
+   * value are left out. Not with `slice`.
+   */
+  readonly orderBy?: { readonly key: string; readonly direction?: 'asc' | 'desc' };
   /** One of `count` slices, which are disjoint and together are everything: for reading in parallel. */
   readonly slice?: { readonly index: number; readonly count: number };
 }

@@ -14,6 +14,7 @@ import { clusterFlags } from './operations/flags';
 import { changeIndex, listIndexes } from './operations/indexes';
 import { get, remove, upsert } from './operations/points';
 import { search } from './operations/search';
+import { searchBatch } from './operations/search-batch';
 import { count, scroll } from './operations/select';
 import { PlacementLink } from './placement-link';
 import { RoutingTable } from './routing-table';
@@ -163,6 +164,7 @@ export class GatewayActor implements Actor {
     const until = monotonicMs(this.scope.now + timeoutMs);
     if (call.kind === 'upsert') upsert(core, call, until, done);
     else if (call.kind === 'search') search(core, call, until, done);
+    else if (call.kind === 'searchBatch') searchBatch(core, call, until, done);
     else if (call.kind === 'count') count(core, call, until, done);
     else if (call.kind === 'scroll') scroll(core, call, until, done);
     else if (call.kind === 'get') get(core, call, until, done);
@@ -190,6 +192,7 @@ function stopping(changes: boolean): VectronError {
 const isReply = (message: Message): message is Reply => 'failure' in message && 'request' in message;
 
 function bytesOf(call: GatewayCall): number {
+  if (call.kind === 'searchBatch') return call.searches.reduce((sum, { call: one }) => sum + one.vector.length, 0);
   if (call.kind !== 'upsert') return 0;
   return call.points.reduce((sum, point) => sum + point.vector.length + point.payload.length, 0);
 }

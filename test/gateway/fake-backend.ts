@@ -8,7 +8,9 @@ import type {
   CollectionState,
   GatewayBackend,
   GatewayCall,
+  Outcome,
   SearchAnswer,
+  SearchCall,
   ShardRead,
   WriteAnswer,
 } from '../../src/gateway/calls';
@@ -102,9 +104,14 @@ export class FakeBackend implements GatewayBackend {
       const next = page.length < all.length ? (page[page.length - 1]?.id ?? null) : null;
       return { points: page, next, served: [served(call.level)] };
     }
-    const error = vectorError(record, call.vector, 'vector');
-    if (error !== null) throw error;
-    return search(call, points);
+    const one = (asked: SearchCall): Outcome<SearchAnswer> => {
+      const error = vectorError(record, asked.vector, 'vector');
+      return error === null ? { ok: true, answer: search(asked, points) } : { ok: false, error };
+    };
+    if (call.kind === 'searchBatch') return { outcomes: call.searches.map((search) => one(search.call)) };
+    const outcome = one(call);
+    if (!outcome.ok) throw outcome.error;
+    return outcome.answer;
   }
 
   private indexed({ indexes }: Collection, call: CallOf<'changeIndex'> | CallOf<'listIndexes'>): PayloadIndex[] {
@@ -148,7 +155,7 @@ const written = (count: number, items: number): WriteAnswer => ({
   replayed: false,
 });
 
-function search(call: CallOf<'search'>, points: ReadonlyMap<string, Point>): SearchAnswer {
+function search(call: SearchCall, points: ReadonlyMap<string, Point>): SearchAnswer {
   const query = floatsOf(call.vector);
   const hits = matching(points, call.filter).map(({ id, vector, payload }) => {
     const score = floatsOf(vector).reduce((sum, value, i) => sum + value * (query[i] ?? 0), 0);

@@ -165,6 +165,10 @@ function handlersOf({ backend, defaults }: GrpcServerOptions): Handlers {
       const budget = Math.min(timeoutMs, budgetMs(check.timeoutMs(request.timeoutMs), timeoutMs));
       return reply.searchReply(await backend.call(from.search(request), budget), request.explain);
     },
+    searchBatch: async (request, timeoutMs) => {
+      const call = from.searchBatch(request);
+      return reply.searchBatchReply(await backend.call(call, timeoutMs), call.searches);
+    },
     count: async (request, timeoutMs) => reply.countReply(await backend.call(from.count(request), timeoutMs)),
     scroll: async (request, timeoutMs) => reply.scrollReply(await backend.call(from.scroll(request), timeoutMs)),
     createPayloadIndex: async (request, timeoutMs) =>

@@ -204,6 +204,10 @@ function addPoints(app: FastifyInstance, { backend, timeoutMs }: HttpServerOptio
     const answer = await backend.call(call, Math.min(left, budgetMs(budget, left)));
     return json.searchReply(answer, { ...call, explain });
   });
+  app.post<Params>('/v1/collections/:name/points/search/batch', async (request) => {
+    const call = from.searchBatch(request.params.name, request.body);
+    return json.searchBatchReply(await backend.call(call, timeoutOf(request, timeoutMs)), call.searches);
+  });
   app.post<Params>('/v1/collections/:name/points/get', async (request) => {
     const call = from.getMany(request.params.name, request.body);
     const { points, served } = await backend.call(call, timeoutOf(request, timeoutMs));

@@ -1,11 +1,12 @@
 import { type Condition, type Point, plainWrite, type WriteOptions } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
-import type { CallOf, ReadDial } from '../calls';
+import type { BatchedSearch, CallOf, ReadDial } from '../calls';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { filterOf, keyOf } from './filter';
 import { type CollectionDefaults, idList } from './from-proto';
 import { fieldsOf } from './json';
+import { orderOf } from './order';
 
 /** Parsed JSON bodies as validated calls, with the field names of the .proto file. Unknown fields are refused: a typing
  * error would otherwise silently mean the default. */
@@ -82,11 +83,14 @@ const searchFields = [
   'oversampling',
 ];
 
-export interface JsonSearch {
+export interface JsonSearch extends BatchedSearch {
   readonly call: CallOf<'search'>;
-  /** 0: none given. */
-  readonly timeoutMs: number;
-  readonly explain: boolean;
+}
+
+export function searchBatch(collection: unknown, body: unknown): CallOf<'searchBatch'> {
+  const fields = fieldsOf(body, '', ['searches']);
+  const searches = check.searches(fields['searches'], (one) => search(collection, one));
+  return { kind: 'searchBatch', collection: check.collectionName(collection, 'collection'), searches };
 }
 
 export function search(collection: unknown, body: unknown): JsonSearch {
@@ -181,14 +185,17 @@ export function count(collection: unknown, body: unknown): CallOf<'count'> {
 }
 
 export function scroll(collection: unknown, body: unknown): CallOf<'scroll'> {
-  const fields = fieldsOf(body, '', ['filter', 'limit', 'after', 'slice', 'slice_count', ...readFields]);
+  const fields = fieldsOf(body, '', ['filter', 'limit', 'after', 'slice', 'slice_count', 'order_by', ...readFields]);
+  const slice = check.slice(fields['slice'], fields['slice_count']);
+  const order = orderOf(fields['order_by'], fields['after'], slice.count);
   return {
     kind: 'scroll',
     collection: check.collectionName(collection, 'collection'),
     filter: filterOf(fields['filter']),
     limit: check.scrollLimit(fields['limit']),
-    afterId: check.afterId(fields['after']),
-    slice: check.slice(fields['slice'], fields['slice_count']),
+    afterId: order === null ? check.afterId(fields['after']) : '',
+    slice,
+    order,
     ...dialOf(fields, 'linearizable'),
   };
 }
