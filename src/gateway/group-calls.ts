@@ -166,7 +166,7 @@ export class GroupCalls {
       return;
     }
     if (entry.call.ask === 'leader') {
-      this.learnt(entry.call.group, () => this.leaders.hint(entry.call.group, member));
+      this.learnt(entry.call.group, () => this.leaders.answered(entry.call.group, member, this.scope.now));
     }
     this.finish(entry, { kind: 'answered', reply, unsureCount: unsureCount(entry) - 1 });
   }
@@ -260,7 +260,15 @@ export class GroupCalls {
   }
 
   private unanswered(entry: Pending, member: Address, askedAt: MonotonicMs): void {
-    this.leaders.suspect(member, this.scope.now);
+    const { now } = this.scope;
+    const answeredAt = entry.call.ask === 'leader' ? this.leaders.answeredAt(entry.call.group, member) : null;
+    const until = Math.min((answeredAt ?? askedAt) + entry.attemptMs, askedAt + attemptMsMax);
+    // A leader that goes on answering is busy, and asked twice would be busier. Not for ever: the request may be lost.
+    if (answeredAt !== null && until > now) {
+      this.wait(entry, until - now, () => this.unanswered(entry, member, askedAt));
+      return;
+    }
+    this.leaders.suspect(member, now);
     entry.silent.set(addressText(member), askedAt);
     entry.attemptMs = Math.min(entry.attemptMs * 1.5, attemptMsMax);
     this.attempt(entry);
