@@ -3,14 +3,13 @@ import { utf8 } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import { type ClusterId, type NodeName, type ReplicaId, shardId } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
-import type { PlacementOperation } from '../placement/commands';
+import { creationOf, type PlacementOperation } from '../placement/commands';
 import { type PlacementMachine, type PlacementOutcome, placementReplicaIdMax } from '../placement/machine';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, at, lanes, placementActor } from '../protocol/envelope';
 import { type FlagRange, flagRange } from '../protocol/flags';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { ReplicaFault } from '../protocol/placement-messages';
-import { isDefaultStorage } from '../protocol/records';
 import { createRaft } from '../raft/core';
 import type { RaftCore, RaftOptions } from '../raft/types';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
@@ -288,11 +287,8 @@ export class PlacementDriverActor implements Actor {
   }
 
   private createCollection(message: MessageOf<'pd.createCollection'>, from: Address, context: ActorContext): void {
-    const { name, dimension, metric, hnsw, shardCount, replicationFactor, storage } = message;
     const avoid = this.softNow().unhealthy(this.machine, context.now);
-    const wanted = { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid };
-    if (isDefaultStorage(storage)) this.propose(message, { kind: 'createCollection', ...wanted }, from, context);
-    else this.propose(message, { kind: 'createStored', ...wanted, storage }, from, context);
+    this.propose(message, creationOf({ ...message, avoid }), from, context);
   }
 
   /** Answered once the confirmed removals are in the log: until then the worker goes on confirming them. */

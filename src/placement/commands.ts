@@ -1,7 +1,7 @@
 import { list, nullable, oneOf, struct, type TypeOf, text, varint, versionedUnion } from '../protocol/codec';
 import { flagNumber, flagRangeCodec } from '../protocol/flags';
 import { collectionIdCodec, nodeNameCodec, replicaIdCodec, shardIdCodec, workerIdCodec } from '../protocol/ids';
-import { hnswCodec, metricCodec, storageCodec } from '../protocol/records';
+import { hnswCodec, isDefaultStorage, metricCodec, storageCodec } from '../protocol/records';
 import { indexedTypeCodec } from '../protocol/schemas';
 
 /** A node of the placement driver by its replica id, or a worker. */
@@ -71,6 +71,15 @@ export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract
 
 /** What is wanted of a collection, whichever operation says so. */
 export type WantedCollection = Omit<PlacementOperationOf<'createStored'>, 'kind'>;
+
+/** In the words that every program knows, as long as they suffice. */
+export function creationOf(wanted: WantedCollection): PlacementOperation {
+  const { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid, storage } = wanted;
+  const plain = { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid };
+  return isDefaultStorage(storage)
+    ? { kind: 'createCollection', ...plain }
+    : { kind: 'createStored', ...plain, storage };
+}
 
 /** The level (flags.ts) before which an operation may not be proposed; one that is in the log nevertheless is rejected. */
 export const placementLevels: { readonly [K in PlacementOperation['kind']]: number } = {
