@@ -117,7 +117,7 @@ export class PlacementHistory {
     if (operation.kind !== 'createCollection' || random.chance(0.5)) return operation;
     const storage = {
       quantisation: random.pick(['int8', 'none'] as const),
-      originals: random.pick(['memory', 'disk']),
+      originals: random.pick(['memory', 'disk'] as const),
     } as const;
     return { ...operation, kind: 'createStored', storage };
   }
