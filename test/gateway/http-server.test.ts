@@ -69,6 +69,7 @@ describe('the JSON twin', () => {
       flags: [
         { number: 1, name: 'sessionKeys', on: true },
         { number: 2, name: 'payloadIndexes', on: false },
+        { number: 3, name: 'storage', on: false },
       ],
       nodes: [{ name: 'pd-1', service: 'pd', supports: null }],
     });
