@@ -37,6 +37,7 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
              options.form() == Form::squaredL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
       flat_(dynamic_cast<faiss::IndexFlat*>(index_.storage)),
       codeMemory_(capacity * shape.stride),
+      sumsMemory_(shape.sumsInRow ? 0 : capacity),
       groundMemory_(capacity * 2 * options.m),
       idMemory_(capacity),
       versionMemory_(capacity),
@@ -55,6 +56,7 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
 void Points::bind() {
   vectors_ = reinterpret_cast<const float*>(flat_->codes.data());
   codes_ = codeMemory_.data();
+  sums_ = sumsMemory_.data();
   lists_ = index_.hnsw.neighbors.data();
   ground_ = groundMemory_.data();
   offsets_ = index_.hnsw.offsets.data();
@@ -63,13 +65,14 @@ void Points::bind() {
   versions_ = versionMemory_.data();
   tombstones_ = tombstoneMemory_.data();
   labels_ = labelMemory_.data();
-  rows_ = rowMemory_.data();
+  labelled_ = rowMemory_.data();
   for (size_t level = 0; level + 1 < index_.hnsw.cum_nneighbor_per_level.size() && level < 64; level++)
     levelStart_[level] = index_.hnsw.cum_nb_neighbors(static_cast<int>(level));
 }
 
 void Points::adviseHuge() {
   advise(codes_, capacity_ * shape.stride);
+  advise(sums_, sumsMemory_.bytes());
   advise(ground_, capacity_ * static_cast<size_t>(2 * m_) * sizeof(int32_t));
   advise(vectors_, flat_->codes.capacity());
   advise(lists_, index_.hnsw.neighbors.capacity() * sizeof(int32_t));
@@ -95,15 +98,15 @@ int32_t Points::append(const float* vector, std::string_view id, int64_t version
   std::fill_n(list(offset, 0), 2 * m_, -1);
   note(offset, id, version, label);
   __atomic_store_n(&count_, offset + 1, __ATOMIC_RELEASE);
-  __atomic_store_n(&rows_[label], offset + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&labelled_[label], offset + 1, __ATOMIC_RELEASE);
   if (static_cast<size_t>(offset) == hugeBytesLeast / (dimension_ * sizeof(float))) adviseHuge();
   return offset;
 }
 
 void Points::note(int32_t offset, std::string_view id, int64_t version, uint32_t label) {
-  uint8_t* const row = codes_ + static_cast<size_t>(offset) * shape.stride;
-  encodeRow(shape, vector(offset), row);
-  const float length = std::max(longest_, lengthOf(shape, sumsOf(shape, row)));
+  RowSums& sums = rows().sumsOf(offset);
+  encodeRow(shape, vector(offset), rows().row(offset), sums);
+  const float length = std::max(longest_, lengthOf(shape, sums));
   __atomic_store(&longest_, &length, __ATOMIC_RELAXED);
   ids_[offset] = id;
   versions_[offset] = version;
@@ -154,7 +157,7 @@ void Points::copyFirst(const Points& other, int32_t count) {
 void Points::copyRest(const Points& other) {
   for (int32_t i = count_; i < other.count_; i++)
     append(other.vector(i), other.id(i), other.version(i), other.label(i), other.level(i) + 1);
-  std::copy_n(other.rows_, std::min(other.rowMemory_.size(), rowMemory_.size()), rows_);
+  std::copy_n(other.labelled_, std::min(other.rowMemory_.size(), rowMemory_.size()), labelled_);
   index_.hnsw.rng = other.index_.hnsw.rng;
   std::copy_n(other.tombstones_, other.count_ / 64 + 1, tombstones_);
   dead_ = other.dead_;
@@ -178,7 +181,7 @@ void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::st
     const auto at = static_cast<size_t>(i);
     note(i, ids[at], versions[at], labels[at]);
     std::copy_n(from.neighbors.data() + from.offsets[at], 2 * m_, list(i, 0));
-    if (labels[at] != noLabel) rows_[labels[at]] = i + 1;
+    if (labels[at] != noLabel) labelled_[labels[at]] = i + 1;
   }
   if (from.entry_point >= 0 && linked > 0)
     entry_ = (static_cast<int64_t>(levels_[from.entry_point] - 1) << 32) | from.entry_point;
@@ -197,7 +200,7 @@ const faiss::IndexHNSWFlat& Points::faissIndex() {
 
 size_t Points::bytes() const {
   const auto points = static_cast<size_t>(count());
-  const size_t perPoint = dimension_ * sizeof(float) + shape.stride + sizeof(int) + sizeof(size_t) +
+  const size_t perPoint = dimension_ * sizeof(float) + shape.stride + (shape.sumsInRow ? 0 : sizeof(RowSums)) + sizeof(int) + sizeof(size_t) +
                           sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) +
                           static_cast<size_t>(2 * m_ + 1) * sizeof(int32_t);
   return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + points / 8;

@@ -42,7 +42,7 @@ void Searcher::rank(Top& top, size_t wanted, Hits& hits) const {
   for (size_t i = 0; i < scratch.pool.size() && ranked < wanted; i++) {
     const auto [distance, point] = scratch.pool.at(i);
     if (points_.isDead(point)) continue;
-    if (top.full() && distance - codeQuery.slack(options_.form(), points_.code(point), distance) > top.worst()) break;
+    if (top.full() && distance - codeQuery.slack(options_.form(), points_.sums(point), distance) > top.worst()) break;
     ranked++;
     top.offer(exactDistance(point), point);
   }
