@@ -1,26 +1,16 @@
 #include "builders.h"
 
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <new>
 #include <thread>
 
 #include "failure.h"
+#include "priority.h"
 
 namespace vectron {
 namespace {
 
 constexpr uint64_t sliceMicros = 10000;
-/** Of 0 to 19: yields the processor to whoever wants it, and gets about a tenth of it from those that never rest. */
-constexpr int niceness = 10;
-
-void lowerPriority() {
-  // Of this thread alone, as Linux has it. It may be refused, which costs searches some time and nothing else.
-  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), niceness);
-}
 
 }  // namespace
 

@@ -79,6 +79,8 @@ class CodeQuery {
   template <typename Met>
   void distances(const Kernels& kernels, Form form, const CodeRows& all, const int32_t* rows, size_t count,
                  int32_t* dots, Met met) const {
+    for (size_t i = 0; i < std::min(count, rowsAhead); i++) fetchRow(all.row(rows[i]), all.stride);
+    for (size_t i = 0; i < count; i++) __builtin_prefetch(&all.sumsOf(rows[i]));
     kernels.dotRows(all.codes, rows, count, codes_.data(), shape_.stride, dots);
     for (size_t i = 0; i < count; i++) met(distanceOf(form, all.sumsOf(rows[i]), dots[i]), rows[i]);
   }

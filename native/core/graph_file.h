@@ -4,29 +4,29 @@
 #include "shard_index.h"
 
 namespace vectron {
-namespace graph_file {
-struct Header;
-struct BodyReader;
-}  // namespace graph_file
 
 /**
- * The file of an index: our header, then a standard FAISS IndexHNSWFlat file (the fourcc IHNf), then ids, versions,
- * tombstones and remembered removals. Everything is little-endian. The header names the length and the XXH64 checksum of
- * what follows, and ends with its own; both hold before FAISS sees a byte, because FAISS trusts what it reads. Points
+ * The file of an index: our header, a standard FAISS IndexHNSWFlat file, then ids, versions, tombstones and remembered
+ * removals (graph_format.h). Checksums hold before anything else is read: a flipped bit is a file that is not used. Points
  * that were not linked yet are in the FAISS part as vectors without neighbours.
+ *
+ * A file is of one moment, though the index changes while it is written: rows up to the number counted at the moment never
+ * change, tombstones are copied then, and the linker waits while the lists are written. Removals are looked up
+ * afterwards, and later ones may be among them: a removal is newer than the row it ends, and is offered again by whoever
+ * replays what came after the file's stamp.
  */
 class GraphFile {
  public:
-  /** Written beside, synced, renamed, and the folder synced: the path names the old file or the new one, whole. */
-  static void save(ShardIndex& index, const std::string& path);
+  /**
+   * Written beside, synced, renamed, and the folder synced: the path names the old file or the new one, whole. Returns the
+   * applied index it is of. Never more than one at a time for a path. Throws FAILED_PRECONDITION, and leaves no file, once
+   * the index is destroyed.
+   */
+  static double save(ShardIndex& index, const std::string& path);
   /** Fills an empty index; throws Failure CORRUPT, or NOT_FOUND, and then leaves it empty. */
   static void load(ShardIndex& index, const std::string& path);
   /** Copies the FAISS part of a verified file to a file of its own. */
   static void extractFaiss(const std::string& path, const std::string& target);
-
- private:
-  static void readOwn(ShardIndex& index, graph_file::BodyReader own, const graph_file::Header& header,
-                      const faiss::IndexHNSWFlat& hnsw, Points& points);
 };
 
 }  // namespace vectron

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace vectron {
 
@@ -32,6 +33,8 @@ struct Options {
   uint64_t capacity = 0;
   /** Live points below which there is no graph: see graphThreshold(). */
   uint64_t threshold = 0;
+  /** Where a file may hold the vectors, so that they take no memory. Empty: they are in memory. */
+  std::string folder;
 
   /** How links are measured. */
   Form linkForm() const { return metric == Metric::dot ? Form::sphere : form(); }

@@ -1,7 +1,5 @@
 #include "points.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <new>
 
@@ -13,14 +11,6 @@ namespace {
 /** Upper levels take about 1/(m-1) of a list of m slots a point; a quarter more than the mean leaves room for luck. */
 uint64_t listCapacity(uint64_t capacity, uint64_t m) {
   return capacity * 2 * m + capacity * m * 5 / (4 * (m - 1)) + 64 * m;
-}
-
-/** Random access over tens of megabytes lives off the TLB. Only advice: whether it is taken changes nothing else. */
-void advise(const void* start, size_t length) {
-  constexpr uintptr_t huge = 2 * 1024 * 1024;
-  const uintptr_t from = (reinterpret_cast<uintptr_t>(start) + huge - 1) / huge * huge;
-  const uintptr_t to = (reinterpret_cast<uintptr_t>(start) + length) / huge * huge;
-  if (from < to) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
 }
 
 /** From this much of vectors on: a small shard shall not take pages of two megabytes for a few points. */
@@ -35,17 +25,16 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
       capacity_(capacity),
       index_(static_cast<int>(options.dimension), static_cast<int>(options.m),
              options.form() == Form::squaredL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
-      flat_(dynamic_cast<faiss::IndexFlat*>(index_.storage)),
+      vectorMemory_(capacity * rowBytes(), options.folder),
       codeMemory_(capacity * shape.stride),
       sumsMemory_(shape.sumsInRow ? 0 : capacity),
-      groundMemory_(capacity * 2 * options.m),
+      groundMemory_(vectorMemory_.isFile() ? 0 : capacity * 2 * options.m),
       idMemory_(capacity),
       versionMemory_(capacity),
       tombstoneMemory_(capacity / 64 + 1),
       labelMemory_(capacity),
       rowMemory_(std::max<uint64_t>(capacity, labels)) {
   index_.hnsw.efConstruction = static_cast<int>(options.efConstruction);
-  flat_->codes.reserve(capacity * dimension_ * sizeof(float));
   index_.hnsw.levels.reserve(capacity);
   index_.hnsw.offsets.reserve(capacity + 1);
   index_.hnsw.neighbors.reserve(listCapacity(capacity, options.m));
@@ -54,11 +43,11 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
 
 /** Takes the addresses that readers use. Nothing moves afterwards. */
 void Points::bind() {
-  vectors_ = reinterpret_cast<const float*>(flat_->codes.data());
+  vectors_ = vectorMemory_.data();
   codes_ = codeMemory_.data();
   sums_ = sumsMemory_.data();
   lists_ = index_.hnsw.neighbors.data();
-  ground_ = groundMemory_.data();
+  ground_ = vectorMemory_.isFile() ? nullptr : groundMemory_.data();
   offsets_ = index_.hnsw.offsets.data();
   levels_ = index_.hnsw.levels.data();
   ids_ = idMemory_.data();
@@ -71,11 +60,11 @@ void Points::bind() {
 }
 
 void Points::adviseHuge() {
-  advise(codes_, capacity_ * shape.stride);
-  advise(sums_, sumsMemory_.bytes());
-  advise(ground_, capacity_ * static_cast<size_t>(2 * m_) * sizeof(int32_t));
-  advise(vectors_, flat_->codes.capacity());
-  advise(lists_, index_.hnsw.neighbors.capacity() * sizeof(int32_t));
+  adviseHugePages(codes_, capacity_ * shape.stride);
+  adviseHugePages(sums_, sumsMemory_.bytes());
+  adviseHugePages(groundMemory_.data(), groundMemory_.bytes());
+  adviseHugePages(lists_, index_.hnsw.neighbors.capacity() * sizeof(int32_t));
+  vectorMemory_.adviseHuge();
 }
 
 bool Points::full() const {
@@ -88,18 +77,18 @@ int32_t Points::append(const float* vector, std::string_view id, int64_t version
                        int levels) {
   if (full() || label >= labelCapacity()) throw Failure("INTERNAL", "append to full points");
   faiss::HNSW& hnsw = index_.hnsw;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(vector);
   const int32_t offset = count_;
-  flat_->codes.insert(flat_->codes.end(), bytes, bytes + dimension_ * sizeof(float));
+  vectorMemory_.makeRoom((static_cast<size_t>(offset) + 1) * rowBytes());
+  std::copy_n(vector, dimension_, vectors_ + static_cast<size_t>(offset) * dimension_);
   hnsw.levels.push_back(levels > 0 ? levels : hnsw.random_level() + 1);
   hnsw.offsets.push_back(hnsw.offsets.back() + static_cast<size_t>(hnsw.cum_nb_neighbors(hnsw.levels.back())));
   hnsw.neighbors.resize(hnsw.offsets.back(), -1);
-  flat_->ntotal = index_.ntotal = offset + 1;
+  index_.ntotal = offset + 1;
   std::fill_n(list(offset, 0), 2 * m_, -1);
   note(offset, id, version, label);
   __atomic_store_n(&count_, offset + 1, __ATOMIC_RELEASE);
   __atomic_store_n(&labelled_[label], offset + 1, __ATOMIC_RELEASE);
-  if (static_cast<size_t>(offset) == hugeBytesLeast / (dimension_ * sizeof(float))) adviseHuge();
+  if (static_cast<size_t>(offset) == hugeBytesLeast / rowBytes()) adviseHuge();
   return offset;
 }
 
@@ -139,15 +128,15 @@ void Points::copyFrom(const Points& other) {
 void Points::copyFirst(const Points& other, int32_t count) {
   const auto n = static_cast<size_t>(count);
   faiss::HNSW& hnsw = index_.hnsw;
-  const auto* const rows = reinterpret_cast<const uint8_t*>(other.vectors_);
-  if (n * dimension_ * sizeof(float) >= hugeBytesLeast) adviseHuge();
-  flat_->codes.insert(flat_->codes.end(), rows, rows + n * dimension_ * sizeof(float));
+  if (n * rowBytes() >= hugeBytesLeast) adviseHuge();
+  vectorMemory_.makeRoom(n * rowBytes());
+  std::copy_n(other.vectors_, n * dimension_, vectors_);
   hnsw.levels.insert(hnsw.levels.end(), other.levels_, other.levels_ + n);
   hnsw.offsets.insert(hnsw.offsets.end(), other.offsets_ + 1, other.offsets_ + n + 1);
   hnsw.neighbors.insert(hnsw.neighbors.end(), other.lists_, other.lists_ + other.offsets_[n]);
-  flat_->ntotal = index_.ntotal = count;
+  index_.ntotal = count;
   bind();
-  std::copy_n(other.ground_, n * static_cast<size_t>(2 * m_), ground_);
+  if (ground_ != nullptr) std::copy_n(other.ground_, n * static_cast<size_t>(2 * m_), ground_);
   for (int32_t i = 0; i < count; i++) note(i, other.id(i), other.version(i), other.label(i));
   linked_ = std::min(other.linked(), count);
   count_ = count;
@@ -163,46 +152,60 @@ void Points::copyRest(const Points& other) {
   dead_ = other.dead_;
 }
 
-void Points::adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::string_view>& ids,
-                   const std::vector<int64_t>& versions, const std::vector<uint32_t>& labels, int32_t linked) {
-  const auto& from = loaded.hnsw;
-  const auto& rows = dynamic_cast<const faiss::IndexFlat&>(*loaded.storage).codes;
+void Points::adoptGraph(const StoredGraph& graph) {
+  const size_t n = graph.levels.size();
   faiss::HNSW& hnsw = index_.hnsw;
-  if (rows.size() >= hugeBytesLeast) adviseHuge();
+  if (n * rowBytes() >= hugeBytesLeast) adviseHuge();
   // Nobody reads yet, so it does no harm that an unlikely crowd of high levels moves the lists.
-  flat_->codes.insert(flat_->codes.end(), rows.begin(), rows.end());
-  hnsw.levels.insert(hnsw.levels.end(), from.levels.begin(), from.levels.end());
-  hnsw.offsets.insert(hnsw.offsets.end(), from.offsets.begin() + 1, from.offsets.end());
-  hnsw.neighbors.insert(hnsw.neighbors.end(), from.neighbors.begin(), from.neighbors.end());
-  flat_->ntotal = index_.ntotal = loaded.ntotal;
+  hnsw.levels.assign(graph.levels.begin(), graph.levels.end());
+  hnsw.offsets.assign(graph.offsets.begin(), graph.offsets.end());
+  hnsw.neighbors.assign(graph.neighbours.begin(), graph.neighbours.end());
+  index_.ntotal = static_cast<int64_t>(n);
   bind();
-  const auto count = static_cast<int32_t>(loaded.ntotal);
-  for (int32_t i = 0; i < count; i++) {
-    const auto at = static_cast<size_t>(i);
-    note(i, ids[at], versions[at], labels[at]);
-    std::copy_n(from.neighbors.data() + from.offsets[at], 2 * m_, list(i, 0));
-    if (labels[at] != noLabel) labelled_[labels[at]] = i + 1;
+  if (ground_ == nullptr) return;
+  for (int32_t i = 0; i < static_cast<int32_t>(n); i++) std::copy_n(lists_ + offsets_[i], 2 * m_, list(i, 0));
+}
+
+void Points::adoptVectors(int file, uint64_t vectorsAt, int32_t count) {
+  const size_t length = static_cast<size_t>(count) * rowBytes();
+  if (vectorsAt % VectorMemory::pageBytes == 0) return vectorMemory_.adopt(file, vectorsAt, length, false);
+  vectorMemory_.makeRoom(length);
+  readAt(file, vectorsAt, vectors_, length);
+}
+
+float Points::encode(int32_t from, int32_t to) {
+  float longest = 0;
+  for (int32_t i = from; i < to; i++) {
+    RowSums& sums = rows().sumsOf(i);
+    encodeRow(shape, vector(i), rows().row(i), sums);
+    longest = std::max(longest, lengthOf(shape, sums));
   }
-  if (from.entry_point >= 0 && linked > 0)
-    entry_ = (static_cast<int64_t>(levels_[from.entry_point] - 1) << 32) | from.entry_point;
+  return longest;
+}
+
+void Points::adoptPoint(int32_t offset, std::string_view id, int64_t version, uint32_t label) {
+  ids_[offset] = id;
+  versions_[offset] = version;
+  labels_[offset] = label;
+  if (label != noLabel) labelled_[label] = offset + 1;
+}
+
+void Points::countAdopted(int32_t count, int32_t linked, int32_t entryPoint, float longest) {
+  longest_ = longest;
+  if (linked > 0) entry_ = (static_cast<int64_t>(level(entryPoint)) << 32) | entryPoint;
   linked_ = linked;
   count_ = count;
 }
 
-const faiss::IndexHNSWFlat& Points::faissIndex() {
-  const Entry start = entry();
-  index_.hnsw.entry_point = start.point;
-  index_.hnsw.max_level = start.level;
-  for (int32_t i = 0; i < count_; i++)
-    std::copy_n(list(i, 0), 2 * m_, index_.hnsw.neighbors.data() + offsets_[i]);
-  return index_;
+void Points::moveVectors(int file, uint64_t vectorsAt, int32_t count) {
+  vectorMemory_.adopt(file, vectorsAt, static_cast<size_t>(count) * rowBytes(), true);
 }
 
 size_t Points::bytes() const {
   const auto points = static_cast<size_t>(count());
-  const size_t perPoint = dimension_ * sizeof(float) + shape.stride + (shape.sumsInRow ? 0 : sizeof(RowSums)) + sizeof(int) + sizeof(size_t) +
-                          sizeof(std::string_view) + sizeof(int64_t) + sizeof(uint32_t) +
-                          static_cast<size_t>(2 * m_ + 1) * sizeof(int32_t);
+  const size_t inMemory = vectorMemory_.isFile() ? 0 : rowBytes() + static_cast<size_t>(2 * m_) * sizeof(int32_t);
+  const size_t perPoint = inMemory + shape.stride + (shape.sumsInRow ? 0 : sizeof(RowSums)) + sizeof(int) + sizeof(size_t) + sizeof(std::string_view) +
+                          sizeof(int64_t) + sizeof(uint32_t) + sizeof(int32_t);
   return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + points / 8;
 }
 

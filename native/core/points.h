@@ -1,5 +1,4 @@
 #pragma once
-#include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 
 #include <cstdint>
@@ -10,6 +9,7 @@
 #include "codes.h"
 #include "mapped.h"
 #include "options.h"
+#include "vector_memory.h"
 
 namespace vectron {
 
@@ -20,6 +20,13 @@ inline void storeRelaxed(int32_t* slot, int32_t value) { __atomic_store_n(slot, 
 /** Of a point that was dead when it was loaded. */
 constexpr uint32_t noLabel = UINT32_MAX;
 
+/** The arrays of a graph from a file, as FAISS lays them out. Offsets are one more than there are points. */
+struct StoredGraph {
+  std::vector<int32_t> levels;
+  std::vector<uint64_t> offsets;
+  std::vector<int32_t> neighbours;
+};
+
 /** Where a walk starts: a point of the highest level. `level` -1: there is no graph. */
 struct Entry {
   int32_t point = -1;
@@ -27,8 +34,8 @@ struct Entry {
 };
 
 /**
- * All points of an index by offset, in the order they were put: vectors and upper levels inside one
- * faiss::IndexHNSWFlat, 8-bit codes, the lists of level 0, ids, versions and tombstones beside it. One writer, any number of readers.
+ * All points of an index by offset, in the order they were put: the graph in the arrays of one faiss::IndexHNSWFlat over
+ * empty storage, vectors, 8-bit codes, ids, versions and tombstones beside it. One writer, any number of readers.
  *
  *  1. Memory is reserved for `capacity` points, taken when it is written, and never moves: a reader's pointers stay valid
  *     while the object lives.
@@ -38,7 +45,9 @@ struct Entry {
  *  3. Points are linked in the order of their offsets: [0, linked) is the graph, [linked, count) is not. A reader ignores
  *     neighbours beyond the `linked` it took, so that graph and tail together cover each point once.
  *  4. A label leads to the newest offset of its point, once that is counted, and to none when the point is removed.
- *  5. Slots of the graph and words of the tombstones are single atomic stores; a list ends at its first -1.
+ *  5. Where vectors are in memory, a copy of level 0 is what is walked and changed; FAISS's own slots of it are filled in a
+ *     file only. Where they are in a file, memory is what counts, and FAISS's slots are all there are.
+ *  6. Slots of the graph and words of the tombstones are single atomic stores; a list ends at its first -1.
  */
 class Points {
  public:
@@ -62,11 +71,20 @@ class Points {
   void copyFirst(const Points& other, int32_t count);
   /** Afterwards, without a writer: what was appended since, labels and tombstones. */
   void copyRest(const Points& other);
-  /** Takes vectors and graph from an index that was read from a file; its arrays were checked. A label for each. */
-  void adopt(const faiss::IndexHNSWFlat& loaded, const std::vector<std::string_view>& ids,
-             const std::vector<int64_t>& versions, const std::vector<uint32_t>& labels, int32_t linked);
-  /** The FAISS index, entry point and ground lists brought up to date. Valid until the next append. */
-  const faiss::IndexHNSWFlat& faissIndex();
+  /**
+   * Into an empty object, for which nothing else is called before countAdopted(): the graph of a file, whose arrays were
+   * checked, and its vectors, `vectorsAt` in it: a whole number of pages, or else they are copied.
+   */
+  void adoptGraph(const StoredGraph& graph);
+  void adoptVectors(int file, uint64_t vectorsAt, int32_t count);
+  /** Codes of a range of adopted vectors. Any number of threads, each its own range. Returns the greatest squared length. */
+  float encode(int32_t from, int32_t to);
+  void adoptPoint(int32_t offset, std::string_view id, int64_t version, uint32_t label);
+  void countAdopted(int32_t count, int32_t linked, int32_t entryPoint, float longest);
+  /** The first `count` rows are in a file from now on, and need no memory. Beside readers and a writer. */
+  void moveVectors(int file, uint64_t vectorsAt, int32_t count);
+  const faiss::HNSW& hnsw() const { return index_.hnsw; }
+  const Mapped<uint64_t>& tombstones() const { return tombstoneMemory_; }
 
   int32_t count() const { return __atomic_load_n(&count_, __ATOMIC_ACQUIRE); }
   int32_t linked() const { return __atomic_load_n(&linked_, __ATOMIC_ACQUIRE); }
@@ -94,7 +112,7 @@ class Points {
   /** The highest level the point is on. */
   int32_t level(int32_t i) const { return levels_[i] - 1; }
   int32_t* list(int32_t i, int32_t level) const {
-    if (level == 0) return ground_ + static_cast<size_t>(i) * static_cast<size_t>(2 * m_);
+    if (level == 0 && ground_ != nullptr) return ground_ + static_cast<size_t>(i) * static_cast<size_t>(2 * m_);
     return lists_ + offsets_[i] + levelStart_[level];
   }
   void fetchGround(int32_t i) const {
@@ -113,15 +131,19 @@ class Points {
   void note(int32_t offset, std::string_view id, int64_t version, uint32_t label);
 
   void adviseHuge();
+  size_t rowBytes() const { return dimension_ * sizeof(float); }
 
   const uint32_t dimension_;
   const int32_t m_;
   const uint64_t capacity_;
   faiss::IndexHNSWFlat index_;
-  faiss::IndexFlat* flat_;
+  VectorMemory vectorMemory_;
   Mapped<uint8_t> codeMemory_;
   Mapped<RowSums> sumsMemory_;
-  /** The lists of level 0, which FAISS keeps between the others: here one multiplication finds them, and a walk reads whole lines. */
+  /**
+   * The lists of level 0, which FAISS keeps between the others: here one multiplication finds them, and a walk reads whole
+   * lines. Empty where vectors are in a file.
+   */
   Mapped<int32_t> groundMemory_;
   Mapped<std::string_view> idMemory_;
   Mapped<int64_t> versionMemory_;
@@ -130,7 +152,7 @@ class Points {
   /** For each label the offset and one; 0: none. */
   Mapped<int32_t> rowMemory_;
 
-  const float* vectors_ = nullptr;
+  float* vectors_ = nullptr;
   uint8_t* codes_ = nullptr;
   RowSums* sums_ = nullptr;
   int32_t* lists_ = nullptr;

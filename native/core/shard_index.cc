@@ -3,18 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <shared_mutex>
-#include <unordered_set>
 
 #include "failure.h"
-#include "graph_file.h"
-#include "top.h"
 
 namespace vectron {
 namespace {
 
 constexpr uint64_t capacityLeast = 64;
-constexpr uint32_t efLeast = 64;
 /** Tombstones that are not worth a copy. */
 constexpr int64_t deadLeast = 256;
 /** Below this a copy is too short to be felt. */
@@ -55,8 +50,9 @@ void checkOptions(const Options& options) {
 ShardIndex::ShardIndex(const Options& options)
     : options_((checkOptions(options), options)),
       kernels_(kernels()),
-      points_(std::make_unique<Points>(options, std::max(capacityLeast, options.capacity), 0)),
-      linker_(options_, kernels_) {}
+      points_(std::make_shared<Points>(options, std::max(capacityLeast, options.capacity), 0)),
+      linker_(options_, kernels_),
+      idTexts_(std::make_shared<std::deque<std::string>>()) {}
 
 Points& ShardIndex::live() const {
   if (points_ == nullptr) throw Failure("FAILED_PRECONDITION", "the index was destroyed");
@@ -80,10 +76,10 @@ void ShardIndex::prepare(const char* field, const float* vector, size_t length, 
 std::pair<const std::string_view, ShardIndex::Held>& ShardIndex::entryOf(std::string_view id) {
   const auto found = held_.find(id);
   if (found != held_.end()) return *found;
-  idTexts_.emplace_back(id);
+  idTexts_->emplace_back(id);
   // The text, its entry in the map and the map's bucket: about this much beyond the characters.
   idBytes_ += id.size() + 128;
-  return *held_.emplace(idTexts_.back(), Held{-1, -1, noLabel}).first;
+  return *held_.emplace(idTexts_->back(), Held{-1, -1, noLabel}).first;
 }
 
 uint32_t ShardIndex::put(std::string_view id, int64_t version, const float* vector, size_t length) {
@@ -129,7 +125,10 @@ uint32_t ShardIndex::remove(std::string_view id, int64_t version) {
   checkVersion(version);
   const std::lock_guard<std::mutex> lock(writing_);
   live();
-  Held& held = entryOf(id).second;
+  return forget(entryOf(id).second, version);
+}
+
+uint32_t ShardIndex::forget(Held& held, int64_t version) {
   if (held.version >= version) return noLabel;
   const Change change(changes_);
   const Held before = held;
@@ -249,11 +248,11 @@ std::unique_ptr<Points> ShardIndex::compacted(uint64_t capacity) {
   return next;
 }
 
-void ShardIndex::swap(std::unique_ptr<Points> next) {
+void ShardIndex::swap(std::shared_ptr<Points> next) {
   swapping_.lock();
   points_.swap(next);
   swapping_.unlock();
-  // The old memory goes here, outside the lock: no reader can hold it any more.
+  // The old memory goes here, outside the lock, unless a file is being written from it: no reader can hold it any more.
 }
 
 void ShardIndex::destroy() {
@@ -264,47 +263,11 @@ void ShardIndex::destroy() {
   rebuild_ = Rebuild{};
   idBytes_ = 0;
   held_.clear();
-  idTexts_.clear();
+  // Not cleared: a file may be being written from it.
+  idTexts_ = std::make_shared<std::deque<std::string>>();
   labelCount_ = 0;
   freeLabels_.clear();
   liveCount_ = 0;
-}
-
-void ShardIndex::save(const std::string& path) {
-  const std::lock_guard<std::mutex> linking(linking_);
-  const std::lock_guard<std::mutex> lock(writing_);
-  live();
-  GraphFile::save(*this, path);
-}
-
-void ShardIndex::endLoad(const std::string& refused) {
-  const std::lock_guard<std::mutex> lock(loadLock_);
-  refused_ = refused;
-  loading_ = false;
-  loaded_.notify_all();
-}
-
-void ShardIndex::whenLoaded() {
-  if (!loading_) return;
-  std::unique_lock<std::mutex> lock(loadLock_);
-  loaded_.wait(lock, [this] { return !loading_; });
-}
-
-/** Only before anybody else uses the index. */
-void ShardIndex::load(const std::string& path) {
-  const std::lock_guard<std::mutex> linking(linking_);
-  const std::lock_guard<std::mutex> lock(writing_);
-  live();
-  try {
-    GraphFile::load(*this, path);
-  } catch (...) {
-    held_.clear();
-    idTexts_.clear();
-    idBytes_ = 0;
-    labelCount_ = 0;
-    liveCount_ = 0;
-    throw;
-  }
 }
 
 bool ShardIndex::wantsGraph(const Points& points) const {
@@ -358,117 +321,6 @@ Stats ShardIndex::stats() {
 void ShardIndex::setAppliedIndex(double value) {
   if (!(value >= 0 && value <= 9007199254740991.0)) throw invalid("appliedIndex", "out of range");
   appliedIndex_ = value;
-}
-
-Hits ShardIndex::search(const float* query, size_t length, uint32_t k, uint32_t ef) {
-  Request request;
-  request.query = query;
-  request.length = length;
-  request.k = k;
-  request.ef = ef;
-  return search(request);
-}
-
-Hits ShardIndex::exact(const float* query, size_t length, uint32_t k) {
-  Request request;
-  request.query = query;
-  request.length = length;
-  request.k = k;
-  request.exact = true;
-  return search(request);
-}
-
-/** What was put while it was answered would make it another search: then it is not kept. */
-void ShardIndex::keepForAudit(const Request& request, int32_t count, int32_t dead, const Hits& hits) {
-  if (points_->count() != count || points_->dead() != dead) return;
-  recall_.keep({points_.get(), count, dead, request.k, prepared, hits.ids});
-}
-
-/** Under linking_ alone, which keeps the points where they are: neither searches nor writes wait. */
-void ShardIndex::auditRecall() {
-  AnsweredSearch search;
-  if (!recall_.take(search)) return;
-  const std::lock_guard<std::mutex> linking(linking_);
-  const Points& points = live();
-  if (&points != search.points || points.dead() != search.dead) return;
-  Top top(points, search.k);
-  Hits exact;
-  Searcher(options_, kernels_, points, search.query).scanRows(0, search.count, top, exact);
-  if (points.dead() != search.dead) return;
-  const std::unordered_set<std::string_view> found(search.ids.begin(), search.ids.end());
-  uint64_t hits = 0, expected = 0;
-  for (const Candidate& candidate : top.sorted()) {
-    expected++;
-    hits += found.count(points.id(candidate.point));
-  }
-  recall_.count(hits, expected);
-}
-
-/** A second look without the writer finds what a walk, or a change that went on beside it, left out. */
-Hits ShardIndex::search(const Request& request) {
-  if (request.k < 1 || request.k > kMax) throw invalid("k", "out of range");
-  if (request.ef > efMax) throw invalid("ef", "out of range");
-  const auto began = Clock::now();
-  prepare("query", request.query, request.length, prepared);
-  Hits hits;
-  {
-    const std::shared_lock<ReadWriteLock> reading(swapping_);
-    const Points& points = live();
-    const bool keeps = !request.exact && request.allowed == nullptr && recall_.wantsOne();
-    const int32_t count = points.count(), dead = points.dead();
-    answer(points, prepared, request, hits);
-    if (keeps && hits.strategy == Strategy::graph) keepForAudit(request, count, dead, hits);
-  }
-  if (isShort(request, hits)) {
-    const std::lock_guard<std::mutex> lock(writing_);
-    const Hits first = std::move(hits);
-    hits = Hits{};
-    Request again = request;
-    again.exact = true;
-    answer(live(), prepared, again, hits);
-    hits.fellBack = first.strategy != Strategy::scan;
-    hits.distances += first.distances;
-    hits.visited += first.visited;
-  }
-  hits.micros = std::chrono::duration<double, std::micro>(Clock::now() - began).count();
-  return hits;
-}
-
-bool ShardIndex::isShort(const Request& request, const Hits& hits) const {
-  const uint64_t there = request.allowed != nullptr ? hits.matches : static_cast<uint64_t>(liveCount_.load());
-  return hits.ids.size() < std::min<uint64_t>(request.k, there);
-}
-
-void ShardIndex::answer(const Points& points, const std::vector<float>& query, const Request& request,
-                        Hits& hits) const {
-  const uint64_t before = changes_.load();
-  const uint32_t ef = std::max(request.k, request.ef == 0 ? std::max(efLeast, 2 * request.k) : request.ef);
-  const bool graph = !request.exact && usesGraph(points);
-  const Searcher searcher(options_, kernels_, points, query);
-  Top top(points, request.k);
-  if (request.allowed != nullptr) searcher.within(request, top, ef, graph, hits);
-  else searcher.all(top, request.k, graph ? ef : 0, static_cast<uint64_t>(liveCount_.load()), hits);
-  std::vector<Candidate>& found = top.sorted();
-  if (before % 2 != 0 || changes_.load() != before) {
-    dropOlder(points, found);
-    // A match that was replaced while it was looked up may have been missed: as many as there may be are expected.
-    if (request.allowed != nullptr) hits.matches = std::max(hits.matches, request.allowed->count());
-  }
-  for (const Candidate& candidate : found) {
-    hits.ids.emplace_back(points.id(candidate.point));
-    hits.scores.push_back(0 - candidate.distance);
-  }
-}
-
-/** A point that changed meanwhile may have been met at its old and its new offset: the new one stays. */
-void ShardIndex::dropOlder(const Points& points, std::vector<Candidate>& found) const {
-  std::unordered_map<const char*, int32_t> newest;
-  for (const Candidate& c : found) {
-    int32_t& at = newest.try_emplace(points.id(c.point).data(), c.point).first->second;
-    at = std::max(at, c.point);
-  }
-  const auto older = [&](const Candidate& c) { return newest[points.id(c.point).data()] != c.point; };
-  found.erase(std::remove_if(found.begin(), found.end(), older), found.end());
 }
 
 }  // namespace vectron

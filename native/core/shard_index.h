@@ -24,10 +24,34 @@ struct Stats {
   double recallExpected, recallFound;
 };
 
+/** An index at one moment, kept while it goes on: what its file is written from. */
+struct Moment {
+  std::shared_ptr<Points> points;
+  /** Holds the texts of all ids there were: their owner may be destroyed meanwhile. */
+  std::shared_ptr<const std::deque<std::string>> idTexts;
+  size_t idCount = 0;
+  double appliedIndex = 0;
+  int32_t count = 0;
+  int32_t linked = 0;
+  Entry entry;
+  std::vector<uint64_t> tombstones;
+
+  bool wasDead(int32_t i) const { return (tombstones[static_cast<size_t>(i >> 6)] >> (i & 63)) & 1; }
+};
+
+/** How the writing of a file went that was asked for. */
+struct Saved {
+  bool done = false;
+  /** If it is written. */
+  double appliedIndex = 0;
+  /** Why not; empty if it is. */
+  std::string failure;
+};
+
 /**
  * One replica's vectors, their ids and their graph. Any thread may call anything.
  *
- *  1. Changes (put, remove, link, save, destroy) go one at a time: `writing_`. A search never waits for one, except
+ *  1. Changes (put, remove, link, destroy) go one at a time: `writing_`. A search never waits for one, except
  *     while the memory is swapped for a larger or smaller copy: a pointer's assignment under `swapping_`.
  *  2. An id's newest version wins, whatever the order of arrival; a removal is remembered with its version.
  *  3. search() returns min(k, live) hits at least, or with a set min(k, live points of it): what the walk and the tail
@@ -39,8 +63,9 @@ struct Stats {
  *
  *  7. Linking has a lock of its own, so that puts and removes wait for it only when memory is full: the linker reads what
  *     appends never change, and nothing but the holder of linking_ replaces the points or changes a list.
+ *  8. save() keeps the linker waiting while it writes the lists, and a change for the blink of an eye (GraphFile).
  *
- * Order of locks: linking_ before writing_ before swapping_.
+ * Order of locks: saving_ before linking_ before writing_ before swapping_.
  */
 class ShardIndex {
  public:
@@ -70,7 +95,13 @@ class ShardIndex {
   Hits search(const Request& request);
   Hits search(const float* query, size_t length, uint32_t k, uint32_t ef);
   Hits exact(const float* query, size_t length, uint32_t k);
-  void save(const std::string& path);
+  /** Returns the applied index of the file. */
+  double save(const std::string& path);
+  /** For whoever saves in the background (Savers): false if it is asked for already. */
+  bool beginSave();
+  void endSave(const Saved& saved);
+  /** What endSave() was told, once. */
+  Saved takeSaved();
   /** Fills a new index, before anybody else uses it. Throws NOT_FOUND or CORRUPT and leaves it empty. */
   void load(const std::string& path);
   /** Between these two the index is loading, and only destroy() may be called beside isLoading() and whenLoaded(). */
@@ -112,7 +143,20 @@ class ShardIndex {
   void rebuildOne();
   void finishRebuild();
   uint32_t takeLabel();
-  void swap(std::unique_ptr<Points> next);
+  /** Removes what is held, if this is newer. The label it freed, or noLabel. */
+  uint32_t forget(Held& held, int64_t version);
+  /** Under linking_, so that lists are those of the moment as long as it is held. */
+  Moment momentNow();
+  /** Of ids [from, to) those that are removed now, with the removals' versions. */
+  std::vector<std::pair<std::string_view, int64_t>> removalsOf(const Moment& moment, size_t from, size_t to);
+  /** Under writing_, so that destroy() comes before or after. */
+  template <typename Body>
+  void unlessDestroyed(Body body) {
+    const std::lock_guard<std::mutex> lock(writing_);
+    live();
+    body();
+  }
+  void swap(std::shared_ptr<Points> next);
   std::unique_ptr<Points> compacted(uint64_t capacity);
   bool wantsGraph(const Points& points) const;
   bool usesGraph(const Points& points) const;
@@ -124,11 +168,12 @@ class ShardIndex {
 
   const Options options_;
   const Kernels& kernels_;
+  std::mutex saving_;
   std::mutex linking_;
   std::mutex writing_;
   ReadWriteLock swapping_;
-  /** Written under all three locks; read under any. Null once destroyed. */
-  std::unique_ptr<Points> points_;
+  /** Written under linking_, writing_ and swapping_; read under any of them. Null once destroyed. */
+  std::shared_ptr<Points> points_;
   Linker linker_;
   /** Changed under linking_ and writing_. The graph of the living while it is being built; empty otherwise. */
   struct Rebuild {
@@ -138,7 +183,7 @@ class ShardIndex {
     /** For each offset before `from` the one in `next`, or -1. */
     std::vector<int32_t> moved;
   } rebuild_;
-  std::deque<std::string> idTexts_;
+  std::shared_ptr<std::deque<std::string>> idTexts_;
   size_t idBytes_ = 0;
   std::unordered_map<std::string_view, Held> held_;
   /** Under writing_. Labels below labelCount_ are in use or free. */
@@ -153,6 +198,9 @@ class ShardIndex {
   std::mutex loadLock_;
   std::condition_variable loaded_;
   std::string refused_;
+  std::atomic<bool> isSaving_{false};
+  std::mutex savedLock_;
+  Saved saved_;
 };
 
 }  // namespace vectron

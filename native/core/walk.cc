@@ -62,7 +62,8 @@ void Visited::reset(size_t points) {
   tag_ = 1;
 }
 
-Candidate Walk::descend(const CodeQuery& query, Candidate start, int32_t from, int32_t to, int32_t limit) {
+template <typename Query>
+Candidate Walk::descend(const Query& query, Candidate start, int32_t from, int32_t to, int32_t limit) {
   Candidate best = start;
   for (int32_t level = from; level > to; level--) {
     for (bool moved = true; moved;) {
@@ -86,8 +87,8 @@ Candidate Walk::descend(const CodeQuery& query, Candidate start, int32_t from, i
   return best;
 }
 
-void Walk::expand(const CodeQuery& query, const std::vector<Candidate>& starts, int32_t level, size_t ef,
-                  int32_t limit) {
+template <typename Query>
+void Walk::expand(const Query& query, const std::vector<Candidate>& starts, int32_t level, size_t ef, int32_t limit) {
   Pool& pool = scratch_.pool;
   Visited& visited = scratch_.visited;
   const int32_t slots = points_.slots(level);
@@ -113,5 +114,10 @@ void Walk::expand(const CodeQuery& query, const std::vector<Candidate>& starts, 
     });
   }
 }
+
+template Candidate Walk::descend(const CodeQuery&, Candidate, int32_t, int32_t, int32_t);
+template Candidate Walk::descend(const FloatQuery&, Candidate, int32_t, int32_t, int32_t);
+template void Walk::expand(const CodeQuery&, const std::vector<Candidate>&, int32_t, size_t, int32_t);
+template void Walk::expand(const FloatQuery&, const std::vector<Candidate>&, int32_t, size_t, int32_t);
 
 }  // namespace vectron

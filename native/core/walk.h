@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "float_query.h"
 #include "kernels.h"
 #include "points.h"
 
@@ -88,8 +89,8 @@ struct Scratch {
 };
 
 /**
- * The search of Malkov and Yashunin (2016), algorithms 2 and 5, by our own loop over FAISS's arrays. `query` gives
- * distances from 8-bit codes. The pool then holds the nearest `ef` points found on `level`, tombstones included, all
+ * The search of Malkov and Yashunin (2016), algorithms 2 and 5, by our own loop over FAISS's arrays. A query is a
+ * CodeQuery, which measures 8-bit codes, or a FloatQuery, which measures vectors. The pool then holds the nearest `ef` points found on `level`, tombstones included, all
  * below `limit`.
  */
 class Walk {
@@ -98,19 +99,20 @@ class Walk {
       : points_(points), rows_(points.rows()), kernels_(kernels), form_(form), scratch_(scratch) {}
 
   /** Greedy from `start` on level `from` down to above level `to`. */
-  Candidate descend(const CodeQuery& query, Candidate start, int32_t from, int32_t to, int32_t limit);
+  template <typename Query>
+  Candidate descend(const Query& query, Candidate start, int32_t from, int32_t to, int32_t limit);
   /** Fills the scratch's pool from the candidates in `starts`. */
-  void expand(const CodeQuery& query, const std::vector<Candidate>& starts, int32_t level, size_t ef, int32_t limit);
-  float distance(const CodeQuery& query, int32_t point) {
+  template <typename Query>
+  void expand(const Query& query, const std::vector<Candidate>& starts, int32_t level, size_t ef, int32_t limit);
+  template <typename Query>
+  float distance(const Query& query, int32_t point) {
     distances++;
     return query.distance(kernels_, form_, rows_, point);
   }
 
   /** Calls met(distance, point) for each, their rows fetched ahead. */
-  template <typename Met>
-  void measureAll(const CodeQuery& query, const int32_t* points, size_t count, Met met) {
-    for (size_t j = 0; j < std::min(count, rowsAhead); j++) fetchRow(rows_.row(points[j]), rows_.stride);
-    for (size_t j = 0; j < count; j++) __builtin_prefetch(&rows_.sumsOf(points[j]));
+  template <typename Query, typename Met>
+  void measureAll(const Query& query, const int32_t* points, size_t count, Met met) {
     if (scratch_.dots.size() < count) scratch_.dots.resize(count);
     distances += count;
     query.distances(kernels_, form_, rows_, points, count, scratch_.dots.data(), met);

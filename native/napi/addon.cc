@@ -1,16 +1,8 @@
-#define NAPI_VERSION 8
-#include <node_api.h>
-
-#include <algorithm>
-#include <cmath>
-#include <memory>
-#include <new>
-#include <string>
-
 #include "../core/builders.h"
-#include "../core/failure.h"
 #include "../core/graph_file.h"
 #include "../core/registry.h"
+#include "../core/savers.h"
+#include "arguments.h"
 
 /**
  * Glue between JavaScript and the core, in plain Node-API. Every status is checked: in a thread that is being terminated
@@ -18,127 +10,8 @@
  */
 namespace {
 
-using vectron::Failure;
 using vectron::Options;
 using vectron::Registry;
-using vectron::ShardIndex;
-
-/** A Node-API call failed: an exception is pending, or the thread is going down. */
-struct NapiFailed {};
-
-void check(napi_status status) {
-  if (status != napi_ok) throw NapiFailed();
-}
-
-struct Handle {
-  std::string key;
-  std::shared_ptr<ShardIndex> index;
-};
-
-/** A whole number within [0, most]. */
-uint64_t wholeOf(double value, const char* field, double most) {
-  if (!(value >= 0 && value <= most) || value != std::floor(value)) throw vectron::invalid(field, "out of range");
-  return static_cast<uint64_t>(value);
-}
-
-template <size_t Count>
-struct Arguments {
-  Arguments(napi_env env, napi_callback_info info) : env(env) {
-    size_t count = Count;
-    check(napi_get_cb_info(env, info, &count, values, nullptr, nullptr));
-    if (count != Count) throw vectron::invalid("arguments", "wrong number");
-  }
-
-  void expect(napi_status status, const char* field, const char* what) const {
-    if (status == napi_ok) return;
-    if (status == napi_pending_exception || status == napi_generic_failure) throw NapiFailed();
-    throw vectron::invalid(field, what);
-  }
-  double number(size_t i, const char* field) const {
-    double value = 0;
-    expect(napi_get_value_double(env, values[i], &value), field, "not a number");
-    return value;
-  }
-  /** A whole number within [0, most]. */
-  uint64_t whole(size_t i, const char* field, double most) const {
-    return wholeOf(number(i, field), field, most);
-  }
-  std::string text(size_t i, const char* field) const {
-    char small[520];
-    size_t length = 0;
-    expect(napi_get_value_string_utf8(env, values[i], nullptr, 0, &length), field, "not a string");
-    if (length < sizeof small) {
-      expect(napi_get_value_string_utf8(env, values[i], small, sizeof small, &length), field, "not a string");
-      return std::string(small, length);
-    }
-    std::string long_(length + 1, '\0');
-    expect(napi_get_value_string_utf8(env, values[i], long_.data(), long_.size(), &length), field, "not a string");
-    long_.resize(length);
-    return long_;
-  }
-  /** The elements of a Float32Array, Float64Array or Uint32Array. */
-  template <typename T>
-  T* array(size_t i, const char* field, size_t& length) const {
-    napi_typedarray_type type;
-    void* data = nullptr;
-    expect(napi_get_typedarray_info(env, values[i], &type, &length, &data, nullptr, nullptr), field, "not a typed array");
-    if (type != typeOf(static_cast<T*>(nullptr)))
-      throw vectron::invalid(field, "an array of another type");
-    return static_cast<T*>(data);
-  }
-  Handle& handleNow() const {
-    void* data = nullptr;
-    expect(napi_get_value_external(env, values[0], &data), "index", "not a handle");
-    return *static_cast<Handle*>(data);
-  }
-  /** Waits for the end of loading. */
-  Handle& handle() const {
-    Handle& found = handleNow();
-    found.index->whenLoaded();
-    return found;
-  }
-
-  static napi_typedarray_type typeOf(const float*) { return napi_float32_array; }
-  static napi_typedarray_type typeOf(const double*) { return napi_float64_array; }
-  static napi_typedarray_type typeOf(const uint32_t*) { return napi_uint32_array; }
-
-  napi_env env;
-  napi_value values[Count];
-};
-
-/** Runs a call's body and turns whatever it throws into a JavaScript exception. */
-template <typename Body>
-napi_value guarded(napi_env env, Body body) {
-  try {
-    return body();
-  } catch (const NapiFailed&) {
-    bool pending = false;
-    if (napi_is_exception_pending(env, &pending) == napi_ok && !pending)
-      (void)napi_throw_error(env, "INTERNAL", "a Node-API call failed");
-  } catch (const Failure& failure) {
-    (void)napi_throw_error(env, failure.code, failure.what());
-  } catch (const std::bad_alloc&) {
-    (void)napi_throw_error(env, "RESOURCE_EXHAUSTED", "no memory for the index");
-  } catch (const std::exception& error) {
-    (void)napi_throw_error(env, "INTERNAL", error.what());
-  }
-  return nullptr;
-}
-
-napi_value numberOf(napi_env env, double value) {
-  napi_value result = nullptr;
-  check(napi_create_double(env, value, &result));
-  return result;
-}
-
-/** Text without bytes above 127 is the same in Latin-1, which need not be decoded. */
-napi_value stringOf(napi_env env, const std::string& value) {
-  napi_value result = nullptr;
-  if (std::all_of(value.begin(), value.end(), [](char byte) { return static_cast<unsigned char>(byte) < 128; }))
-    check(napi_create_string_latin1(env, value.data(), value.size(), &result));
-  else check(napi_create_string_utf8(env, value.data(), value.size(), &result));
-  return result;
-}
 
 /** -1 for none. */
 napi_value labelOf(napi_env env, uint32_t label) {
@@ -147,10 +20,13 @@ napi_value labelOf(napi_env env, uint32_t label) {
 
 constexpr double safeInteger = 9007199254740991.0;
 
-/** (key, dimension, metric, m, efConstruction, capacity, threshold, path) to a handle. Threshold 0: ours. */
+/**
+ * (key, dimension, metric, m, efConstruction, capacity, threshold, path, folder) to a handle. Threshold 0: ours. Folder
+ * empty: vectors in memory.
+ */
 napi_value open(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    const Arguments<8> args(env, info);
+    const Arguments<9> args(env, info);
     Options options;
     options.dimension = static_cast<uint32_t>(args.whole(1, "dimension", vectron::dimensionMax));
     options.metric = static_cast<vectron::Metric>(args.whole(2, "metric", 2));
@@ -158,6 +34,7 @@ napi_value open(napi_env env, napi_callback_info info) {
     options.efConstruction = static_cast<uint32_t>(args.whole(4, "efConstruction", vectron::efConstructionMax));
     options.capacity = args.whole(5, "capacity", INT32_MAX);
     options.threshold = args.whole(6, "threshold", INT32_MAX);
+    options.folder = args.text(8, "folder");
     vectron::checkOptions(options);
     if (options.threshold == 0) options.threshold = vectron::graphThreshold(options.dimension);
     const std::string key = args.text(0, "key");
@@ -225,7 +102,7 @@ napi_value link(napi_env env, napi_callback_info info) {
 }
 
 /** What the figures of a search mean on the way in, and on the way out. */
-enum Asked { askedEf, askedExact, askedSetKind, askedStrategy, askedDistancesMax };
+enum Asked { askedEf, askedExact, askedSetKind, askedStrategy, askedDistancesMax, askedUnquantised };
 enum Told { toldStrategy, toldFellBack, toldDistances, toldVisited, toldMatches, toldMicros, figuresCount };
 enum SetKind { noSet, setWords, setLabels, setKindLast = setLabels };
 
@@ -268,6 +145,7 @@ napi_value search(napi_env env, napi_callback_info info) {
     if (scoresLength < request.k || figuresLength < figuresCount) throw vectron::invalid("scores", "too short");
     request.ef = static_cast<uint32_t>(wholeOf(figures[askedEf], "ef", vectron::efMax));
     request.exact = figures[askedExact] != 0;
+    request.unquantised = figures[askedUnquantised] != 0;
     const uint64_t kind = wholeOf(figures[askedSetKind], "allowed", setKindLast);
     const vectron::LabelSet allowed = setOf(set, setLength, kind);
     if (kind != noSet) request.allowed = &allowed;
@@ -330,6 +208,25 @@ napi_value save(napi_env env, napi_callback_info info) {
   });
 }
 
+/** (index, path): a thread of its own writes it. Returns at once. */
+napi_value saveInBackground(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<2> args(env, info);
+    vectron::Savers::instance().save(args.handle().index, args.text(1, "path"));
+    return nullptr;
+  });
+}
+
+/** (index) to the applied index of the file that was written, to why it was not, or to undefined: nothing new. */
+napi_value takeSaved(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<1> args(env, info);
+    const vectron::Saved saved = args.handle().index->takeSaved();
+    if (!saved.done) return nullptr;
+    return saved.failure.empty() ? numberOf(env, saved.appliedIndex) : stringOf(env, saved.failure);
+  });
+}
+
 /** (index) */
 napi_value destroy(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
@@ -370,7 +267,7 @@ napi_value init(napi_env env, napi_value exports) {
       napi_callback call;
     } functions[] = {{"open", open},       {"put", put},   {"remove", remove},
                      {"versionOf", versionOf}, {"link", link}, {"loaded", loaded}, {"linkInBackground", linkInBackground}, {"search", search},
-                     {"stats", stats},     {"setAppliedIndex", setAppliedIndex}, {"save", save},
+                     {"stats", stats},     {"setAppliedIndex", setAppliedIndex}, {"save", save}, {"saveInBackground", saveInBackground}, {"takeSaved", takeSaved},
                      {"labelOf", labelOf}, {"idOf", idOf},
                      {"destroy", destroy}, {"drop", drop}, {"bytes", bytes}, {"extractFaiss", extractFaiss}};
     for (const auto& function : functions) {

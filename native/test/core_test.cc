@@ -1,19 +1,15 @@
-#include <faiss/IndexHNSW.h>
-#include <faiss/index_io.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <random>
 #include <set>
 #include <thread>
 
 #include "../core/checksum.h"
-#include "../core/graph_file.h"
 #include "support.h"
 
 using namespace vectron;
@@ -287,42 +283,6 @@ void testRebuild() {
   EXPECT(graph);
 }
 
-/** The FAISS part of our file is a FAISS file: FAISS itself reads it and finds the neighbours. */
-void testFaissReadsOurFile(Metric metric) {
-  Data data(5, 24);
-  ShardIndex index(optionsOf(24, metric, 100, 2000));
-  fillIndex(index, data, 0, 2000, 1);
-  while (index.link(10000) > 0) {
-  }
-  index.setAppliedIndex(77);
-  const std::string path = fileOf(".graph"), extracted = fileOf(".faiss");
-  index.save(path);
-  GraphFile::extractFaiss(path, extracted);
-  const std::unique_ptr<faiss::Index> read(faiss::read_index(extracted.c_str()));
-  auto* const hnsw = dynamic_cast<faiss::IndexHNSWFlat*>(read.get());
-  EXPECT(hnsw != nullptr && hnsw->ntotal == 2000);
-  hnsw->hnsw.efSearch = 100;
-  ShardIndex loaded(optionsOf(24, metric, 100, 0));
-  loaded.load(path);
-  EXPECT(loaded.appliedIndex() == 77);
-  EXPECT(loaded.stats().live == 2000 && loaded.stats().unlinked == 0);
-  size_t same = 0;
-  for (int i = 0; i < 50; i++) {
-    Vector query = data.next();
-    const Hits ours = index.search(query.data(), 24, 10, 100);
-    const Hits again = loaded.search(query.data(), 24, 10, 100);
-    EXPECT(ours.ids == again.ids && again.strategy == Strategy::graph);
-    std::vector<float> distances(10);
-    std::vector<faiss::Index::idx_t> labels(10);
-    hnsw->search(1, query.data(), 10, distances.data(), labels.data());
-    const std::set<std::string> found(ours.ids.begin(), ours.ids.end());
-    for (const auto label : labels) same += found.count("p" + std::to_string(label));
-  }
-  EXPECT(same >= 490);
-  unlink(path.c_str());
-  unlink(extracted.c_str());
-}
-
 void testArguments() {
   ShardIndex index(optionsOf(2, Metric::dot, 100, 10));
   const Vector good = {1, 2}, nan = {1, NAN}, infinite = {INFINITY, 1}, absurd = {3e30f, 1}, wide = {1, 2, 3};
@@ -339,38 +299,6 @@ void testArguments() {
   EXPECT(codeOf([&] { index.search(good.data(), 2, 5, 10); }) == "FAILED_PRECONDITION");
 }
 
-void testDamagedFiles() {
-  Data data(9, 6);
-  const Options options = optionsOf(6, Metric::cosine, 20, 0);
-  ShardIndex index(options);
-  fillIndex(index, data, 0, 60, 1);
-  index.link(1000000);
-  const std::string path = fileOf(".damaged");
-  index.save(path);
-  FILE* file = std::fopen(path.c_str(), "rb");
-  std::vector<uint8_t> bytes(1 << 20);
-  bytes.resize(std::fread(bytes.data(), 1, bytes.size(), file));
-  std::fclose(file);
-  const auto refuses = [&](const std::vector<uint8_t>& content) {
-    FILE* out = std::fopen(path.c_str(), "wb");
-    if (!content.empty()) std::fwrite(content.data(), 1, content.size(), out);
-    std::fclose(out);
-    ShardIndex fresh(options);
-    return codeOf([&] { fresh.load(path); }) == "CORRUPT" && fresh.stats().live == 0;
-  };
-  EXPECT(!refuses(bytes));
-  for (size_t at = 0; at < bytes.size(); at += 1 + at / 64) {
-    std::vector<uint8_t> damaged = bytes;
-    damaged[at] ^= static_cast<uint8_t>(1u << (at % 8));
-    EXPECT(refuses(damaged));
-  }
-  for (const size_t length : {size_t{0}, size_t{50}, size_t{88}, bytes.size() / 2, bytes.size() - 1})
-    EXPECT(refuses(std::vector<uint8_t>(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(length))));
-  bytes.push_back(0);
-  EXPECT(refuses(bytes));
-  unlink(path.c_str());
-}
-
 }  // namespace
 
 int main() {
@@ -381,10 +309,8 @@ int main() {
   for (const Metric metric : {Metric::cosine, Metric::euclidean, Metric::dot}) testSets(metric);
   testCompaction();
   testRebuild();
-  testFaissReadsOurFile(Metric::euclidean);
-  testFaissReadsOurFile(Metric::dot);
   testArguments();
-  testDamagedFiles();
+  testFiles();
   testConcurrency();
   std::printf(failures == 0 ? "core: all tests passed\n" : "core: %d failures\n", failures.load());
   return failures == 0 ? 0 : 1;

@@ -28,6 +28,8 @@ export class ReplicaUpkeep {
   private changesUnsaved = 0;
   private changedAt: MonotonicMs | null = null;
   private savedAt: MonotonicMs | null = null;
+  /** What the file that is being written leaves unsaved if it fails; null: none is being written. */
+  private changesBeingSaved: number | null = null;
 
   constructor(
     private readonly machine: ShardMachine,
@@ -40,7 +42,11 @@ export class ReplicaUpkeep {
   /** Work is under way, or will be once the shard has been quiet for long enough. */
   get isBusy(): boolean {
     return (
-      this.scheduled || this.index.loading || this.index.unlinked > 0 || (this.path !== null && this.worthSaving())
+      this.scheduled ||
+      this.changesBeingSaved !== null ||
+      this.index.loading ||
+      this.index.unlinked > 0 ||
+      (this.path !== null && this.worthSaving())
     );
   }
 
@@ -65,16 +71,26 @@ export class ReplicaUpkeep {
     return true;
   }
 
-  /** Writes the graph file if it is worth it. Long work: only when the shard is quiet, and not more often than told. */
+  /** Has the graph file written if it is worth it: only when the shard is quiet, and not more often than told. */
   saveIfDue(context: ActorContext): void {
     // Also what searches left for the builders to look at.
     if (this.machine.indexReady) this.index.linkInBackground();
-    if (this.path === null || !this.worthSaving() || !this.isQuiet(context.now)) return;
-    const { appliedIndex } = this.index;
-    this.index.save(this.path);
-    this.machine.indexSaved(appliedIndex);
+    if (this.path === null || this.index.loading) return;
+    this.noteSaved();
+    if (this.changesBeingSaved !== null || !this.worthSaving() || !this.isQuiet(context.now)) return;
+    this.index.saveInBackground(this.path);
+    this.changesBeingSaved = this.changesUnsaved;
     this.changesUnsaved = 0;
     this.savedAt = context.now;
+  }
+
+  /** The file may also be one that an earlier actor of this replica began. */
+  private noteSaved(): void {
+    const saved = this.index.takeSaved();
+    if (saved === null) return;
+    if (saved.appliedIndex === null) this.changesUnsaved += this.changesBeingSaved ?? 0;
+    else this.machine.indexSaved(saved.appliedIndex);
+    this.changesBeingSaved = null;
   }
 
   /** One piece of the most urgent work; true if more is left. */

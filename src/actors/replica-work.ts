@@ -97,6 +97,8 @@ function checkSelection(selection: Selection, dimension: number): void {
     checkWhole(selection.countMax, 1, scrollPageMax, 'limit');
     checkWhole(selection.slices, 1, scrollSlicesMax, 'slices');
     checkWhole(selection.slice, 0, selection.slices - 1, 'slice');
+  } else if (selection.kind === 'ordered') {
+    checkWhole(selection.countMax, 1, scrollPageMax, 'limit');
   }
 }
 

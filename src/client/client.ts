@@ -3,16 +3,18 @@ import { idempotencyWindowMsMax } from '../base/limits';
 import type { ReplyOf, RequestOf, UnaryMethod } from '../protocol/public-api';
 import { KeySession } from '../protocol/session-key';
 import { sendBatches } from './batches';
-import { clientError, NotFoundError } from './errors';
+import { clientError, NotFoundError, type VectronClientError } from './errors';
 import { filterMessage } from './filters';
 import * as messages from './messages';
 import { type RetryEnvironment, type RetryPolicy, withRetries } from './retry';
 import type {
   BatchOptions,
+  ByFilterResult,
   CollectionOptions,
   CollectionStatus,
   Filter,
   Freshness,
+  PayloadChange,
   PayloadIndexes,
   PayloadIndexType,
   Point,
@@ -153,6 +155,19 @@ export class VectronClient {
     return messages.searchResult(reply);
   }
 
+  /**
+   * 1 to 256 searches in one call, each with its own options; what came of each, in their order. A search that failed has
+   * its error there and hides no other; what is malformed fails the call.
+   */
+  async searchBatch(
+    collection: string,
+    searches: readonly SearchOptions[],
+    call: CallOptions = {},
+  ): Promise<readonly (SearchResult | VectronClientError)[]> {
+    const requests = searches.map((one) => messages.searchRequest(collection, one, filterMessage(one.filter)));
+    return messages.searchOutcomes(await this.read('searchBatch', { collection, searches: requests }, call));
+  }
+
   /** The point, or NotFoundError. */
   async get(collection: string, id: string, options: ReadOptions = {}): Promise<Point> {
     const request = { collection, id, ...messages.freshness(options) };
@@ -209,6 +224,39 @@ export class VectronClient {
       this.call('delete', { ...request, ...protection }, options, true),
     );
     return messages.writeResult(reply);
+  }
+
+  /**
+   * Deletes the points that match; `{}` means every point. Repeated with its key it goes on with those that were meant the
+   * first time, and touches nothing that was written later.
+   */
+  async deleteByFilter(
+    collection: string,
+    filter: Filter,
+    options: Pick<WriteOptions, 'idempotency'> & CallOptions = {},
+  ): Promise<ByFilterResult> {
+    const request = { collection, filter: filterMessage(filter) };
+    return this.write(options, (protection) =>
+      this.call('deleteByFilter', { ...request, ...protection }, options, true),
+    );
+  }
+
+  /** Changes fields of the payloads of the points that match, as deleteByFilter() deletes them. */
+  async setPayloadByFilter(
+    collection: string,
+    filter: Filter,
+    { set, remove = [], replace = false }: PayloadChange,
+    options: Pick<WriteOptions, 'idempotency'> & CallOptions = {},
+  ): Promise<ByFilterResult> {
+    const change = {
+      set: set === undefined ? new Uint8Array(0) : messages.payloadBytes(set),
+      remove: [...remove],
+      replace,
+    };
+    const request = { collection, filter: filterMessage(filter), ...change };
+    return this.write(options, (protection) =>
+      this.call('setPayloadByFilter', { ...request, ...protection }, options, true),
+    );
   }
 
   /** Under the caller's key, or one of this client's that is known for as long as the call may repeat itself. */

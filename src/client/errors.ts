@@ -1,4 +1,6 @@
 import { type ErrorCode, errorCatalogue } from '../base/errors';
+import type { ErrorDetail } from '../protocol/generated/vectron/v1/vectron';
+import { decodePositions } from '../protocol/public-api';
 
 export interface ClientErrorDetails {
   /** The request's field at fault: `points[3].vector`. */
@@ -103,6 +105,20 @@ const classes: Readonly<Partial<Record<ErrorCode, ErrorClass>>> = {
 export function clientError(code: ErrorCode, message: string, details: ClientErrorDetails = {}): VectronClientError {
   const Class = classes[code] ?? InternalServerError;
   return new Class(code, message, details);
+}
+
+/** What a server says of a failure; `otherwise`: the code of one that this client does not know. */
+export function errorOfDetail(detail: ErrorDetail, otherwise: ErrorCode, cause?: unknown): VectronClientError {
+  const code = detail.code in errorCatalogue ? (detail.code as ErrorCode) : otherwise;
+  return clientError(code, detail.message, {
+    ...(detail.field === '' ? {} : { field: detail.field }),
+    ...(detail.retryAfterMs === 0 ? {} : { retryAfterMs: detail.retryAfterMs }),
+    ...(detail.currentVersion === undefined ? {} : { currentVersion: detail.currentVersion }),
+    acknowledged: detail.acknowledged,
+    failed: decodePositions(detail.failed),
+    fromServer: true,
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 /** The catalogue's name of a gRPC status, when the server gave none itself. Internal codes share statuses: the first wins. */

@@ -1,6 +1,6 @@
 import { bytesOfFloats, floatsOf, fromUtf8, utf8 } from '../base/bytes';
 import type * as proto from '../protocol/generated/vectron/v1/vectron';
-import { InvalidArgumentError } from './errors';
+import { clientError, errorOfDetail, InvalidArgumentError, type VectronClientError } from './errors';
 import type {
   CollectionOptions,
   CollectionStatus,
@@ -106,6 +106,10 @@ export const scrollRequest = (
   after: options.after ?? '',
   slice: options.slice?.index ?? 0,
   sliceCount: options.slice?.count ?? 0,
+  orderBy:
+    options.orderBy === undefined
+      ? undefined
+      : { key: options.orderBy.key, direction: options.orderBy.direction ?? '' },
   ...freshness(options),
 });
 
@@ -151,6 +155,14 @@ export const searchResult = (reply: proto.SearchReply): SearchResult => ({
   shards: reply.shards.map(shardSearch),
   served: reply.served.map(shardRead),
 });
+
+/** One answer or error a search, in their order. */
+export const searchOutcomes = ({ results }: proto.SearchBatchReply): readonly (SearchResult | VectronClientError)[] =>
+  results.map(({ outcome }) => {
+    if (outcome?.$case === 'reply') return searchResult(outcome.reply);
+    if (outcome?.$case === 'error') return errorOfDetail(outcome.error, 'INTERNAL');
+    return clientError('INTERNAL', 'a search of the batch has no outcome');
+  });
 
 const shardSearch = (stats: proto.ShardSearchStats): SearchResult['shards'][number] => ({
   ...stats,

@@ -206,6 +206,11 @@ export interface ScrollOptions extends Freshness {
   readonly limit?: number;
   /** ScrollPage.next of the page before. */
   readonly after?: string;
+  /**
+   * In the order of the values at a key, which needs a payload index of type integer, float or datetime; points without a
+   * value are left out. Not with `slice`.
+   */
+  readonly orderBy?: { readonly key: string; readonly direction?: 'asc' | 'desc' };
   /** One of `count` slices, which are disjoint and together are everything: for reading in parallel. */
   readonly slice?: { readonly index: number; readonly count: number };
 }
@@ -215,6 +220,22 @@ export interface ScrollPage {
   /** Null: there are no more. A page may be short although there are. */
   readonly next: string | null;
   readonly served: readonly ShardRead[];
+}
+
+/** What becomes of the own fields of a payload. */
+export interface PayloadChange {
+  readonly set?: JsonObject;
+  readonly remove?: readonly string[];
+  /** All other fields go as well. */
+  readonly replace?: boolean;
+}
+
+export interface ByFilterResult {
+  /** Points that the answering attempt changed. */
+  readonly count: number;
+  /** An attempt came before it, whose changes are not counted. */
+  readonly replayed: boolean;
+  readonly commit: readonly string[];
 }
 
 export interface SearchHit {

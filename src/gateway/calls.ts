@@ -7,6 +7,7 @@ import type { Filter } from '../protocol/filters';
 import type { FlagRange } from '../protocol/flags';
 import type { CollectionRecord, HnswParameters, Metric } from '../protocol/records';
 import type { IndexedType, PayloadIndex } from '../protocol/schemas';
+import type { Place } from '../vector/order';
 
 /**
  * The public calls as the gateway's actor takes them: validated (see validate/), independent of gRPC and HTTP. What only
@@ -49,6 +50,25 @@ export interface GatewayApi {
     answer: { readonly points: readonly StoredPoint[]; readonly served: readonly ShardRead[] };
   };
   search: { call: SearchCall; answer: SearchAnswer };
+  /** One outcome a search, in their order: one that fails hides no other. */
+  searchBatch: {
+    call: { readonly collection: string; readonly searches: readonly BatchedSearch[] };
+    answer: { readonly outcomes: readonly Outcome<SearchAnswer>[] };
+  };
+  /** Those that match, as of a moment of each shard; see operations/by-filter. The options have no conditions. */
+  deleteByFilter: {
+    call: { readonly collection: string; readonly filter: Filter; readonly options: WriteOptions };
+    answer: ByFilterAnswer;
+  };
+  setPayloadByFilter: {
+    call: {
+      readonly collection: string;
+      readonly filter: Filter;
+      readonly change: PayloadChange;
+      readonly options: WriteOptions;
+    };
+    answer: ByFilterAnswer;
+  };
   /** Exact. Null as filter: every point. */
   count: {
     call: { readonly collection: string; readonly filter: Filter | null } & ReadDial;
@@ -60,7 +80,7 @@ export interface GatewayApi {
     answer: PayloadIndexList;
   };
   listIndexes: { call: { readonly collection: string }; answer: PayloadIndexList };
-  /** Points in an order of their own that writes do not change. */
+  /** Points in an order of their own that writes do not change, or in that of the values at a key. */
   scroll: {
     call: {
       readonly collection: string;
@@ -70,6 +90,8 @@ export interface GatewayApi {
       readonly limit: number;
       /** Of `count` slices that are disjoint and together are everything. */
       readonly slice: { readonly index: number; readonly count: number };
+      /** Null: in the order of the hashes. Then `afterId` and `slice` mean nothing. */
+      readonly order: ScrollOrder | null;
     } & ReadDial;
     /** A page may have fewer points than its limit; only a `next` of null ends the scroll. */
     answer: {
@@ -78,6 +100,14 @@ export interface GatewayApi {
       readonly served: readonly ShardRead[];
     };
   };
+}
+
+/** By a payload index of numbers or times; points without a value are left out. A point whose value changes may come twice, or never. */
+export interface ScrollOrder {
+  readonly key: string;
+  readonly descending: boolean;
+  /** Where the page before ended; null: from the beginning. */
+  readonly after: Place | null;
 }
 
 export interface PayloadIndexList {
@@ -98,6 +128,21 @@ export interface WriteAnswer {
   readonly previousOmitted: number;
   /** All of it had been done before under the same key. */
   readonly replayed: boolean;
+}
+
+export interface ByFilterAnswer {
+  /** Points that this attempt changed. */
+  readonly count: number;
+  /** An attempt under the same key came before: what that one did is not counted. */
+  readonly replayed: boolean;
+  readonly commit: readonly CommitToken[];
+}
+
+/** What becomes of a payload's own fields: first all go if it is replaced, then those that are removed, then what is set comes. */
+export interface PayloadChange {
+  readonly set: Readonly<Record<string, unknown>>;
+  readonly remove: readonly string[];
+  readonly replace: boolean;
 }
 
 /** How fresh a read must be (DESIGN D12). */
@@ -136,6 +181,14 @@ export interface SearchCall extends ReadDial {
   readonly filter: Filter | null;
   /** Hits below are left out; null: none are. */
   readonly minScore: number | null;
+}
+
+/** A search of a batch, whose collection is the batch's. */
+export interface BatchedSearch {
+  readonly call: SearchCall;
+  /** Of its own, inside that of the batch; 0: that of the batch. */
+  readonly timeoutMs: number;
+  readonly explain: boolean;
 }
 
 export interface ShardSearchStats extends Omit<SearchStats, 'strategy'> {

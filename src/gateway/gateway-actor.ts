@@ -8,12 +8,14 @@ import type { Actor, ActorContext, Signal } from '../runtime/actor';
 import type { AnswerOf, CallKind, CallOf, Done, GatewayCall } from './calls';
 import { GroupCalls, type Reply } from './group-calls';
 import { Leaders } from './leaders';
+import { changeByFilter } from './operations/by-filter';
 import { collectionStatus, createCollection, deleteCollection, listCollections } from './operations/collections';
 import { type Core, WriteKeys } from './operations/core';
 import { clusterFlags } from './operations/flags';
 import { changeIndex, listIndexes } from './operations/indexes';
 import { get, remove, upsert } from './operations/points';
 import { search } from './operations/search';
+import { searchBatch } from './operations/search-batch';
 import { count, scroll } from './operations/select';
 import { PlacementLink } from './placement-link';
 import { RoutingTable } from './routing-table';
@@ -163,10 +165,13 @@ export class GatewayActor implements Actor {
     const until = monotonicMs(this.scope.now + timeoutMs);
     if (call.kind === 'upsert') upsert(core, call, until, done);
     else if (call.kind === 'search') search(core, call, until, done);
+    else if (call.kind === 'searchBatch') searchBatch(core, call, until, done);
     else if (call.kind === 'count') count(core, call, until, done);
     else if (call.kind === 'scroll') scroll(core, call, until, done);
     else if (call.kind === 'get') get(core, call, until, done);
     else if (call.kind === 'delete') remove(core, call, until, done);
+    else if (call.kind === 'deleteByFilter' || call.kind === 'setPayloadByFilter')
+      changeByFilter(core, call, until, done);
     else if (call.kind === 'createCollection') createCollection(core, call, until, done);
     else if (call.kind === 'deleteCollection') deleteCollection(core, call, until, done);
     else if (call.kind === 'flags') clusterFlags(core, until, done);
@@ -179,6 +184,7 @@ export class GatewayActor implements Actor {
 
 const changing: ReadonlySet<CallKind> = new Set<CallKind>([
   ...(['upsert', 'delete', 'createCollection', 'deleteCollection', 'changeIndex'] as const),
+  ...(['deleteByFilter', 'setPayloadByFilter'] as const),
 ]);
 
 /** What was sent of a change cannot be taken back: only a read may be called untouched. */
@@ -190,6 +196,7 @@ function stopping(changes: boolean): VectronError {
 const isReply = (message: Message): message is Reply => 'failure' in message && 'request' in message;
 
 function bytesOf(call: GatewayCall): number {
+  if (call.kind === 'searchBatch') return call.searches.reduce((sum, { call: one }) => sum + one.vector.length, 0);
   if (call.kind !== 'upsert') return 0;
   return call.points.reduce((sum, point) => sum + point.vector.length + point.payload.length, 0);
 }

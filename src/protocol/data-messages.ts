@@ -64,6 +64,19 @@ export const selectionCodec = union({
   /** In key order, those after `afterId` ('' begins), of the `slice`-th of `slices` equal parts of the hash space. */
   2: ['page', struct({ afterId: text, countMax: varint, slice: varint, slices: varint })],
   3: ['count', struct({})],
+  /**
+   * In the order of the values at `key`, of which the shard must have an index of numbers or times: those behind `after`
+   * (null begins). The answer's `hits` say, as their scores, what value each of its `points` has.
+   */
+  4: [
+    'ordered',
+    struct({
+      key: text,
+      descending: bool,
+      after: nullable(struct({ value: f64, id: text })),
+      countMax: varint,
+    }),
+  ],
 });
 export type Selection = TypeOf<typeof selectionCodec>;
 

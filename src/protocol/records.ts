@@ -14,6 +14,10 @@ import { hashRangeCodec } from './key-hash';
 export const metricCodec = oneOf('cosine', 'euclidean', 'dot');
 export type Metric = TypeOf<typeof metricCodec>;
 
+/** Where the vectors of a collection are kept: their codes are in memory in any case. */
+export const originalsCodec = oneOf('memory', 'disk');
+export type Originals = TypeOf<typeof originalsCodec>;
+
 export const hnswCodec = struct({ m: varint, efConstruction: varint });
 export type HnswParameters = TypeOf<typeof hnswCodec>;
 

@@ -6,6 +6,7 @@ import { isExact } from '../vector/payload/filter-bounds';
 import type { PayloadIndexes } from '../vector/payload/payload-indexes';
 import { planSearch } from '../vector/planner';
 import type { SearchResult, VectorIndex } from '../vector/ports';
+import { type Ordered, pageAt, placesByIndex } from './ordered';
 import type { Nearest, ReadSelection, Selected, SelectingPlan } from './selecting';
 import { bestOf, efFor, hitsOf, type PointView, readRecords, wantedHits } from './shard-query';
 
@@ -22,12 +23,29 @@ const residualMax = 256;
 const listShareMax = 0.25;
 
 /** How a selection is found with the help of payload indexes, for the state as it is now. */
-export function planFiltered(filtered: FilteredView, filter: Filter, selection: ReadSelection): SelectingPlan {
+export function planFiltered(
+  filtered: FilteredView,
+  filter: Filter,
+  selection: Exclude<ReadSelection, Ordered>,
+): SelectingPlan {
   const passing = passingSlots(filtered, filter);
   if (passing.exact && selection.kind !== 'page')
     return { kind: 'answered', answer: answered(filtered, passing, filter, selection) };
   if (passing.count > filtered.stored * listShareMax) return { kind: 'all' };
   return { kind: 'some', ids: idsOf(filtered.index, passing.slots) };
+}
+
+/** In the order of an index that is there, of what a filter lets pass; null: of all. */
+export function planOrdered(filtered: FilteredView, filter: Filter | null, selection: Ordered): SelectingPlan {
+  const { view, index, indexes, stored } = filtered;
+  const order = indexes.order(selection.key);
+  const passing = filter === null ? null : passingSlots(filtered, filter);
+  if (order === null || passing?.exact === false) return { kind: 'all' };
+  const places = placesByIndex(order, index, passing?.slots ?? null, selection);
+  if (places === null) return { kind: 'all' };
+  const figures = { visited: places.length, stored, strategy: 'index', distances: 0, estimate: null, micros: 0 };
+  const page = pageAt(view, places, selection.countMax);
+  return { kind: 'answered', answer: { ...page, count: places.length, ...figures } };
 }
 
 interface Passing {
@@ -66,7 +84,7 @@ function answered(
   filtered: FilteredView,
   { slots, count }: Passing,
   filter: Filter,
-  selection: Exclude<ReadSelection, { kind: 'page' }>,
+  selection: Exclude<ReadSelection, Ordered | { kind: 'page' }>,
 ): Selected {
   const { view, indexes, stored } = filtered;
   const estimate = indexes.estimate(filter);

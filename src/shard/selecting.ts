@@ -1,3 +1,4 @@
+import { present } from '../base/assert';
 import { compareBytes, floatsOf } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import type { Hit, Query, Selection, StoredPoint } from '../protocol/data-messages';
@@ -6,7 +7,9 @@ import type { Metric } from '../protocol/records';
 import type { KeyRange } from '../storage/keys';
 import { matches, parsedPayload } from '../vector/filter-match';
 import { similarity } from '../vector/metrics';
+import { comparePlaces, type OrderedType, orderValueOf } from '../vector/order';
 import { type Scored, TopK } from '../vector/top-k';
+import { type Ordered, type OrderedPage, pageAt } from './ordered';
 import { keyOf, spacePart, successor } from './point-keys';
 import type { PointRecord } from './point-record';
 import { ListSource, RangeSource, type RecordSource } from './record-source';
@@ -29,6 +32,8 @@ export interface SelectingOptions {
   readonly stored: () => number;
   /** Asked once, at the first slice: what it says holds for the state as it is then. */
   readonly plan: () => SelectingPlan;
+  /** Of `ordered`: what of the values at its key counts. */
+  readonly order?: OrderedType;
   readonly closed: (work: Selecting) => void;
 }
 
@@ -54,7 +59,7 @@ export type ReadSelection = Exclude<Selection, { readonly kind: 'nearest' }> | N
 /** Of one page, about. */
 const pageBytesMax = 4 * 1024 * 1024;
 
-/** A matching point: its score for `nearest`, itself for `page`. */
+/** A matching point: its score for `nearest`, its value for `ordered`, itself for `page`. */
 interface Kept {
   readonly score: number;
   readonly point: StoredPoint | null;
@@ -148,12 +153,20 @@ export class Selecting {
       ...{ strategy: 'records', distances: selection.kind === 'nearest' ? this.found.size : 0, micros: 0 },
     };
     if (selection.kind === 'count') return { hits: [], points: [], done: true, ...figures };
+    if (selection.kind === 'ordered') return { ...this.ordered(selection), ...figures };
     if (selection.kind === 'page') return { hits: [], ...this.page(selection.countMax), ...figures };
     const best = new TopK<Scored>(selection.k);
     for (const [id, { score }] of this.found) best.offer({ id, score });
     const sorted = best.sorted();
     const hits = hitsOf(view, { ids: sorted.map(({ id }) => id), scoreAt: (at) => scoreOf(sorted[at]) }, selection);
     return { hits, points: [], done: true, ...figures };
+  }
+
+  private ordered({ descending, after, countMax }: Ordered): OrderedPage {
+    const all = [...this.found].map(([id, { score }]) => ({ id, value: score }));
+    const behind = after === null ? all : all.filter((place) => comparePlaces(place, after, descending) > 0);
+    behind.sort((a, b) => comparePlaces(a, b, descending));
+    return pageAt(this.options.view, behind, countMax);
   }
 
   /** Points written behind the cursor while it moved may make it too many: the last ones are left to the next page. */
@@ -188,12 +201,20 @@ export class Selecting {
     if (record.deleted) return;
     this.visited++;
     const { filter, selection, metric } = this.options;
-    if (filter !== null && !matches(filter, id, parsedPayload(record.payload))) return;
+    const payload = filter === null && selection.kind !== 'ordered' ? null : parsedPayload(record.payload);
+    if (filter !== null && !matches(filter, id, payload)) return;
     const isPage = selection.kind === 'page';
+    if (isPage) this.pageBytes += record.payload.length + record.vector.length;
+    if (selection.kind === 'ordered') return this.place(id, payload, selection);
     const isNearest = selection.kind === 'nearest';
     const score = isNearest ? Math.fround(similarity(metric, this.query, floatsOf(record.vector))) : 0;
-    if (isPage) this.pageBytes += record.payload.length + record.vector.length;
     this.found.set(id, { score, point: isPage ? stored(id, record) : null });
+  }
+
+  private place(id: string, payload: unknown, { key, descending }: Ordered): void {
+    const type = present(this.options.order, 'the type of the index that an order follows');
+    const value = orderValueOf(payload, key, type, descending);
+    if (value !== null) this.found.set(id, { score: value, point: null });
   }
 }
 

@@ -14,8 +14,9 @@ import type { VectorIndex } from '../vector/ports';
 import { ChangeTable } from './change-table';
 import { cutAtChecksums, isChecksum } from './checksum-entries';
 import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, stateChecksum } from './descriptor';
-import { planFiltered } from './filtered';
+import { planFiltered, planOrdered } from './filtered';
 import { type FeedSource, IndexFeed } from './index-feed';
+import { orderedType } from './ordered';
 import { PayloadFeed } from './payload-feed';
 import { otherSpaces } from './point-keys';
 import { RecentPoints } from './recent-points';
@@ -208,7 +209,7 @@ export class ShardMachine {
     return searchPoints(this.view, this.options.index, request);
   }
 
-  /** The points that match a filter, found in slices while applies go on. To be closed. */
+  /** The points that match a filter, found in slices while applies go on. To be closed. Throws FAILED_PRECONDITION for an order without an index. */
   select(filter: Filter | null, selection: ReadSelection, metric: Metric): Selecting {
     const closed = (work: Selecting): void => {
       this.selecting.delete(work);
@@ -217,6 +218,7 @@ export class ShardMachine {
       ...{ view: this.view, filter, selection, metric, closed },
       stored: () => this.points,
       plan: () => this.plan(filter, selection),
+      ...(selection.kind === 'ordered' ? { order: orderedType(this.schema, selection.key) } : {}),
     });
     this.selecting.add(work);
     return work;
@@ -224,9 +226,10 @@ export class ShardMachine {
 
   private plan(filter: Filter | null, selection: ReadSelection): SelectingPlan {
     const indexes = this.indexReady ? this.payloads.ready : null;
-    if (filter === null || indexes === null) return { kind: 'all' };
+    if (indexes === null) return { kind: 'all' };
     const filtered = { view: this.view, index: this.options.index, indexes, stored: this.points };
-    return planFiltered(filtered, filter, selection);
+    if (selection.kind === 'ordered') return planOrdered(filtered, filter, selection);
+    return filter === null ? { kind: 'all' } : planFiltered(filtered, filter, selection);
   }
 
   /** Points, records and digest by a scan of everything: must equal what is kept. Slow. */

@@ -7,6 +7,7 @@ import type {
   IndexOptions,
   LabelSet,
   RecallFigures,
+  SaveOutcome,
   SearchOptions,
   SearchResult,
   VectorEngine,
@@ -155,13 +156,29 @@ class FlatIndex implements VectorIndex {
 
   save(path: string): void {
     this.mustLive();
+    this.engine.files.set(path, this.fileNow);
+  }
+
+  /** What is on its way to a file, and lost if the process ends before anybody asks how it ended. */
+  private saving: { readonly path: string; readonly file: FlatFile } | null = null;
+
+  saveInBackground(path: string): void {
+    this.mustLive();
+    this.saving ??= { path, file: this.fileNow };
+  }
+
+  takeSaved(): SaveOutcome | null {
+    this.mustLive();
+    const { saving } = this;
+    if (saving === null) return null;
+    this.saving = null;
+    this.engine.files.set(saving.path, saving.file);
+    return { appliedIndex: saving.file.appliedIndex };
+  }
+
+  private get fileNow(): FlatFile {
     const { dimension, metric } = this.options;
-    this.engine.files.set(path, {
-      dimension,
-      metric,
-      appliedIndex: this.appliedIndex,
-      entries: new Map(this.entries),
-    });
+    return { dimension, metric, appliedIndex: this.appliedIndex, entries: new Map(this.entries) };
   }
 
   load(file: FlatFile, polls: number): void {

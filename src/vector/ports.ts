@@ -1,4 +1,4 @@
-import type { Metric } from '../protocol/records';
+import type { Metric, Originals } from '../protocol/records';
 import type { IndexMemory } from './capacity';
 
 export interface IndexOptions {
@@ -10,6 +10,13 @@ export interface IndexOptions {
   readonly efConstruction: number;
   /** Points to reserve memory for; grows beyond. */
   readonly capacity: number;
+  /** Default: `memory`. On disk, which takes a path, vectors are in a file that is mapped, and only their codes in memory. */
+  readonly originals?: Originals;
+}
+
+/** How the writing of a graph file ended: the applied index it is of, or null when it could not be written. */
+export interface SaveOutcome {
+  readonly appliedIndex: number | null;
 }
 
 /**
@@ -29,6 +36,8 @@ export type AllowedStrategy = 'scan' | 'walk' | 'twoHop';
 export interface SearchOptions {
   /** Candidates a walk keeps; never fewer than k. 0 or absent: chosen from k. */
   readonly ef?: number;
+  /** False: a walk without `allowed` measures vectors in float32 instead of 8-bit codes. Absent: true. */
+  readonly quantised?: boolean;
   /** Only these points may be found. */
   readonly allowed?: LabelSet;
   /** Of use with `allowed` only. Absent: scan. Without a graph it is a scan whatever is asked. */
@@ -113,6 +122,13 @@ export interface VectorIndex {
   exact(query: Float32Array, k: number, allowed?: LabelSet): SearchResult;
   /** Writes the graph file with header, checksum, appliedIndex, fsync and rename. Not for the serving path. */
   save(path: string): void;
+  /**
+   * The same by a thread of its own, beside whatever is called meanwhile: the file is of one moment. Returns at once, and
+   * does nothing while another is being written.
+   */
+  saveInBackground(path: string): void;
+  /** The end of what saveInBackground() began, told once; null: there is none to tell. */
+  takeSaved(): SaveOutcome | null;
   /** Gives the memory back; further calls throw. */
   destroy(): void;
 }

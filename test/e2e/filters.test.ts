@@ -98,6 +98,14 @@ test('filters, counts and scrolls through a whole cluster are those of a list, a
     expect(Math.abs((selectivity ?? 0) - (estimatedSelectivity ?? 9))).toBeLessThan(0.1);
     expect(visited).toBeLessThan(live);
   }
+  const order = { key: 'n', direction: 'desc' } as const;
+  const ranked: string[] = [];
+  for await (const { id } of client.scrollAll('docs', { orderBy: order, limit: 700 })) ranked.push(id);
+  expect(ranked).toEqual([...points].sort((a, b) => b.payload.n - a.payload.n).map(({ id }) => id));
+  await expect(client.scroll('docs', { orderBy: { key: 'tags' } })).rejects.toMatchObject({
+    code: 'FAILED_PRECONDITION',
+    field: 'order_by',
+  });
   await expect(client.dropPayloadIndex('docs', 'none')).rejects.toMatchObject({ code: 'NOT_FOUND', field: 'key' });
   await client.dropPayloadIndex('docs', 'tags', patient);
   expect((await client.listPayloadIndexes('docs')).indexes).toEqual([

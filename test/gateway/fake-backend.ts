@@ -8,11 +8,14 @@ import type {
   CollectionState,
   GatewayBackend,
   GatewayCall,
+  Outcome,
   SearchAnswer,
+  SearchCall,
   ShardRead,
   WriteAnswer,
 } from '../../src/gateway/calls';
 import { collectionNotFound } from '../../src/gateway/operations/core';
+import { changedPayload } from '../../src/gateway/operations/payload-change';
 import { vectorError } from '../../src/gateway/operations/points';
 import type { Point } from '../../src/protocol/commands';
 import type { ReadLevel } from '../../src/protocol/data-messages';
@@ -88,6 +91,14 @@ export class FakeBackend implements GatewayBackend {
       return written(call.points.length, call.points.length);
     }
     if (call.kind === 'delete') return written(call.ids.filter((id) => points.delete(id)).length, call.ids.length);
+    if (call.kind === 'deleteByFilter' || call.kind === 'setPayloadByFilter') {
+      const found = matching(points, call.filter);
+      for (const point of found) {
+        if (call.kind === 'deleteByFilter') points.delete(point.id);
+        else points.set(point.id, { ...point, payload: changedPayload(point.id, point.payload, call.change) });
+      }
+      return { count: found.length, replayed: false, commit: written(0, 0).commit };
+    }
     if (call.kind === 'get') {
       const found = call.ids.map((id) => points.get(id)).filter((point) => point !== undefined);
       return { points: found.map((point) => ({ ...point, version: 1 })), served: [served(call.level)] };
@@ -102,9 +113,14 @@ export class FakeBackend implements GatewayBackend {
       const next = page.length < all.length ? (page[page.length - 1]?.id ?? null) : null;
       return { points: page, next, served: [served(call.level)] };
     }
-    const error = vectorError(record, call.vector, 'vector');
-    if (error !== null) throw error;
-    return search(call, points);
+    const one = (asked: SearchCall): Outcome<SearchAnswer> => {
+      const error = vectorError(record, asked.vector, 'vector');
+      return error === null ? { ok: true, answer: search(asked, points) } : { ok: false, error };
+    };
+    if (call.kind === 'searchBatch') return { outcomes: call.searches.map((search) => one(search.call)) };
+    const outcome = one(call);
+    if (!outcome.ok) throw outcome.error;
+    return outcome.answer;
   }
 
   private indexed({ indexes }: Collection, call: CallOf<'changeIndex'> | CallOf<'listIndexes'>): PayloadIndex[] {
@@ -148,7 +164,7 @@ const written = (count: number, items: number): WriteAnswer => ({
   replayed: false,
 });
 
-function search(call: CallOf<'search'>, points: ReadonlyMap<string, Point>): SearchAnswer {
+function search(call: SearchCall, points: ReadonlyMap<string, Point>): SearchAnswer {
   const query = floatsOf(call.vector);
   const hits = matching(points, call.filter).map(({ id, vector, payload }) => {
     const score = floatsOf(vector).reduce((sum, value, i) => sum + value * (query[i] ?? 0), 0);

@@ -1,8 +1,6 @@
-import { bytesOfFloats, floatsOf, utf8 } from '../../src/base/bytes';
 import {
   clusterId,
   collectionId,
-  type KeyHash64,
   keyHash64,
   logIndex,
   type NodeName,
@@ -18,7 +16,6 @@ import { Prng } from '../../src/base/prng';
 import { monotonicMs, wallMs } from '../../src/base/time';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import { GatewayActor } from '../../src/gateway/gateway-actor';
-import type { Point } from '../../src/protocol/commands';
 import { type Failure, noFigures } from '../../src/protocol/data-messages';
 import { type Address, at, gatewayActor, lanes, placementActor, replicaActor } from '../../src/protocol/envelope';
 import { sameEpoch } from '../../src/protocol/ids';
@@ -28,22 +25,9 @@ import type { LeaderHint, PlacementChange } from '../../src/protocol/placement-m
 import type { CollectionRecord, ShardRecord } from '../../src/protocol/records';
 import { ActorHost } from '../../src/runtime/actor-host';
 import { failure, refusalOf } from '../../src/runtime/refusal';
-import { matches, parsedPayload } from '../../src/vector/filter-match';
+import { type FakeShard, queried, rank, selected, testHash, write } from './fake-shard';
 
-/** FNV-1a of 64 bits, spread: any even hash serves, as the gateway is handed its own. */
-export function testHash(id: string): KeyHash64 {
-  let hash = 0xcbf29ce484222325n;
-  for (const byte of utf8(id)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
-  return keyHash64(BigInt.asUintN(64, hash * 0x9e3779b97f4a7c15n));
-}
-
-export interface FakeShard {
-  record: ShardRecord;
-  /** Position in `record.members`, or null: nobody leads. */
-  leader: number | null;
-  readonly points: Map<string, Point>;
-  retired: boolean;
-}
+export { type FakeShard, pointsOf, rank, testHash, vector } from './fake-shard';
 
 export interface Sent {
   readonly atMs: number;
@@ -336,54 +320,4 @@ export class FakeCluster {
   }
 }
 
-function selected(shard: FakeShard, { filter, selection }: MessageOf<'data.select'>) {
-  const all = [...shard.points.values()].sort((a, b) => (testHash(a.id) < testHash(b.id) ? -1 : 1));
-  const found = all.filter(({ id, payload }) => filter === null || matches(filter, id, parsedPayload(payload)));
-  const figures = { count: found.length, visited: all.length, stored: all.length };
-  const answer = { kind: 'data.selected' as const, ...figures, appliedIndex: logIndex(1), ageMs: null };
-  if (selection.kind === 'nearest') {
-    return { ...answer, hits: rank(found, selection.vector, selection.k), points: [], done: true };
-  }
-  if (selection.kind === 'count') return { ...answer, hits: [], points: [], done: true };
-  const { afterId, countMax, slice, slices } = selection;
-  const edge = (n: number): bigint => (BigInt(n) << 64n) / BigInt(slices);
-  const here = found.filter(({ id }) => {
-    const hash = testHash(id);
-    return hash >= edge(slice) && hash < edge(slice + 1) && (afterId === '' || hash > testHash(afterId));
-  });
-  const points = here.slice(0, countMax).map((point) => ({ ...point, version: 1 }));
-  return { ...answer, hits: [], points, done: points.length === here.length };
-}
-
-function queried(shard: FakeShard, { queries }: MessageOf<'data.query'>) {
-  const all = [...shard.points.values()];
-  const results = queries.map(({ filter, vector: query, k }) => {
-    const found = all.filter(({ id, payload }) => filter === null || matches(filter, id, parsedPayload(payload)));
-    const counts = { distances: found.length, visited: all.length, matches: found.length, points: all.length };
-    return { hits: rank(found, query, k), stats: { strategy: 'scan', ...counts, estimate: null, micros: 0 } };
-  });
-  return { kind: 'data.queried' as const, results, appliedIndex: logIndex(1), ageMs: null };
-}
-
 type ShardRequest = MessageOf<'data.write' | 'data.search' | 'data.get' | 'data.select' | 'data.query' | 'data.status'>;
-
-function write(shard: FakeShard, { operation }: MessageOf<'data.write'>): number {
-  if (operation.kind === 'delete') return operation.ids.filter((id) => shard.points.delete(id)).length;
-  for (const point of operation.points) shard.points.set(point.id, point);
-  return operation.points.length;
-}
-
-/** The oracle as well: every point, by dot product, ties by id. */
-export function rank(points: readonly Point[], query: Uint8Array, k: number) {
-  const q = floatsOf(query);
-  const scored = points.map(({ id, vector, payload }) => {
-    const score = floatsOf(vector).reduce((sum, value, i) => sum + value * (q[i] ?? 0), 0);
-    return { id, score, payload, vector };
-  });
-  scored.sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1));
-  return scored.slice(0, k);
-}
-
-export const vector = (...numbers: number[]): Uint8Array => bytesOfFloats(Float32Array.from(numbers));
-export const pointsOf = (...ids: string[]): Point[] =>
-  ids.map((id, i) => ({ id, vector: vector(i, 1), payload: new Uint8Array(0) }));

@@ -113,6 +113,20 @@ async function failure(sent: Promise<unknown>): Promise<Failed> {
 }
 
 describe('the public calls', () => {
+  test('a batch answers each search in its place, and one that fails hides no other', async () => {
+    await send('createCollection', create);
+    await send('upsert', { collection: 'things', points: [point()], ...plain });
+    const searches = [query({ explain: true }), query({ vector: vector(1) }), query({ collection: '' })];
+    const { results } = await send('searchBatch', { collection: 'things', searches });
+    expect(results.map(({ outcome }) => outcome)).toMatchObject([
+      { $case: 'reply', reply: { results: [{ id: 'x' }], shards: [{ points: 1 }] } },
+      { $case: 'error', error: { code: 'INVALID_ARGUMENT', field: 'vector' } },
+      { $case: 'reply', reply: { results: [{ id: 'x' }], shards: [] } },
+    ]);
+    const other = { collection: 'things', searches: [query({ collection: 'others' })] };
+    await expect(send('searchBatch', other)).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
+  });
+
   test('a collection and its points, start to end', async () => {
     expect(await send('createCollection', create)).toEqual({ success: true });
     const payload = utf8('{"color":"red"}');

@@ -117,6 +117,43 @@ describe('the JSON twin', () => {
     expect(full.body['results']).not.toHaveProperty('0.payload');
   });
 
+  test('a batch answers each search in its place, and one that fails hides no other', async () => {
+    await createThings();
+    const path = '/v1/collections/things/points/search/batch';
+    const searches = [
+      { vector: [1, 0, 0], top_k: 1, include_vectors: true },
+      { vector: [1, 0] },
+      { vector: [0, 1, 0], include_metadata: false, explain: true, timeout_ms: 70 },
+    ];
+    const { status, body } = await post(path, { searches });
+    expect(status).toBe(200);
+    expect(body['results']).toEqual([
+      expect.objectContaining({ results: [expect.objectContaining({ id: 'a', vector: [1, 0, 0] })], partial: false }),
+      { error: expect.objectContaining({ code: 'INVALID_ARGUMENT', field: 'vector' }) },
+      expect.objectContaining({
+        results: [
+          { id: 'b/ü', score: 0.9 },
+          { id: 'a', score: 0 },
+        ].map((hit) => ({ ...hit, score: expect.closeTo(hit.score, 6) })),
+        shards: [expect.anything()],
+      }),
+    ]);
+    expect(backend.calls.at(-1)?.call).toMatchObject({ searches: [{ timeoutMs: 0 }, {}, { timeoutMs: 70 }] });
+    const cases: readonly [unknown, string][] = [
+      [{}, 'searches'],
+      [{ searches: [] }, 'searches'],
+      [{ searches: Array.from({ length: 257 }, () => searches[0]) }, 'searches'],
+      [{ searches: [searches[0], { vector: [1, 0, 0], top_k: 0 }] }, 'searches[1].top_k'],
+      [{ searches: [searches[0], 7] }, 'searches[1]'],
+      [{ searches: [{ vector: [1, 'x', 0] }] }, 'searches[0].vector[1]'],
+      [{ searches, top_k: 3 }, 'top_k'],
+    ];
+    for (const [bad, field] of cases) {
+      const refused = await post(path, bad);
+      expect([refused.status, refused.body.error]).toMatchObject([400, { code: 'INVALID_ARGUMENT', field }]);
+    }
+  });
+
   test('filters search, count and scroll', async () => {
     await createThings();
     const filter = { must: [{ key: 'color', match: { value: 'red' } }] };
@@ -131,6 +168,21 @@ describe('the JSON twin', () => {
     const second = await post(`${path}/scroll`, { limit: 1, after: 'a' });
     expect(second.body).toMatchObject({ points: [{ id: 'b/ü' }] });
     expect(second.body).not.toHaveProperty('next');
+  });
+
+  test('payloads are changed, and points deleted, by filter', async () => {
+    await createThings();
+    const path = '/v1/collections/things/points';
+    const filter = { must: [{ key: 'color', match: { value: 'red' } }] };
+    const set = await post(`${path}/payload/by-filter`, { filter, set: { size: 3 }, remove: ['deep'] });
+    expect(set.body).toMatchObject({ count: 1, replayed: false, commit: [expect.any(String)] });
+    expect((await request('GET', `${path}/a`)).body).toMatchObject({ payload: { color: 'red', size: 3 } });
+    await post(`${path}/payload/by-filter`, { filter: {}, set: { n: 1 }, replace: true });
+    expect((await request('GET', `${path}/a`)).body['payload']).toEqual({ n: 1 });
+    expect((await post(`${path}/delete/by-filter`, { filter: { must: [{ has_id: ['a'] }] } })).body).toMatchObject({
+      count: 1,
+    });
+    expect((await post(`${path}/count`, {})).body).toMatchObject({ count: 1 });
   });
 
   test('budgets come from the header, the body and the default, and the smallest counts', async () => {

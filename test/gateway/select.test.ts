@@ -4,9 +4,10 @@ import { filterDepthMax } from '../../src/base/limits';
 import { Prng } from '../../src/base/prng';
 import type { CallOf } from '../../src/gateway/calls';
 import { filterOf } from '../../src/gateway/validate/filter';
+import { orderOf } from '../../src/gateway/validate/order';
 import { type Point, plainWrite } from '../../src/protocol/commands';
 import type { Filter } from '../../src/protocol/filters';
-import { matches, parsedPayload } from '../../src/vector/filter-match';
+import { matches, parsedPayload, valuesAt } from '../../src/vector/filter-match';
 import { randomFilter, randomPayload } from '../vector/random-filter';
 import { dial, errorOf, search } from './calls';
 import { FakeCluster, type FakeShard, rank, testHash, vector } from './fake-cluster';
@@ -22,7 +23,7 @@ const count = (filter: Filter | null): CallOf<'count'> => ({
 });
 const scroll = (fields: Partial<CallOf<'scroll'>> = {}): CallOf<'scroll'> => ({
   ...{ kind: 'scroll', collection: 'things', filter: null, afterId: '', limit: 7, ...dial },
-  ...{ slice: { index: 0, count: 1 }, level: 'linearizable' },
+  ...{ slice: { index: 0, count: 1 }, order: null, level: 'linearizable' },
   ...fields,
 });
 const matching = (filter: Filter | null): Point[] =>
@@ -107,6 +108,91 @@ describe('filters over several shards', () => {
     cluster.loses = (message) => message.kind === 'data.select' && message.shard === silent;
     expect(errorOf(cluster.outcome(count(null), 600)).code).toBe('DEADLINE_EXCEEDED');
     expect(errorOf(cluster.outcome(scroll({ limit: 1_000 }), 600)).code).toBe('DEADLINE_EXCEEDED');
+  });
+});
+
+describe('a scroll in the order of values', () => {
+  const inOrder = (key: string, descending: boolean, filter: Filter | null): string[] => {
+    const placed = matching(filter).flatMap(({ id, payload }) => {
+      const numbers = valuesAt(parsedPayload(payload), key).filter((value) => typeof value === 'number');
+      return numbers.length === 0 ? [] : [{ id, value: descending ? Math.max(...numbers) : Math.min(...numbers) }];
+    });
+    placed.sort((a, b) => (descending ? b.value - a.value : a.value - b.value) || (a.id < b.id ? -1 : 1));
+    return placed.map(({ id }) => id);
+  };
+
+  /** Through the text of the cursor, as clients have it. */
+  function ordered(key: string, direction: string, filter: Filter | null, limit: number): string[] {
+    const seen: string[] = [];
+    for (let after: string | undefined; ; ) {
+      const order = orderOf({ key, direction }, after, 1);
+      const page = cluster.answer(scroll({ filter, limit, order }));
+      expect(page.points.length).toBeLessThanOrEqual(limit);
+      seen.push(...page.points.map(({ id }) => id));
+      if (page.next === null) return seen;
+      after = page.next;
+    }
+  }
+
+  test('merges the shards, up and down, whatever the limit; points without a value are left out', () => {
+    for (const key of ['n', 'parts.n', 'none']) {
+      for (const limit of [1, 7, 1_000]) {
+        const filter = random.chance(0.5) ? null : randomFilter(random);
+        expect(ordered(key, 'asc', filter, limit)).toEqual(inOrder(key, false, filter));
+        expect(ordered(key, 'desc', filter, limit)).toEqual(inOrder(key, true, filter));
+      }
+    }
+  });
+
+  test('goes on where it was when shards are cut in two', () => {
+    const order = orderOf({ key: 'n' }, undefined, 1);
+    const first = cluster.answer(scroll({ limit: 30, order }));
+    for (const shard of shards) cluster.split(shard);
+    const rest = cluster.answer(scroll({ limit: 1_000, order: orderOf({ key: 'n' }, first.next, 1) }));
+    expect([...first.points, ...rest.points].map(({ id }) => id)).toEqual(inOrder('n', false, null));
+    expect(rest.next).toBeNull();
+  });
+
+  test('a page that is large ends early, and loses nothing', () => {
+    const payload = (n: number): Uint8Array => utf8(JSON.stringify({ n, long: 'x'.repeat(900_000) }));
+    const large = Array.from({ length: 12 }, (_, i) => ({
+      id: `large${i}`,
+      vector: vector(1, 1),
+      payload: payload(i),
+    }));
+    cluster.answer({ kind: 'upsert', collection: 'things', points: large, options: plainWrite });
+    points.push(...large);
+    expect(ordered('n', 'desc', null, 1_000)).toEqual(inOrder('n', true, null));
+  });
+});
+
+describe('a batch of searches', () => {
+  const batch = (searches: readonly CallOf<'search'>[], timeouts: readonly number[] = []): CallOf<'searchBatch'> => ({
+    ...{ kind: 'searchBatch', collection: 'things' },
+    searches: searches.map((call, i) => ({ call, timeoutMs: timeouts[i] ?? 0, explain: false })),
+  });
+
+  test('gives what each search gives alone, in their order, however many there are', () => {
+    const searches = Array.from({ length: 100 }, () =>
+      search({
+        ...{ vector: vector(random.gaussian(), random.gaussian()), k: random.between(1, 9) },
+        filter: random.chance(0.5) ? null : randomFilter(random),
+      }),
+    );
+    const { outcomes } = cluster.answer(batch(searches));
+    const alone = searches.map((one) => cluster.answer(one).hits);
+    expect(outcomes.map((outcome) => (outcome.ok ? outcome.answer.hits : outcome.error))).toEqual(alone);
+  });
+
+  test('a search that fails, or whose own time is over, hides no other', () => {
+    const silent = shards[1]?.record.id;
+    cluster.loses = (message) => message.kind === 'data.query' && message.shard === silent;
+    const searches = [search(), search({ filter: filterOf({}) }), search({ vector: vector(1) }), search()];
+    const { outcomes } = cluster.answer(batch(searches, [0, 300, 0, 0]));
+    const said = outcomes.map((outcome) => (outcome.ok ? outcome.answer.hits.length : outcome.error.code));
+    expect(said).toEqual([10, 'DEADLINE_EXCEEDED', 'INVALID_ARGUMENT', 10]);
+    const unknown = cluster.outcome({ ...batch([search()]), collection: 'none' }, 600);
+    expect(errorOf(unknown)).toMatchObject({ code: 'NOT_FOUND', field: 'collection' });
   });
 });
 

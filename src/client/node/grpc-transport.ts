@@ -8,19 +8,12 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { EventEmitter } from 'eventemitter3';
-import { type ErrorCode, errorCatalogue } from '../../base/errors';
 import { requestBytesMax } from '../../base/limits';
 import { ErrorDetail } from '../../protocol/generated/vectron/v1/vectron';
 import { methodDefinition } from '../../protocol/node/grpc-service';
-import {
-  decodePositions,
-  errorMetadata,
-  type ReplyOf,
-  type RequestOf,
-  type UnaryMethod,
-} from '../../protocol/public-api';
+import { errorMetadata, type ReplyOf, type RequestOf, type UnaryMethod } from '../../protocol/public-api';
 import type { ConnectionEvents, Transport } from '../client';
-import { clientError, codeOfGrpc, type VectronClientError } from '../errors';
+import { clientError, codeOfGrpc, errorOfDetail, type VectronClientError } from '../errors';
 
 export interface GrpcTransportOptions {
   /** `host:port` */
@@ -118,16 +111,7 @@ const channelCredentials = (tls: boolean): ChannelCredentials =>
 function errorOf(error: ServiceError): VectronClientError {
   const detail = detailOf(error.metadata.get(errorMetadata.detail)[0]);
   if (detail === null) return clientError(codeOfGrpc(error.code), error.details, { cause: error });
-  const code: ErrorCode = detail.code in errorCatalogue ? (detail.code as ErrorCode) : codeOfGrpc(error.code);
-  return clientError(code, detail.message, {
-    ...(detail.field === '' ? {} : { field: detail.field }),
-    ...(detail.retryAfterMs === 0 ? {} : { retryAfterMs: detail.retryAfterMs }),
-    ...(detail.currentVersion === undefined ? {} : { currentVersion: detail.currentVersion }),
-    acknowledged: detail.acknowledged,
-    failed: decodePositions(detail.failed),
-    fromServer: true,
-    cause: error,
-  });
+  return errorOfDetail(detail, codeOfGrpc(error.code), error);
 }
 
 function detailOf(value: MetadataValue | undefined): ErrorDetail | null {

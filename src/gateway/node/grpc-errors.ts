@@ -1,5 +1,5 @@
 import { Metadata, type ServiceError, type StatusObject } from '@grpc/grpc-js';
-import { asVectronError, errorCatalogue } from '../../base/errors';
+import { asVectronError, errorCatalogue, type VectronError } from '../../base/errors';
 import { ErrorDetail } from '../../protocol/generated/vectron/v1/vectron';
 import { encodePositions, errorMetadata } from '../../protocol/public-api';
 import { WriteFailedError } from '../calls';
@@ -12,8 +12,13 @@ export function grpcStatus(thrown: unknown): Partial<StatusObject> & Pick<Status
   // Header values are ASCII; the detail below has the field as it is.
   if (error.field !== undefined && /^[\x20-\x7e]+$/.test(error.field)) metadata.set(errorMetadata.field, error.field);
   if (error.retryAfterMs !== undefined) metadata.set(errorMetadata.retryAfterMs, String(Math.ceil(error.retryAfterMs)));
+  metadata.set(errorMetadata.detail, Buffer.from(ErrorDetail.encode(errorDetail(error)).finish()));
+  return { code: errorCatalogue[error.code].grpc, details: error.message.slice(0, 1024), metadata };
+}
+
+export function errorDetail(error: VectronError): ErrorDetail {
   const partial = error instanceof WriteFailedError ? error : null;
-  const detail: ErrorDetail = {
+  return {
     code: error.code,
     message: error.message.slice(0, 1024),
     field: (error.field ?? '').slice(0, 256),
@@ -22,8 +27,6 @@ export function grpcStatus(thrown: unknown): Partial<StatusObject> & Pick<Status
     failed: encodePositions(partial?.failed ?? []),
     currentVersion: error.currentVersion,
   };
-  metadata.set(errorMetadata.detail, Buffer.from(ErrorDetail.encode(detail).finish()));
-  return { code: errorCatalogue[error.code].grpc, details: error.message.slice(0, 1024), metadata };
 }
 
 export const grpcError = (thrown: unknown): Partial<ServiceError> => grpcStatus(thrown);

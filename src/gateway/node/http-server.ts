@@ -204,6 +204,10 @@ function addPoints(app: FastifyInstance, { backend, timeoutMs }: HttpServerOptio
     const answer = await backend.call(call, Math.min(left, budgetMs(budget, left)));
     return json.searchReply(answer, { ...call, explain });
   });
+  app.post<Params>('/v1/collections/:name/points/search/batch', async (request) => {
+    const call = from.searchBatch(request.params.name, request.body);
+    return json.searchBatchReply(await backend.call(call, timeoutOf(request, timeoutMs)), call.searches);
+  });
   app.post<Params>('/v1/collections/:name/points/get', async (request) => {
     const call = from.getMany(request.params.name, request.body);
     const { points, served } = await backend.call(call, timeoutOf(request, timeoutMs));
@@ -222,6 +226,14 @@ function addPoints(app: FastifyInstance, { backend, timeoutMs }: HttpServerOptio
       await backend.call(from.removeMany(request.params.name, request.body), timeoutOf(request, timeoutMs)),
     ),
   );
+  app.post<Params>('/v1/collections/:name/points/delete/by-filter', async (request) => {
+    const call = from.deleteByFilter(request.params.name, request.body);
+    return json.byFilterReply(await backend.call(call, timeoutOf(request, timeoutMs)));
+  });
+  app.post<Params>('/v1/collections/:name/points/payload/by-filter', async (request) => {
+    const call = from.setPayloadByFilter(request.params.name, request.body);
+    return json.byFilterReply(await backend.call(call, timeoutOf(request, timeoutMs)));
+  });
   app.get<Params>('/v1/collections/:name/points/:id', async (request) => {
     const { name, id } = request.params;
     const call = from.get(name, id, request.query);

@@ -1,3 +1,4 @@
+import { present } from '../../base/assert';
 import { floatsOf, fromUtf8 } from '../../base/bytes';
 import { asVectronError, errorCatalogue } from '../../base/errors';
 import { tokenText } from '../../protocol/commit-token';
@@ -5,6 +6,8 @@ import type { Hit, StoredPoint } from '../../protocol/data-messages';
 import { flags } from '../../protocol/flags';
 import {
   type AnswerOf,
+  type ByFilterAnswer,
+  type CallOf,
   type ClusterFlags,
   type CollectionState,
   type PayloadIndexList,
@@ -84,6 +87,18 @@ export function searchReply(answer: SearchAnswer, shape: SearchShape): object {
   };
 }
 
+/** One answer or error a search, in their order. */
+export const searchBatchReply = (
+  { outcomes }: AnswerOf<'searchBatch'>,
+  searches: CallOf<'searchBatch'>['searches'],
+): object => ({
+  results: outcomes.map((outcome, i) => {
+    if (!outcome.ok) return httpError(outcome.error).body;
+    const { call, explain } = present(searches[i], 'the search that an outcome is of');
+    return searchReply(outcome.answer, { ...call, explain });
+  }),
+});
+
 const searchStats = ({ filtered, elapsedMs, micros, ...stats }: ShardSearchStats): object => ({
   ...stats,
   ...(filtered === null ? {} : filteredStats(filtered, stats.points)),
@@ -126,6 +141,12 @@ export const writeReply = (answer: WriteAnswer): object => ({
   previous: answer.previous.map((one) => point(one)),
   replayed: answer.replayed,
   previous_omitted: answer.previousOmitted,
+});
+
+export const byFilterReply = ({ count, replayed, commit }: ByFilterAnswer): object => ({
+  count,
+  replayed,
+  commit: commit.map(tokenText),
 });
 
 export const shardRead = ({ shard, level, appliedIndex, ageMs }: ShardRead): object => ({

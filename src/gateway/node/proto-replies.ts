@@ -3,6 +3,8 @@ import type { StoredPoint } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import {
   type AnswerOf,
+  type ByFilterAnswer,
+  type CallOf,
   type CollectionState,
   type PayloadIndexList,
   type ReplicaState,
@@ -13,6 +15,7 @@ import {
   type ShardState,
   type WriteAnswer,
 } from '../calls';
+import { errorDetail } from './grpc-errors';
 
 /** Answers as messages of the public .proto. */
 export function collectionStatus({ collection, shards }: CollectionState): proto.CollectionStatus {
@@ -58,6 +61,16 @@ export function searchReply(answer: SearchAnswer, explain: boolean): proto.Searc
   };
 }
 
+export const searchBatchReply = (
+  { outcomes }: AnswerOf<'searchBatch'>,
+  searches: CallOf<'searchBatch'>['searches'],
+): proto.SearchBatchReply => ({
+  results: outcomes.map((outcome, i): proto.SearchOutcome => {
+    if (!outcome.ok) return { outcome: { $case: 'error', error: errorDetail(outcome.error) } };
+    return { outcome: { $case: 'reply', reply: searchReply(outcome.answer, searches[i]?.explain === true) } };
+  }),
+});
+
 const searchStats = ({ filtered, micros, ...stats }: ShardSearchStats): proto.ShardSearchStats => ({
   ...stats,
   matches: filtered?.matches,
@@ -94,6 +107,12 @@ export function writeReply(answer: WriteAnswer): proto.UpsertReply & proto.Delet
     previousOmitted,
   };
 }
+
+export const byFilterReply = ({ count, replayed, commit }: ByFilterAnswer): proto.ByFilterReply => ({
+  count,
+  replayed,
+  commit: commit.map(tokenText),
+});
 
 export const shardRead = ({ shard, level, appliedIndex, ageMs }: ShardRead): proto.ShardRead => ({
   shard,

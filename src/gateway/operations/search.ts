@@ -2,8 +2,9 @@ import { assert, present } from '../../base/assert';
 import { VectronError } from '../../base/errors';
 import type { MonotonicMs } from '../../base/time';
 import type { Message, MessageOf } from '../../protocol/messages';
+import type { CollectionRecord } from '../../protocol/records';
 import { mergeTopK } from '../../vector/top-k';
-import type { CallOf, Done, SearchAnswer, ShardSearchStats } from '../calls';
+import type { CallOf, Done, SearchAnswer, SearchCall, ShardSearchStats } from '../calls';
 import type { Reply } from '../group-calls';
 import { type Core, findCollection, type RequestHeader } from './core';
 import type { Dial } from './dial';
@@ -17,32 +18,43 @@ export const selectAttemptMs = 4_000;
 /** Asks every shard at once and merges their best to the best of all (scatter and gather). */
 export function search(core: Core, call: CallOf<'search'>, until: MonotonicMs, done: Done<SearchAnswer>): void {
   findCollection(core, call.collection, until, (collection) => {
-    if (collection instanceof VectronError) return done({ ok: false, error: collection });
-    const error =
-      vectorError(collection, call.vector, 'vector') ??
-      (call.includeVector ? answerSizeError(collection, call.k, 'top_k') : null);
-    if (error !== null) return done({ ok: false, error });
-    const scatter = new Scatter(core, {
-      ...{ collection, until, read: call, allowPartial: call.allowPartial },
-      attemptMs: call.filter === null ? attemptMs : selectAttemptMs,
-      message: (header, dial) => messageOf(call, header, dial),
-      done: (gathered) => {
-        if (gathered instanceof VectronError) done({ ok: false, error: gathered });
-        else done({ ok: true, answer: answerOf(call, gathered) });
-      },
-    });
-    scatter.start();
+    if (collection instanceof VectronError) done({ ok: false, error: collection });
+    else searchIn(core, collection, call, until, done);
   });
 }
 
-function messageOf(call: CallOf<'search'>, header: RequestHeader, dial: ReturnType<Dial['fieldsFor']>): Message {
+/** The same, of a collection that is known. */
+export function searchIn(
+  core: Core,
+  collection: CollectionRecord,
+  call: SearchCall,
+  until: MonotonicMs,
+  done: Done<SearchAnswer>,
+): void {
+  const error =
+    vectorError(collection, call.vector, 'vector') ??
+    (call.includeVector ? answerSizeError(collection, call.k, 'top_k') : null);
+  if (error !== null) return done({ ok: false, error });
+  const scatter = new Scatter(core, {
+    ...{ collection, until, read: call, allowPartial: call.allowPartial },
+    attemptMs: call.filter === null ? attemptMs : selectAttemptMs,
+    message: (header, dial) => messageOf(call, header, dial),
+    done: (gathered) => {
+      if (gathered instanceof VectronError) done({ ok: false, error: gathered });
+      else done({ ok: true, answer: answerOf(call, gathered) });
+    },
+  });
+  scatter.start();
+}
+
+function messageOf(call: SearchCall, header: RequestHeader, dial: ReturnType<Dial['fieldsFor']>): Message {
   const { vector, k, ef, exact, includeVector, includePayload, filter, oversampling } = call;
   const query = { vector, k, ef, exact, includeVector, includePayload };
   if (filter === null && oversampling === 1) return { kind: 'data.search', ...header, ...query, ...dial };
   return { kind: 'data.query', ...header, queries: [{ ...query, filter, oversampling }], ...dial };
 }
 
-function answerOf({ k, minScore, filter }: CallOf<'search'>, { answers, shardsTotal, served }: Gathered): SearchAnswer {
+function answerOf({ k, minScore, filter }: SearchCall, { answers, shardsTotal, served }: Gathered): SearchAnswer {
   const best = mergeTopK(
     answers.map(({ reply }) => foundBy(reply).hits),
     k,

@@ -7,6 +7,7 @@ import type { AnswerOf, CallOf, Done } from '../calls';
 import type { GroupOutcome, Reply } from '../group-calls';
 import { askShard, type Core, findCollection, findShards, refreshMs } from './core';
 import { type Dial, dialOf, Served } from './dial';
+import { orderedScroll } from './ordered-scroll';
 import { Scatter } from './scatter';
 import { selectAttemptMs } from './search';
 
@@ -39,6 +40,7 @@ export function count(core: Core, call: CallOf<'count'>, until: MonotonicMs, don
 export function scroll(core: Core, call: CallOf<'scroll'>, until: MonotonicMs, done: Done<AnswerOf<'scroll'>>): void {
   findCollection(core, call.collection, until, (collection) => {
     if (collection instanceof VectronError) done({ ok: false, error: collection });
+    else if (call.order !== null) orderedScroll(core, collection, call, call.order, until, done);
     else new Scroll(core, collection, call, until, done).next();
   });
 }

@@ -11,6 +11,7 @@ import {
   oversamplingMax,
   payloadBytesMax,
   pointIdBytesMax,
+  queriesMax,
   scrollPageMax,
   scrollSlicesMax,
   searchKMax,
@@ -115,8 +116,12 @@ export function readLevel(value: unknown, byDefault: ReadLevel): ReadLevel {
   throw invalid('consistency', `must be one of ${levels.join(', ')}`);
 }
 
+/** Shards keep marks under ids that begin so (operations/by-filter). */
+export const reservedIds = '\u0000vectron/mark/';
+
 export function pointId(value: unknown, field: string): string {
   if (typeof value !== 'string' || value === '') throw invalid(field, 'must be a string that is not empty');
+  if (value.startsWith(reservedIds)) throw invalid(field, 'begins as no id of a point may');
   // A unit is at least one byte; at most three. Only in between must the bytes be counted.
   const tooLong =
     value.length > pointIdBytesMax || (value.length * 3 > pointIdBytesMax && utf8(value).length > pointIdBytesMax);
@@ -141,6 +146,25 @@ export function batch(value: unknown, field: string): readonly unknown[] {
   if (value.length > batchPointsMax)
     throw invalid(field, `has ${value.length} elements, the limit is ${batchPointsMax}`);
   return value;
+}
+
+/** 1 to queriesMax searches, each named by its place. */
+export function searches<T>(value: unknown, one: (search: unknown) => T): T[] {
+  if (!Array.isArray(value) || value.length === 0)
+    throw invalid('searches', 'must be a list with at least one element');
+  if (value.length > queriesMax) throw invalid('searches', `has ${value.length} elements, the limit is ${queriesMax}`);
+  return value.map((search: unknown, i) => within(`searches[${i}]`, () => one(search)));
+}
+
+/** What a check says of a field, with the place of the object that has it. */
+function within<T>(at: string, check: () => T): T {
+  try {
+    return check();
+  } catch (thrown) {
+    if (!(thrown instanceof VectronError) || thrown.field === undefined) throw thrown;
+    const field = thrown.field === 'body' ? at : `${at}.${thrown.field}`;
+    throw invalid(field, thrown.message.slice(thrown.message.indexOf(': ') + 2));
+  }
 }
 
 /** float32 little-endian. Whether the dimension is the collection's is checked where collections are known. */

@@ -1,11 +1,13 @@
 import { type Condition, type Point, plainWrite, type WriteOptions } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
-import type { CallOf, ReadDial } from '../calls';
+import type { BatchedSearch, CallOf, ReadDial } from '../calls';
+import { neededFilter, payloadChange } from './by-filter';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { filterOf, keyOf } from './filter';
 import { type CollectionDefaults, idList } from './from-proto';
 import { fieldsOf } from './json';
+import { orderOf } from './order';
 
 /** Parsed JSON bodies as validated calls, with the field names of the .proto file. Unknown fields are refused: a typing
  * error would otherwise silently mean the default. */
@@ -38,7 +40,8 @@ export function upsert(collection: unknown, body: unknown): CallOf<'upsert'> {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const writeFields = ['idempotency_key', 'issued_ms', 'idempotency_window_ms', 'return_previous'];
+const keyFields = ['idempotency_key', 'issued_ms', 'idempotency_window_ms'];
+const writeFields = [...keyFields, 'return_previous'];
 
 function optionsOf(fields: Fields, conditions: readonly Condition[]): WriteOptions {
   const { idempotency_key: key, issued_ms: issuedMs, idempotency_window_ms: windowMs } = fields;
@@ -82,11 +85,14 @@ const searchFields = [
   'oversampling',
 ];
 
-export interface JsonSearch {
+export interface JsonSearch extends BatchedSearch {
   readonly call: CallOf<'search'>;
-  /** 0: none given. */
-  readonly timeoutMs: number;
-  readonly explain: boolean;
+}
+
+export function searchBatch(collection: unknown, body: unknown): CallOf<'searchBatch'> {
+  const fields = fieldsOf(body, '', ['searches']);
+  const searches = check.searches(fields['searches'], (one) => search(collection, one));
+  return { kind: 'searchBatch', collection: check.collectionName(collection, 'collection'), searches };
 }
 
 export function search(collection: unknown, body: unknown): JsonSearch {
@@ -170,6 +176,27 @@ export function removeMany(collection: unknown, body: unknown): CallOf<'delete'>
   };
 }
 
+export function deleteByFilter(collection: unknown, body: unknown): CallOf<'deleteByFilter'> {
+  const fields = fieldsOf(body, '', ['filter', ...keyFields]);
+  return {
+    kind: 'deleteByFilter',
+    collection: check.collectionName(collection, 'collection'),
+    filter: neededFilter(fields['filter']),
+    options: optionsOf(fields, []),
+  };
+}
+
+export function setPayloadByFilter(collection: unknown, body: unknown): CallOf<'setPayloadByFilter'> {
+  const fields = fieldsOf(body, '', ['filter', 'set', 'remove', 'replace', ...keyFields]);
+  return {
+    kind: 'setPayloadByFilter',
+    collection: check.collectionName(collection, 'collection'),
+    filter: neededFilter(fields['filter']),
+    change: payloadChange(fields['set'], fields['remove'], fields['replace']),
+    options: optionsOf(fields, []),
+  };
+}
+
 export function count(collection: unknown, body: unknown): CallOf<'count'> {
   const fields = fieldsOf(body, '', ['filter', ...readFields]);
   return {
@@ -181,14 +208,17 @@ export function count(collection: unknown, body: unknown): CallOf<'count'> {
 }
 
 export function scroll(collection: unknown, body: unknown): CallOf<'scroll'> {
-  const fields = fieldsOf(body, '', ['filter', 'limit', 'after', 'slice', 'slice_count', ...readFields]);
+  const fields = fieldsOf(body, '', ['filter', 'limit', 'after', 'slice', 'slice_count', 'order_by', ...readFields]);
+  const slice = check.slice(fields['slice'], fields['slice_count']);
+  const order = orderOf(fields['order_by'], fields['after'], slice.count);
   return {
     kind: 'scroll',
     collection: check.collectionName(collection, 'collection'),
     filter: filterOf(fields['filter']),
     limit: check.scrollLimit(fields['limit']),
-    afterId: check.afterId(fields['after']),
-    slice: check.slice(fields['slice'], fields['slice_count']),
+    afterId: order === null ? check.afterId(fields['after']) : '',
+    slice,
+    order,
     ...dialOf(fields, 'linearizable'),
   };
 }

@@ -3,10 +3,12 @@ import type { Condition, Point, WriteOptions } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import type { CallOf } from '../calls';
+import { neededFilter, payloadChange } from './by-filter';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { filterOf, keyOf } from './filter';
 import { filterAsJson } from './filter-proto';
+import { orderOf } from './order';
 
 /** Defaults of a new collection that the deployment chooses. */
 export interface CollectionDefaults {
@@ -96,6 +98,18 @@ export function search(request: proto.SearchRequest): CallOf<'search'> {
   };
 }
 
+export function searchBatch(request: proto.SearchBatchRequest): CallOf<'searchBatch'> {
+  const collection = check.collectionName(request.collection, 'collection');
+  const searches = check.searches(request.searches, (value) => {
+    const one = value as proto.SearchRequest;
+    if (one.collection !== '' && one.collection !== collection)
+      throw invalid('collection', 'is another than that of the batch');
+    const timeoutMs = check.timeoutMs(one.timeoutMs);
+    return { call: search({ ...one, collection }), timeoutMs, explain: one.explain };
+  });
+  return { kind: 'searchBatch', collection, searches };
+}
+
 export function createIndex(request: proto.CreatePayloadIndexRequest): CallOf<'changeIndex'> {
   const collection = check.collectionName(request.collection, 'collection');
   return { kind: 'changeIndex', collection, key: keyOf(request.key, 'key'), type: check.indexedType(request.type) };
@@ -134,13 +148,16 @@ export function count(request: proto.CountRequest): CallOf<'count'> {
 }
 
 export function scroll(request: proto.ScrollRequest): CallOf<'scroll'> {
+  const slice = check.slice(request.slice, request.sliceCount);
+  const order = orderOf(request.orderBy, request.after, slice.count);
   return {
     kind: 'scroll',
     collection: check.collectionName(request.collection, 'collection'),
     filter: filterOf(filterAsJson(request.filter)),
     limit: check.scrollLimit(request.limit),
-    afterId: check.afterId(request.after),
-    slice: check.slice(request.slice, request.sliceCount),
+    afterId: order === null ? check.afterId(request.after) : '',
+    slice,
+    order,
     ...dialOf(request, 'linearizable'),
   };
 }
@@ -149,6 +166,25 @@ export function remove(request: proto.DeleteRequest): CallOf<'delete'> {
   const collection = check.collectionName(request.collection, 'collection');
   const ids = idList(request.ids);
   return { kind: 'delete', collection, ids, options: optionsOf(request, versionsOf(request.ifVersions, ids.length)) };
+}
+
+export function deleteByFilter(request: proto.DeleteByFilterRequest): CallOf<'deleteByFilter'> {
+  return {
+    kind: 'deleteByFilter',
+    collection: check.collectionName(request.collection, 'collection'),
+    filter: neededFilter(filterAsJson(request.filter)),
+    options: optionsOf({ ...request, returnPrevious: false }, []),
+  };
+}
+
+export function setPayloadByFilter(request: proto.SetPayloadByFilterRequest): CallOf<'setPayloadByFilter'> {
+  return {
+    kind: 'setPayloadByFilter',
+    collection: check.collectionName(request.collection, 'collection'),
+    filter: neededFilter(filterAsJson(request.filter)),
+    change: payloadChange(request.set, request.remove, request.replace),
+    options: optionsOf({ ...request, returnPrevious: false }, []),
+  };
 }
 
 export function idList(value: unknown): string[] {

@@ -10,6 +10,7 @@ import type {
   IndexOptions,
   LabelSet,
   RecallFigures,
+  SaveOutcome,
   SearchOptions,
   SearchResult,
   VectorEngine,
@@ -33,6 +34,7 @@ interface Addon {
     capacity: number,
     threshold: number,
     path: string,
+    folder: string,
   ): Handle;
   loaded(index: Handle): string | null;
   put(index: Handle, id: string, version: number, vector: Float32Array): number;
@@ -53,6 +55,8 @@ interface Addon {
   stats(index: Handle, out: Float64Array): void;
   setAppliedIndex(index: Handle, appliedIndex: number): void;
   save(index: Handle, path: string): void;
+  saveInBackground(index: Handle, path: string): void;
+  takeSaved(index: Handle): number | string | undefined;
   destroy(index: Handle): void;
   drop(key: string): void;
   bytes(): number;
@@ -68,6 +72,8 @@ export interface NativeEngineOptions {
   readonly reserve?: number;
   /** Told why a file that exists was not used: the index then starts empty with appliedIndex 0. */
   readonly onRefusedFile?: (key: string, path: string, why: string) => void;
+  /** Told why a file was not written in the background. */
+  readonly onFailedSave?: (key: string, why: string) => void;
 }
 
 const metricNumber = { cosine: 0, euclidean: 1, dot: 2 } as const;
@@ -143,6 +149,7 @@ class NativeIndex implements VectorIndex {
     private readonly handle: Handle,
     readonly dimension: number,
     private readonly refused: (why: string) => void,
+    private readonly saveFailed: (why: string) => void,
   ) {}
 
   get loading(): boolean {
@@ -221,6 +228,18 @@ class NativeIndex implements VectorIndex {
     calling(() => this.native.save(this.handle, path));
   }
 
+  saveInBackground(path: string): void {
+    calling(() => this.native.saveInBackground(this.handle, path));
+  }
+
+  takeSaved(): SaveOutcome | null {
+    const saved = calling(() => this.native.takeSaved(this.handle));
+    if (saved === undefined) return null;
+    if (typeof saved === 'number') return { appliedIndex: saved };
+    this.saveFailed(saved);
+    return { appliedIndex: null };
+  }
+
   destroy(): void {
     calling(() => this.native.destroy(this.handle));
   }
@@ -229,13 +248,14 @@ class NativeIndex implements VectorIndex {
     checkWhole(k, 1, searchKMax, 'k');
     const scores = this.scoresFor(k);
     const figures = this.searchFigures;
-    const { ef = 0, allowed, strategy = 'scan', distancesMax = 0 } = options;
+    const { ef = 0, allowed, strategy = 'scan', distancesMax = 0, quantised = true } = options;
     const [set, kind] = setOf(allowed);
     figures[0] = ef;
     figures[1] = exact ? 1 : 0;
     figures[2] = kind;
     figures[3] = strategies.indexOf(strategy);
     figures[4] = distancesMax;
+    figures[5] = quantised ? 0 : 1;
     const ids = calling(() => this.native.search(this.handle, query, k, set, scores, figures));
     return {
       ids,
@@ -271,9 +291,16 @@ const reservedShare = 0.25;
 const reservedPointsMax = 2 ** 24;
 
 /** So many that a growing index is copied into larger memory seldom: once it has a good part of all there is. */
-function reservedPoints(dimension: number, m: number): number {
-  const pointBytes = dimension * 5 + m * 12 + 128;
+function reservedPoints({ dimension, m, originals }: IndexOptions): number {
+  const pointBytes = dimension * (originals === 'disk' ? 1 : 5) + m * 12 + 128;
   return Math.min(reservedPointsMax, Math.floor((totalmem() * reservedShare) / pointBytes));
+}
+
+/** Where vectors that are not in memory lie: beside the graph file. */
+function folderOf(path: string | null): string {
+  if (path === null)
+    throw new VectronError('INVALID_ARGUMENT', 'originals on disk take a path', { field: 'originals' });
+  return dirname(path);
 }
 
 /** Where the system refuses to promise more memory than it has, with less. */
@@ -300,13 +327,26 @@ export function createNativeEngine(options: NativeEngineOptions = {}): VectorEng
     open(index: IndexOptions, path: string | null): VectorIndex {
       checkIndexOptions(index);
       const { key, dimension, metric, m, efConstruction, capacity } = index;
-      const { graphThreshold = 0, reserve = reservedPoints(dimension, m) } = options;
+      const { graphThreshold = 0, reserve = reservedPoints(index) } = options;
+      const folder = index.originals === 'disk' ? folderOf(path) : '';
       const openFor = (points: number): Handle =>
         calling(() =>
-          native.open(key, dimension, metricNumber[metric], m, efConstruction, points, graphThreshold, path ?? ''),
+          native.open(
+            key,
+            dimension,
+            metricNumber[metric],
+            m,
+            efConstruction,
+            points,
+            graphThreshold,
+            path ?? '',
+            folder,
+          ),
         );
       const refused = (why: string): void => options.onRefusedFile?.(key, path ?? '', why);
-      return new NativeIndex(native, openReserved(openFor, Math.max(capacity, reserve), capacity), dimension, refused);
+      const saveFailed = (why: string): void => options.onFailedSave?.(key, why);
+      const handle = openReserved(openFor, Math.max(capacity, reserve), capacity);
+      return new NativeIndex(native, handle, dimension, refused, saveFailed);
     },
     drop: (key) => calling(() => native.drop(key)),
   };

@@ -360,6 +360,19 @@ export interface ScrollRequest {
   consistency: string;
   tokens: string[];
   maxStalenessMs: number;
+  /** In the order of the values at a key instead of an order of their own. Not with slices. */
+  orderBy: OrderBy | undefined;
+}
+
+/**
+ * A point comes once, by its least value, or by its greatest with desc; equal ones in the order of their ids. Points without
+ * a value of the index's type are left out. One whose value changes between two pages may come twice, or never.
+ */
+export interface OrderBy {
+  /** Of a payload index of type integer, float or datetime; else FAILED_PRECONDITION. */
+  key: string;
+  /** asc or desc; empty: asc. */
+  direction: string;
 }
 
 export interface ScrollReply {
@@ -380,6 +393,21 @@ export interface SearchReply {
   shards: ShardSearchStats[];
   /** What each shard's answer achieved. */
   served: ShardRead[];
+}
+
+export interface SearchBatchRequest {
+  collection: string;
+  /** 1 to 256. Their own collection is empty or the same; timeout_ms is each one's own, inside the call's deadline. */
+  searches: SearchRequest[];
+}
+
+export interface SearchBatchReply {
+  /** One for each search, in order. */
+  results: SearchOutcome[];
+}
+
+export interface SearchOutcome {
+  outcome: { $case: "reply"; reply: SearchReply } | { $case: "error"; error: ErrorDetail } | undefined;
 }
 
 export interface SearchHit {
@@ -464,6 +492,42 @@ export interface DeleteReply {
   previous: Point[];
   replayed: boolean;
   previousOmitted: number;
+}
+
+export interface DeleteByFilterRequest {
+  collection: string;
+  /** Needed; the empty filter means every point. */
+  filter:
+    | Filter
+    | undefined;
+  /** As in UpsertRequest. */
+  idempotencyKey: string;
+  issuedMs: number;
+  idempotencyWindowMs: number;
+}
+
+export interface SetPayloadByFilterRequest {
+  collection: string;
+  filter:
+    | Filter
+    | undefined;
+  /** A JSON object in UTF-8, whose fields are set. */
+  set: Uint8Array;
+  /** Names of fields that go. */
+  remove: string[];
+  /** All other fields go as well. */
+  replace: boolean;
+  idempotencyKey: string;
+  issuedMs: number;
+  idempotencyWindowMs: number;
+}
+
+export interface ByFilterReply {
+  /** Points that this attempt changed. */
+  count: number;
+  /** An attempt under the same key came before: what that one did is not counted. */
+  replayed: boolean;
+  commit: string[];
 }
 
 export interface UpdateUserProfileRequest {
@@ -3161,6 +3225,7 @@ function createBaseScrollRequest(): ScrollRequest {
     consistency: "",
     tokens: [],
     maxStalenessMs: 0,
+    orderBy: undefined,
   };
 }
 
@@ -3192,6 +3257,9 @@ export const ScrollRequest: MessageFns<ScrollRequest> = {
     }
     if (message.maxStalenessMs !== 0) {
       writer.uint32(72).uint32(message.maxStalenessMs);
+    }
+    if (message.orderBy !== undefined) {
+      OrderBy.encode(message.orderBy, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -3279,6 +3347,71 @@ export const ScrollRequest: MessageFns<ScrollRequest> = {
             }
 
             message.maxStalenessMs = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.orderBy = OrderBy.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOrderBy(): OrderBy {
+  return { key: "", direction: "" };
+}
+
+export const OrderBy: MessageFns<OrderBy> = {
+  encode(message: OrderBy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.direction !== "") {
+      writer.uint32(18).string(message.direction);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderBy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderBy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.direction = reader.string();
             continue;
           }
         }
@@ -3448,6 +3581,168 @@ export const SearchReply: MessageFns<SearchReply> = {
             }
 
             message.served.push(ShardRead.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSearchBatchRequest(): SearchBatchRequest {
+  return { collection: "", searches: [] };
+}
+
+export const SearchBatchRequest: MessageFns<SearchBatchRequest> = {
+  encode(message: SearchBatchRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    for (const v of message.searches) {
+      SearchRequest.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchBatchRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchBatchRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.searches.push(SearchRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSearchBatchReply(): SearchBatchReply {
+  return { results: [] };
+}
+
+export const SearchBatchReply: MessageFns<SearchBatchReply> = {
+  encode(message: SearchBatchReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      SearchOutcome.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchBatchReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchBatchReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(SearchOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSearchOutcome(): SearchOutcome {
+  return { outcome: undefined };
+}
+
+export const SearchOutcome: MessageFns<SearchOutcome> = {
+  encode(message: SearchOutcome, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.outcome?.$case) {
+      case "reply":
+        SearchReply.encode(message.outcome.reply, writer.uint32(10).fork()).join();
+        break;
+      case "error":
+        ErrorDetail.encode(message.outcome.error, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchOutcome {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchOutcome();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.outcome = { $case: "reply", reply: SearchReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outcome = { $case: "error", error: ErrorDetail.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -4184,6 +4479,296 @@ export const DeleteReply: MessageFns<DeleteReply> = {
   },
 };
 
+function createBaseDeleteByFilterRequest(): DeleteByFilterRequest {
+  return { collection: "", filter: undefined, idempotencyKey: "", issuedMs: 0, idempotencyWindowMs: 0 };
+}
+
+export const DeleteByFilterRequest: MessageFns<DeleteByFilterRequest> = {
+  encode(message: DeleteByFilterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    if (message.filter !== undefined) {
+      Filter.encode(message.filter, writer.uint32(18).fork()).join();
+    }
+    if (message.idempotencyKey !== "") {
+      writer.uint32(26).string(message.idempotencyKey);
+    }
+    if (message.issuedMs !== 0) {
+      writer.uint32(32).uint64(message.issuedMs);
+    }
+    if (message.idempotencyWindowMs !== 0) {
+      writer.uint32(40).uint32(message.idempotencyWindowMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteByFilterRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteByFilterRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.filter = Filter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.issuedMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.idempotencyWindowMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetPayloadByFilterRequest(): SetPayloadByFilterRequest {
+  return {
+    collection: "",
+    filter: undefined,
+    set: new Uint8Array(0),
+    remove: [],
+    replace: false,
+    idempotencyKey: "",
+    issuedMs: 0,
+    idempotencyWindowMs: 0,
+  };
+}
+
+export const SetPayloadByFilterRequest: MessageFns<SetPayloadByFilterRequest> = {
+  encode(message: SetPayloadByFilterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    if (message.filter !== undefined) {
+      Filter.encode(message.filter, writer.uint32(18).fork()).join();
+    }
+    if (message.set.length !== 0) {
+      writer.uint32(26).bytes(message.set);
+    }
+    for (const v of message.remove) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.replace !== false) {
+      writer.uint32(40).bool(message.replace);
+    }
+    if (message.idempotencyKey !== "") {
+      writer.uint32(50).string(message.idempotencyKey);
+    }
+    if (message.issuedMs !== 0) {
+      writer.uint32(56).uint64(message.issuedMs);
+    }
+    if (message.idempotencyWindowMs !== 0) {
+      writer.uint32(64).uint32(message.idempotencyWindowMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetPayloadByFilterRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetPayloadByFilterRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.filter = Filter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.set = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.remove.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.replace = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.issuedMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.idempotencyWindowMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseByFilterReply(): ByFilterReply {
+  return { count: 0, replayed: false, commit: [] };
+}
+
+export const ByFilterReply: MessageFns<ByFilterReply> = {
+  encode(message: ByFilterReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0) {
+      writer.uint32(8).uint64(message.count);
+    }
+    if (message.replayed !== false) {
+      writer.uint32(16).bool(message.replayed);
+    }
+    for (const v of message.commit) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ByFilterReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseByFilterReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.count = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.replayed = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.commit.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseUpdateUserProfileRequest(): UpdateUserProfileRequest {
   return { plan: "" };
 }
@@ -4775,6 +5360,18 @@ export const VectronDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Several searches of one collection in one call, each with its own options; the answers are in their order. What is
+     * malformed refuses the whole call. A search that fails otherwise has its error in its place and hides no other one.
+     */
+    searchBatch: {
+      name: "SearchBatch",
+      requestType: SearchBatchRequest as typeof SearchBatchRequest,
+      requestStream: false,
+      responseType: SearchBatchReply as typeof SearchBatchReply,
+      responseStream: false,
+      options: {},
+    },
     searchStream: {
       name: "SearchStream",
       requestType: SearchRequest as typeof SearchRequest,
@@ -4825,6 +5422,26 @@ export const VectronDefinition = {
       requestType: DeleteRequest as typeof DeleteRequest,
       requestStream: false,
       responseType: DeleteReply as typeof DeleteReply,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Deletes the points that match a filter, or changes their payloads: those that do as of a moment after the call came in.
+     * A repetition with the same key goes on with what is left of those, and touches nothing that was written later.
+     */
+    deleteByFilter: {
+      name: "DeleteByFilter",
+      requestType: DeleteByFilterRequest as typeof DeleteByFilterRequest,
+      requestStream: false,
+      responseType: ByFilterReply as typeof ByFilterReply,
+      responseStream: false,
+      options: {},
+    },
+    setPayloadByFilter: {
+      name: "SetPayloadByFilter",
+      requestType: SetPayloadByFilterRequest as typeof SetPayloadByFilterRequest,
+      requestStream: false,
+      responseType: ByFilterReply as typeof ByFilterReply,
       responseStream: false,
       options: {},
     },
