@@ -222,6 +222,22 @@ export interface ScrollPage {
   readonly served: readonly ShardRead[];
 }
 
+/** What becomes of the own fields of a payload. */
+export interface PayloadChange {
+  readonly set?: JsonObject;
+  readonly remove?: readonly string[];
+  /** All other fields go as well. */
+  readonly replace?: boolean;
+}
+
+export interface ByFilterResult {
+  /** Points that the answering attempt changed. */
+  readonly count: number;
+  /** An attempt came before it, whose changes are not counted. */
+  readonly replayed: boolean;
+  readonly commit: readonly string[];
+}
+
 export interface SearchHit {
   readonly id: string;
   /** Larger is better. */

@@ -55,6 +55,20 @@ export interface GatewayApi {
     call: { readonly collection: string; readonly searches: readonly BatchedSearch[] };
     answer: { readonly outcomes: readonly Outcome<SearchAnswer>[] };
   };
+  /** Those that match, as of a moment of each shard; see operations/by-filter. The options have no conditions. */
+  deleteByFilter: {
+    call: { readonly collection: string; readonly filter: Filter; readonly options: WriteOptions };
+    answer: ByFilterAnswer;
+  };
+  setPayloadByFilter: {
+    call: {
+      readonly collection: string;
+      readonly filter: Filter;
+      readonly change: PayloadChange;
+      readonly options: WriteOptions;
+    };
+    answer: ByFilterAnswer;
+  };
   /** Exact. Null as filter: every point. */
   count: {
     call: { readonly collection: string; readonly filter: Filter | null } & ReadDial;
@@ -114,6 +128,21 @@ export interface WriteAnswer {
   readonly previousOmitted: number;
   /** All of it had been done before under the same key. */
   readonly replayed: boolean;
+}
+
+export interface ByFilterAnswer {
+  /** Points that this attempt changed. */
+  readonly count: number;
+  /** An attempt under the same key came before: what that one did is not counted. */
+  readonly replayed: boolean;
+  readonly commit: readonly CommitToken[];
+}
+
+/** What becomes of a payload's own fields: first all go if it is replaced, then those that are removed, then what is set comes. */
+export interface PayloadChange {
+  readonly set: Readonly<Record<string, unknown>>;
+  readonly remove: readonly string[];
+  readonly replace: boolean;
 }
 
 /** How fresh a read must be (DESIGN D12). */

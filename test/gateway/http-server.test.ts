@@ -170,6 +170,21 @@ describe('the JSON twin', () => {
     expect(second.body).not.toHaveProperty('next');
   });
 
+  test('payloads are changed, and points deleted, by filter', async () => {
+    await createThings();
+    const path = '/v1/collections/things/points';
+    const filter = { must: [{ key: 'color', match: { value: 'red' } }] };
+    const set = await post(`${path}/payload/by-filter`, { filter, set: { size: 3 }, remove: ['deep'] });
+    expect(set.body).toMatchObject({ count: 1, replayed: false, commit: [expect.any(String)] });
+    expect((await request('GET', `${path}/a`)).body).toMatchObject({ payload: { color: 'red', size: 3 } });
+    await post(`${path}/payload/by-filter`, { filter: {}, set: { n: 1 }, replace: true });
+    expect((await request('GET', `${path}/a`)).body['payload']).toEqual({ n: 1 });
+    expect((await post(`${path}/delete/by-filter`, { filter: { must: [{ has_id: ['a'] }] } })).body).toMatchObject({
+      count: 1,
+    });
+    expect((await post(`${path}/count`, {})).body).toMatchObject({ count: 1 });
+  });
+
   test('budgets come from the header, the body and the default, and the smallest counts', async () => {
     await createThings();
     const path = '/v1/collections/things/points/search';

@@ -1,7 +1,8 @@
 import { bytesOfFloats } from '../../src/base/bytes';
-import type { Prng } from '../../src/base/prng';
+import { Prng } from '../../src/base/prng';
 import type { ReadDial } from '../../src/gateway/calls';
 import type { CommitToken } from '../../src/protocol/commit-token';
+import { ByFilterRounds } from './by-filter-rounds';
 import type { SimCluster } from './cluster';
 import type { SimOptions } from './options';
 import { Oracle } from './oracle';
@@ -23,6 +24,7 @@ export class Workload {
   readonly counts = { calls: 0, failed: 0, reads: 0, searches: 0 };
   private readonly random: Prng;
   private readonly client: SimClient;
+  readonly byFilter: ByFilterRounds;
   private readonly tokens = new Map<number, readonly CommitToken[]>();
   /** Keys that were just written: where a stale read would show. */
   private readonly recent: string[] = [];
@@ -36,19 +38,22 @@ export class Workload {
   ) {
     this.random = cluster.world.random.fork();
     this.oracle = new Oracle(() => cluster.world.now);
+    this.byFilter = new ByFilterRounds(cluster, new Prng(options.seed ^ 0xf117e2));
     this.client = new SimClient(cluster, this.oracle, this.random);
     this.races = new Races(this.client, this.oracle, this.random, () => ++this.serial);
   }
 
   get idle(): boolean {
-    return this.open === 0 && this.client.idle;
+    return this.open === 0 && this.client.idle && this.byFilter.idle;
   }
 
   start(): void {
+    this.byFilter.start();
     for (let client = 0; client < this.options.clients; client++) this.next(client);
   }
 
   stop(): void {
+    this.byFilter.stop();
     this.active = false;
   }
 

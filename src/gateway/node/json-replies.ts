@@ -6,6 +6,7 @@ import type { Hit, StoredPoint } from '../../protocol/data-messages';
 import { flags } from '../../protocol/flags';
 import {
   type AnswerOf,
+  type ByFilterAnswer,
   type CallOf,
   type ClusterFlags,
   type CollectionState,
@@ -140,6 +141,12 @@ export const writeReply = (answer: WriteAnswer): object => ({
   previous: answer.previous.map((one) => point(one)),
   replayed: answer.replayed,
   previous_omitted: answer.previousOmitted,
+});
+
+export const byFilterReply = ({ count, replayed, commit }: ByFilterAnswer): object => ({
+  count,
+  replayed,
+  commit: commit.map(tokenText),
 });
 
 export const shardRead = ({ shard, level, appliedIndex, ageMs }: ShardRead): object => ({

@@ -3,6 +3,7 @@ import type { StoredPoint } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import {
   type AnswerOf,
+  type ByFilterAnswer,
   type CallOf,
   type CollectionState,
   type PayloadIndexList,
@@ -106,6 +107,12 @@ export function writeReply(answer: WriteAnswer): proto.UpsertReply & proto.Delet
     previousOmitted,
   };
 }
+
+export const byFilterReply = ({ count, replayed, commit }: ByFilterAnswer): proto.ByFilterReply => ({
+  count,
+  replayed,
+  commit: commit.map(tokenText),
+});
 
 export const shardRead = ({ shard, level, appliedIndex, ageMs }: ShardRead): proto.ShardRead => ({
   shard,

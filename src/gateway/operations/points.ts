@@ -51,7 +51,7 @@ export function remove(core: Core, call: CallOf<'delete'>, until: MonotonicMs, d
   });
 }
 
-interface Write {
+export interface Write {
   readonly ids: readonly string[];
   /** As the caller spells the list of what is written. */
   readonly list: 'points' | 'ids';
@@ -65,7 +65,21 @@ function write(
   collection: CollectionRecord,
   until: MonotonicMs,
   done: Done<WriteAnswer>,
+  asked: Write,
+): void {
+  writeParts(core, collection, until, asked, (effects, { error, failed }) => {
+    if (error === null) done({ ok: true, answer: effects.answer });
+    else done({ ok: false, error: new WriteFailedError(error, asked.ids.length - failed.length, failed) });
+  });
+}
+
+/** `done` hears of what was written also if some parts failed. */
+export function writeParts(
+  core: Core,
+  collection: CollectionRecord,
+  until: MonotonicMs,
   { ids, list, bytesOf, operation, options: asked }: Write,
+  done: (effects: WriteEffects, result: KeyedResult) => void,
 ): void {
   const drawn = asked.key === '' ? core.writeKeys.next() : null;
   const options = drawn === null ? asked : withKey(core, asked, drawn, until);
@@ -87,16 +101,15 @@ function write(
     }),
     accept: (reply, positions) => effects.add(reply, positions),
     explain: (error, reply, positions) => conflictError(error, reply, positions, list),
-    done: ({ error, failed }: KeyedResult) => {
+    done: (result) => {
       if (drawn !== null) core.writeKeys.finished(drawn);
-      if (error === null) done({ ok: true, answer: effects.answer });
-      else done({ ok: false, error: new WriteFailedError(error, ids.length - failed.length, failed) });
+      done(effects, result);
     },
   });
 }
 
 /** A key that nobody else knows is needed only while we ourselves repeat, and a little longer for clocks that differ. */
-function withKey({ scope }: Core, options: WriteOptions, { key }: DrawnKey, until: MonotonicMs): WriteOptions {
+export function withKey({ scope }: Core, options: WriteOptions, { key }: DrawnKey, until: MonotonicMs): WriteOptions {
   const windowMs = Math.min(Math.ceil(until - scope.now) + clockSlackMs, idempotencyWindowMsMax);
   return { ...options, key, issuedMs: scope.wall, windowMs };
 }

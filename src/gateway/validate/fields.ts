@@ -116,8 +116,12 @@ export function readLevel(value: unknown, byDefault: ReadLevel): ReadLevel {
   throw invalid('consistency', `must be one of ${levels.join(', ')}`);
 }
 
+/** Shards keep marks under ids that begin so (operations/by-filter). */
+export const reservedIds = '\u0000vectron/mark/';
+
 export function pointId(value: unknown, field: string): string {
   if (typeof value !== 'string' || value === '') throw invalid(field, 'must be a string that is not empty');
+  if (value.startsWith(reservedIds)) throw invalid(field, 'begins as no id of a point may');
   // A unit is at least one byte; at most three. Only in between must the bytes be counted.
   const tooLong =
     value.length > pointIdBytesMax || (value.length * 3 > pointIdBytesMax && utf8(value).length > pointIdBytesMax);

@@ -1,6 +1,7 @@
 import { type Condition, type Point, plainWrite, type WriteOptions } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
 import type { BatchedSearch, CallOf, ReadDial } from '../calls';
+import { neededFilter, payloadChange } from './by-filter';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { filterOf, keyOf } from './filter';
@@ -39,7 +40,8 @@ export function upsert(collection: unknown, body: unknown): CallOf<'upsert'> {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const writeFields = ['idempotency_key', 'issued_ms', 'idempotency_window_ms', 'return_previous'];
+const keyFields = ['idempotency_key', 'issued_ms', 'idempotency_window_ms'];
+const writeFields = [...keyFields, 'return_previous'];
 
 function optionsOf(fields: Fields, conditions: readonly Condition[]): WriteOptions {
   const { idempotency_key: key, issued_ms: issuedMs, idempotency_window_ms: windowMs } = fields;
@@ -171,6 +173,27 @@ export function removeMany(collection: unknown, body: unknown): CallOf<'delete'>
     collection: check.collectionName(collection, 'collection'),
     ids,
     options: optionsOf(fields, versionsOf(fields['if_versions'], ids.length)),
+  };
+}
+
+export function deleteByFilter(collection: unknown, body: unknown): CallOf<'deleteByFilter'> {
+  const fields = fieldsOf(body, '', ['filter', ...keyFields]);
+  return {
+    kind: 'deleteByFilter',
+    collection: check.collectionName(collection, 'collection'),
+    filter: neededFilter(fields['filter']),
+    options: optionsOf(fields, []),
+  };
+}
+
+export function setPayloadByFilter(collection: unknown, body: unknown): CallOf<'setPayloadByFilter'> {
+  const fields = fieldsOf(body, '', ['filter', 'set', 'remove', 'replace', ...keyFields]);
+  return {
+    kind: 'setPayloadByFilter',
+    collection: check.collectionName(collection, 'collection'),
+    filter: neededFilter(fields['filter']),
+    change: payloadChange(fields['set'], fields['remove'], fields['replace']),
+    options: optionsOf(fields, []),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Condition, Point, WriteOptions } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import type { CallOf } from '../calls';
+import { neededFilter, payloadChange } from './by-filter';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { filterOf, keyOf } from './filter';
@@ -165,6 +166,25 @@ export function remove(request: proto.DeleteRequest): CallOf<'delete'> {
   const collection = check.collectionName(request.collection, 'collection');
   const ids = idList(request.ids);
   return { kind: 'delete', collection, ids, options: optionsOf(request, versionsOf(request.ifVersions, ids.length)) };
+}
+
+export function deleteByFilter(request: proto.DeleteByFilterRequest): CallOf<'deleteByFilter'> {
+  return {
+    kind: 'deleteByFilter',
+    collection: check.collectionName(request.collection, 'collection'),
+    filter: neededFilter(filterAsJson(request.filter)),
+    options: optionsOf({ ...request, returnPrevious: false }, []),
+  };
+}
+
+export function setPayloadByFilter(request: proto.SetPayloadByFilterRequest): CallOf<'setPayloadByFilter'> {
+  return {
+    kind: 'setPayloadByFilter',
+    collection: check.collectionName(request.collection, 'collection'),
+    filter: neededFilter(filterAsJson(request.filter)),
+    change: payloadChange(request.set, request.remove, request.replace),
+    options: optionsOf({ ...request, returnPrevious: false }, []),
+  };
 }
 
 export function idList(value: unknown): string[] {
