@@ -5,6 +5,7 @@ import type { MonotonicMs } from '../base/time';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, addressText } from '../protocol/envelope';
 import type { Message } from '../protocol/messages';
+import { RequestNumbers } from '../runtime/request-numbers';
 import { Leaders } from './leaders';
 import { ProbeBudgets } from './probe-budgets';
 import type { Scope, Timer } from './scope';
@@ -74,8 +75,6 @@ const unsureCount = (entry: Pending): number => entry.open.size + entry.unknownC
 const attemptMsMax = 4_000;
 /** Who was silent before is asked in passing: its late answer counts, and meanwhile another may have been elected. */
 const silentAttemptMs = 200;
-/** Between the first numbers that a gateway may draw. */
-const requestStride = 2 ** 16;
 const backoffFirstMs = 25;
 const backoffMsMax = 400;
 /** While nobody is believed to lead a group it is asked this often for all calls together; at first, so often at once. */
@@ -115,7 +114,7 @@ export class GroupCalls {
   /** Between rounds: they wait for their own timers, or for news of a leader. */
   private readonly pausing = new Set<Pending>();
   private readonly probes = new ProbeBudgets(probeEveryMs, probesAtOnce);
-  private lastRequest = 0;
+  private readonly requests = new RequestNumbers();
 
   constructor(
     private readonly scope: Scope,
@@ -127,10 +126,8 @@ export class GroupCalls {
     return this.attempts.size;
   }
 
-  /** From a random start: an answer meant for a gateway that ran under this name before must not match a request of ours. */
   nextRequest(): number {
-    if (this.lastRequest === 0) this.lastRequest = this.scope.random.uint32() * requestStride;
-    return ++this.lastRequest;
+    return this.requests.next(this.scope.random);
   }
 
   /** Returns how to cancel it: then nobody waits for its outcome any more. */
@@ -166,7 +163,7 @@ export class GroupCalls {
       return;
     }
     if (entry.call.ask === 'leader') {
-      this.learnt(entry.call.group, () => this.leaders.hint(entry.call.group, member));
+      this.learnt(entry.call.group, () => this.leaders.answered(entry.call.group, member, this.scope.now));
     }
     this.finish(entry, { kind: 'answered', reply, unsureCount: unsureCount(entry) - 1 });
   }
@@ -260,7 +257,15 @@ export class GroupCalls {
   }
 
   private unanswered(entry: Pending, member: Address, askedAt: MonotonicMs): void {
-    this.leaders.suspect(member, this.scope.now);
+    const { now } = this.scope;
+    const answeredAt = entry.call.ask === 'leader' ? this.leaders.answeredAt(entry.call.group, member) : null;
+    const until = Math.min((answeredAt ?? askedAt) + entry.attemptMs, askedAt + attemptMsMax);
+    // A leader that goes on answering is busy, and asked twice would be busier. Not for ever: the request may be lost.
+    if (answeredAt !== null && until > now) {
+      this.wait(entry, until - now, () => this.unanswered(entry, member, askedAt));
+      return;
+    }
+    this.leaders.suspect(member, now);
     entry.silent.set(addressText(member), askedAt);
     entry.attemptMs = Math.min(entry.attemptMs * 1.5, attemptMsMax);
     this.attempt(entry);

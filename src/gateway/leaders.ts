@@ -8,6 +8,8 @@ const suspicionMs = 1_000;
 interface Belief {
   readonly leader: Address;
   readonly term: number;
+  /** When it last answered what only a leader can; null: never since it is believed in. */
+  readonly answeredAt: MonotonicMs | null;
 }
 
 /**
@@ -31,12 +33,23 @@ export class Leaders {
     const held = this.beliefs.get(group);
     if (held !== undefined && term < held.term) return;
     if (held === undefined || term > held.term) this.suspectedUntil.delete(addressText(leader));
-    this.beliefs.set(group, { leader, term });
+    this.beliefs.set(group, { leader, term, answeredAt: this.answeredAt(group, leader) });
   }
 
   /** A member that does not lead says who does. */
   hint(group: string, leader: Address): void {
-    this.beliefs.set(group, { leader, term: this.beliefs.get(group)?.term ?? 0 });
+    const term = this.beliefs.get(group)?.term ?? 0;
+    this.beliefs.set(group, { leader, term, answeredAt: this.answeredAt(group, leader) });
+  }
+
+  /** It did what only a leader can. */
+  answered(group: string, leader: Address, now: MonotonicMs): void {
+    this.beliefs.set(group, { leader, term: this.beliefs.get(group)?.term ?? 0, answeredAt: now });
+  }
+
+  answeredAt(group: string, member: Address): MonotonicMs | null {
+    const held = this.beliefs.get(group);
+    return held !== undefined && addressText(held.leader) === addressText(member) ? held.answeredAt : null;
   }
 
   /** A member says that it does not lead. */

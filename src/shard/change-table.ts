@@ -30,6 +30,8 @@ export class ChangeTable {
   /** Null: the space has no table yet. */
   private from: number | null = null;
   private total = 0;
+  /** Until `total` is so much, the table is not longer than the records were when it was measured last. */
+  private measureAt = 0;
 
   constructor(
     private readonly store: KeyValueStore,
@@ -90,12 +92,18 @@ export class ChangeTable {
 
   /** Keeps the table below what reading all records costs; `index` is the applied one. */
   bound(records: number, index: number): void {
-    const { start, end } = changesFrom(this.space, 1);
-    if (this.total < records * 2 + sliceIdsMax) return;
-    const [first] = this.store.range({ start, end, countMax: 1 });
-    if (first === undefined) return;
+    if (this.total < records * 2 + sliceIdsMax || this.total < this.measureAt) return;
+    const length = this.length();
+    if (length === null || length > records) this.trim(index);
+    this.measureAt = this.total + records - (length === null || length > records ? 0 : length);
+  }
+
+  /** How many ids all its records name; null: that of a damaged one is not known. */
+  private length(): number | null {
+    const [first] = this.store.range({ ...changesFrom(this.space, 1), countMax: 1 });
+    if (first === undefined) return 0;
     const record = opened(first.key, first.value, recordCodec);
-    if (record === null || this.total - record.total + record.ids.length > records) this.trim(index);
+    return record === null ? null : this.total - record.total + record.ids.length;
   }
 
   /** A cursor over the ids named in (after, to]. */

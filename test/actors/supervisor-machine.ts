@@ -62,7 +62,7 @@ export class FakeLogWriter implements Actor {
 
 /** One machine with its supervisor, hosts that only keep count, and a placement driver of one node. */
 export class Machine implements ReplicaHosts, Links {
-  readonly nodes = new VirtualNodes(7);
+  readonly nodes: VirtualNodes;
   readonly driver: FakeDriver;
   readonly log: FakeLogWriter;
   readonly started: { readonly replica: ReplicaId; readonly spec: ReplicaSpec; readonly atMs: number }[] = [];
@@ -75,8 +75,9 @@ export class Machine implements ReplicaHosts, Links {
 
   constructor(
     readonly disk: Disk = new Map(),
-    options: { readonly driverCluster?: ClusterId; readonly driverUp?: boolean } = {},
+    options: { readonly driverCluster?: ClusterId; readonly driverUp?: boolean; readonly seed?: number } = {},
   ) {
+    this.nodes = new VirtualNodes(options.seed ?? 7);
     this.driver = new FakeDriver(options.driverCluster ?? cluster);
     this.log = new FakeLogWriter(disk);
     if (options.driverUp !== false) this.startDriver();

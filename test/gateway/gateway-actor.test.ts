@@ -1,16 +1,18 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { nodeName, replicaId, term } from '../../src/base/ids';
+import { logIndex, nodeName, replicaId, term } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import type { CallOf } from '../../src/gateway/calls';
 import { plainWrite } from '../../src/protocol/commands';
-import { at, placementActor } from '../../src/protocol/envelope';
+import { type Address, at, placementActor } from '../../src/protocol/envelope';
 import { inRange } from '../../src/protocol/key-hash';
+import type { Message, MessageOf } from '../../src/protocol/messages';
 import { failure } from '../../src/runtime/refusal';
 import { errorOf, get, ids, search, upsert } from './calls';
 import { FakeCluster, type FakeShard, pointsOf, rank, testHash, vector } from './fake-cluster';
 
 let cluster: FakeCluster;
 let shards: FakeShard[];
+const ignore = (): void => undefined;
 const shardOf = (id: string): FakeShard =>
   shards.find(({ record }) => inRange(record.range, testHash(id))) as FakeShard;
 
@@ -207,6 +209,38 @@ describe('leaders', () => {
       .sentOf('data.search')
       .filter((sent) => sent.to.node === 'machine-1' && sent.message.shard === record.id);
     expect(toLeader.length).toBeLessThanOrEqual(4);
+  });
+
+  test('a leader that is behind, but goes on answering, is not asked again', () => {
+    cluster.answer(upsert('a'));
+    const { record } = shardOf('a');
+    const isSlow = (message: Message): boolean =>
+      message.kind === 'data.write' && message.operation.kind === 'upsert' && message.operation.points.length === 2;
+    const slow = (): number => cluster.sent.filter(({ message }) => isSlow(message)).length;
+    cluster.refuses = (message, to) => {
+      if (isSlow(message)) cluster.schedule(2_500, () => answerLate(message as MessageOf<'data.write'>, to));
+      return null;
+    };
+    const answerLate = ({ request, shard }: MessageOf<'data.write'>, to: Address): void => {
+      const effect = {
+        index: logIndex(9),
+        affected: 2,
+        versions: [],
+        previous: [],
+        previousOmitted: 0,
+        replayed: false,
+      };
+      cluster.deliver(to, { kind: 'data.written', request, shard, failure: null, ...effect, conflict: null }, 1);
+    };
+    cluster.loses = (message) => message.kind === 'data.written' && message.affected === 2 && message.index !== 9;
+    const pair = ['a', ids.find((id) => id !== 'a' && inRange(record.range, testHash(id))) as string];
+    const doneMs: number[] = [];
+    const beganMs = cluster.nowMs;
+    cluster.submit(upsert(...pair), 10_000, () => doneMs.push(cluster.nowMs - beganMs));
+    for (let ms = 0; ms < 2_400; ms += 100) cluster.schedule(ms, () => cluster.submit(upsert('a'), 1_000, ignore));
+    cluster.runUntil(beganMs + 9_000, () => doneMs.length === 1);
+    expect(doneMs[0]).toBeLessThan(2_510);
+    expect(slow()).toBe(1);
   });
 
   test('a lost answer is asked for again, and the count is true', () => {

@@ -45,6 +45,8 @@ export interface SimReport {
 
 /** A run that has not told enough by the end of its fault phase goes on for at most this many times as long. */
 const faultPhaseFactorMax = 8;
+/** Clients that join then. */
+const helpers = 8;
 const acknowledgedMin = 100;
 const setUpMsMax = 60_000;
 const convergeMsMax = 60_000;
@@ -96,6 +98,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
     const { world } = cluster;
     const enough = (): boolean => isTelling(cluster, workload, nemesis, leadersBefore);
     world.runUntil(world.now + options.faultPhaseMs);
+    if (!enough()) workload.reinforce(helpers);
     world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
     converge(cluster, workload, churn);

@@ -13,6 +13,8 @@ import { Violation } from './violation';
 /** A clock is read at the beginning of a handler, which virtual time leaves a little behind. Rates are allowed for apart. */
 const readLatenessMs = 1;
 const recentMax = 12;
+/** Makes a client add points of its own and nothing else. */
+const helperDraw = 0.3;
 
 /**
  * Clients that write, delete, read and search, one call at a time, and tell the oracle. Keys of a client's own are written
@@ -52,6 +54,12 @@ export class Workload {
     for (let client = 0; client < this.options.clients; client++) this.next(client);
   }
 
+  /** More of them, which write keys that nobody else writes: for a run that was too slow to tell enough. */
+  reinforce(count: number): void {
+    const { clients } = this.options;
+    for (let client = clients; client < clients + count; client++) this.next(client);
+  }
+
   stop(): void {
     this.byFilter.stop();
     this.active = false;
@@ -60,7 +68,8 @@ export class Workload {
   private next(client: number): void {
     this.cluster.world.schedule(this.random.between(1, 200), 'client', null, () => {
       if (!this.active) return;
-      const draw = this.random.float();
+      const isHelper = client >= this.options.clients;
+      const draw = isHelper ? helperDraw : this.random.float();
       const done = this.begin(client);
       if (draw < 0.25) this.upsert(client, this.ownKeys(client), done);
       else if (draw < 0.4) this.upsert(client, [`once-${client}-${this.serial + 1}`], done);
