@@ -19,9 +19,9 @@ import { RaftMember } from './raft-member';
 import type { MemberEnd } from './raft-member-options';
 import { ReplicaAudit } from './replica-audit';
 import { endCodes, endsBy } from './replica-ends';
+import { ReplicaExpiry } from './replica-expiry';
 import { figuresOf, ReplicaUpkeep, unlinkedOf } from './replica-index';
 import { type MembersOrder, ReplicaBook, ReplicaMembers } from './replica-members';
-import { ReplicaExpiry } from './replica-expiry';
 import {
   type ReplicaEnvironment,
   type ReplicaOptions,

@@ -1,6 +1,12 @@
 import { utf8Length } from '../base/bytes';
 import { asVectronError, VectronError } from '../base/errors';
-import { idempotencyKeyBytesMax, idempotencyWindowMsMax, payloadBytesMax, pointIdBytesMax, ttlMsMax } from '../base/limits';
+import {
+  idempotencyKeyBytesMax,
+  idempotencyWindowMsMax,
+  payloadBytesMax,
+  pointIdBytesMax,
+  ttlMsMax,
+} from '../base/limits';
 import type { Life, Point, ShardOperation, WriteOptions } from '../protocol/commands';
 import { checkVector, floatsCopied } from '../vector/metrics';
 

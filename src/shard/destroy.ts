@@ -14,7 +14,8 @@ import { deleteOtherSchemas } from './schema-record';
 export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
   const batch = new WriteBatch().delete(replicaStateKey(replica, 'descriptor'));
   state.write(clearProgress(markDestruction(batch, replica), replica), { sync: false });
-  for (const { start, end } of [allSpaces(replica), allChanges(replica), allEnds(replica)]) state.deleteRange(start, end);
+  for (const { start, end } of [allSpaces(replica), allChanges(replica), allEnds(replica)])
+    state.deleteRange(start, end);
   deleteOtherSchemas(state, replica, []);
   state.sync();
 }

@@ -211,7 +211,8 @@ class ApplyWork {
     for (const id of ids) {
       const slot = this.slots.get(id);
       if (slot === undefined) continue;
-      const { expiryMs, live } = slot.record === null ? (slot.before ?? gone) : { ...slot.record, live: !slot.record.deleted };
+      const { expiryMs, live } =
+        slot.record === null ? (slot.before ?? gone) : { ...slot.record, live: !slot.record.deleted };
       if (!live || !isEnded({ expiryMs }, this.timeMs)) continue;
       slot.record = deletion(index, this.timeMs, slot.dedupe.encoded());
       affected++;

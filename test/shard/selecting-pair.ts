@@ -75,7 +75,9 @@ export class Pair {
     const doomed = random.chance(0.3);
     const points = ids.map((id) => ({ id, vector: vectorOf(random), payload: this.payload() }));
     if (this.mortal && this.writeMortal(doomed, points)) return;
-    this.machine.apply([entryOf(++this.applied, commandOf(doomed ? remove(...ids) : upsert(...points), { timeMs: this.nowMs }))]);
+    this.machine.apply([
+      entryOf(++this.applied, commandOf(doomed ? remove(...ids) : upsert(...points), { timeMs: this.nowMs })),
+    ]);
     this.forget(this.machine.logTimeMs);
     for (const point of points) {
       if (doomed) this.live.delete(point.id);
@@ -88,10 +90,16 @@ export class Pair {
   private writeMortal(doomed: boolean, points: readonly Point[]): boolean {
     const { random, machine } = this;
     this.nowMs += random.chance(0.05) ? -random.between(0, 5_000) : random.between(0, 300);
-    const lives = points.map((): Life => random.pick<Life>([
-      ...([{ kind: 'default' }, { kind: 'kept' }] as const),
-      ...([{ kind: 'given', ttlMs: random.between(1, 3_000) }, { kind: 'given', ttlMs: random.between(1, 20_000) }] as const),
-    ]));
+    const lives = points.map(
+      (): Life =>
+        random.pick<Life>([
+          ...([{ kind: 'default' }, { kind: 'kept' }] as const),
+          ...([
+            { kind: 'given', ttlMs: random.between(1, 3_000) },
+            { kind: 'given', ttlMs: random.between(1, 20_000) },
+          ] as const),
+        ]),
+    );
     const mortal = points.map((point, i) => ({ ...point, life: lives[i] as Life }));
     const isPut = !doomed && random.chance(0.7);
     const entries: Entry[] = [];
