@@ -74,7 +74,10 @@ export class MortalRounds {
     for (const [id, endMs] of ends) {
       must(!(gone.has(id) && shown.has(id)), () => `${id} had ended, and is there again`);
       if (gone.has(id) || shown.has(id)) continue;
-      must(!this.isExact || now >= endMs - stampLatenessMs, () => `${id} was to end at ${endMs}, and was gone at ${now}`);
+      must(
+        !this.isExact || now >= endMs - stampLatenessMs,
+        () => `${id} was to end at ${endMs}, and was gone at ${now}`,
+      );
       gone.add(id);
       this.ended++;
     }
