@@ -7,6 +7,7 @@ import type { Message, MessageOf } from '../protocol/messages';
 import type { LeaderHint, PlacementChange } from '../protocol/placement-messages';
 import type { ActorContext, Signal } from '../runtime/actor';
 import type { AskOutcome } from '../runtime/asks';
+import { RequestNumbers } from '../runtime/request-numbers';
 import {
   type Call,
   type CallKind,
@@ -52,10 +53,10 @@ export class PlacementClient {
   private watchSentAt: MonotonicMs | null = null;
   private watchHeardAt: MonotonicMs | null = null;
   /** Events of earlier requests speak of another scope. */
-  private watchFirstRequest = 0;
+  private watchMark = 0;
   private probedAt: MonotonicMs | null = null;
   private probeDelayMs = 0;
-  private requests = 0;
+  private readonly requests = new RequestNumbers();
   /** Events and replies that were not obeyed: rule 3. */
   refusedCount = 0;
   lastRefusal = '';
@@ -97,7 +98,7 @@ export class PlacementClient {
     if (this.watching !== worker) {
       this.watching = worker;
       this.revisionNow = revision(0);
-      this.watchFirstRequest = this.requests + 1;
+      this.watchMark = this.requests.given;
     }
     this.renew(context);
     this.arm(context);
@@ -114,7 +115,7 @@ export class PlacementClient {
       done({ ok: false, error: new VectronError('RESOURCE_EXHAUSTED', `${callsMax} calls wait already`) }, context);
       return;
     }
-    const request = ++this.requests;
+    const request = this.requests.next(context.random);
     const call: Call = {
       message: { ...message, request },
       options,
@@ -192,7 +193,11 @@ export class PlacementClient {
   private probe(nodes: readonly NodeName[], context: ActorContext): void {
     this.probedAt = context.now;
     for (const node of nodes) {
-      context.send(at(node, placementActor), { kind: 'pd.status', request: ++this.requests }, lanes.data);
+      context.send(
+        at(node, placementActor),
+        { kind: 'pd.status', request: this.requests.next(context.random) },
+        lanes.data,
+      );
     }
   }
 
@@ -265,7 +270,13 @@ export class PlacementClient {
     this.watchSentAt = context.now;
     const { cluster } = this.options;
     const [worker, fromRevision] = [this.watching, this.revisionNow];
-    const message: Message = { kind: 'pd.watch', request: ++this.requests, cluster, worker, fromRevision };
+    const message: Message = {
+      kind: 'pd.watch',
+      request: this.requests.next(context.random),
+      cluster,
+      worker,
+      fromRevision,
+    };
     context.send(at(this.leaderNow, placementActor), message, lanes.data);
   }
 
@@ -333,7 +344,11 @@ export class PlacementClient {
       return;
     }
     if (!this.isIncarnationObeyed(change.incarnation, node)) return;
-    if (this.watching === null || event.request < this.watchFirstRequest || !this.isTermObeyed(event.term, node))
+    if (
+      this.watching === null ||
+      !this.requests.isSince(this.watchMark, event.request) ||
+      !this.isTermObeyed(event.term, node)
+    )
       return;
     this.incarnationNow = change.incarnation;
     this.adoptLeader(node, event.term, context);

@@ -9,10 +9,12 @@ import * as messages from './messages';
 import { type RetryEnvironment, type RetryPolicy, withRetries } from './retry';
 import type {
   BatchOptions,
+  ByFilterResult,
   CollectionOptions,
   CollectionStatus,
   Filter,
   Freshness,
+  PayloadChange,
   PayloadIndexes,
   PayloadIndexType,
   Point,
@@ -222,6 +224,39 @@ export class VectronClient {
       this.call('delete', { ...request, ...protection }, options, true),
     );
     return messages.writeResult(reply);
+  }
+
+  /**
+   * Deletes the points that match; `{}` means every point. Repeated with its key it goes on with those that were meant the
+   * first time, and touches nothing that was written later.
+   */
+  async deleteByFilter(
+    collection: string,
+    filter: Filter,
+    options: Pick<WriteOptions, 'idempotency'> & CallOptions = {},
+  ): Promise<ByFilterResult> {
+    const request = { collection, filter: filterMessage(filter) };
+    return this.write(options, (protection) =>
+      this.call('deleteByFilter', { ...request, ...protection }, options, true),
+    );
+  }
+
+  /** Changes fields of the payloads of the points that match, as deleteByFilter() deletes them. */
+  async setPayloadByFilter(
+    collection: string,
+    filter: Filter,
+    { set, remove = [], replace = false }: PayloadChange,
+    options: Pick<WriteOptions, 'idempotency'> & CallOptions = {},
+  ): Promise<ByFilterResult> {
+    const change = {
+      set: set === undefined ? new Uint8Array(0) : messages.payloadBytes(set),
+      remove: [...remove],
+      replace,
+    };
+    const request = { collection, filter: filterMessage(filter), ...change };
+    return this.write(options, (protection) =>
+      this.call('setPayloadByFilter', { ...request, ...protection }, options, true),
+    );
   }
 
   /** Under the caller's key, or one of this client's that is known for as long as the call may repeat itself. */

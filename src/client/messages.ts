@@ -7,10 +7,12 @@ import type {
   Distance,
   Freshness,
   JsonObject,
+  Originals,
   PayloadIndexes,
   PayloadIndexType,
   Point,
   PointInput,
+  Quantisation,
   ScrollOptions,
   ScrollPage,
   SearchOptions,
@@ -42,13 +44,14 @@ export function payloadBytes(payload: JsonObject): Uint8Array {
   throw new InvalidArgumentError('INVALID_ARGUMENT', 'payload: must be an object', { field: 'payload' });
 }
 
-export const pointInput = ({ id, vector, payload, ifVersion, onlyIf }: PointInput): proto.PointInput => ({
+export const pointInput = ({ id, vector, payload, ifVersion, onlyIf, ttlMs }: PointInput): proto.PointInput => ({
   id,
   vector: vectorBytes(vector),
   vectorBytes: none,
   payload: payload === undefined ? none : payloadBytes(payload),
   ifVersion,
   onlyIf: onlyIf ?? '',
+  ttlMs,
 });
 
 export const freshness = ({ consistency, tokens = [], maxStalenessMs = 0 }: Freshness) => ({
@@ -64,6 +67,8 @@ export const createRequest = (options: CollectionOptions): proto.CreateCollectio
   shardCount: options.shardCount ?? 0,
   replicationFactor: options.replicationFactor ?? 0,
   hnsw: { m: options.hnsw?.m ?? 0, efConstruction: options.hnsw?.efConstruction ?? 0 },
+  quantisation: options.quantisation ?? '',
+  originals: options.originals ?? '',
 });
 
 export const searchRequest = (
@@ -180,6 +185,8 @@ export const payloadIndexes = ({ indexes, settled }: proto.PayloadIndexesReply):
 
 export const statusOf = (reply: proto.CollectionStatus): CollectionStatus => ({
   ...reply,
+  quantisation: reply.quantisation as Quantisation,
+  originals: reply.originals as Originals,
   recall: reply.recall ?? null,
   shards: reply.shards.map((shard) => ({
     ...shard,

@@ -54,6 +54,9 @@ export interface WriteResult {
   readonly replayed: boolean;
 }
 
+export type Quantisation = 'int8' | 'none';
+export type Originals = 'memory' | 'disk';
+
 export interface CollectionOptions {
   /** [A-Za-z0-9_-]{1,128} */
   readonly name: string;
@@ -63,6 +66,10 @@ export interface CollectionOptions {
   readonly shardCount?: number;
   /** 1, 3 or 5. Default 3. */
   readonly replicationFactor?: number;
+  /** Default int8: walks compare in 8 bits a component, and the best again exactly. */
+  readonly quantisation?: Quantisation;
+  /** Default memory. On disk: a quarter of the memory, and the best of a search are read from a mapped file. */
+  readonly originals?: Originals;
   /** Defaults: m 16, efConstruction 200. */
   readonly hnsw?: { readonly m?: number; readonly efConstruction?: number };
 }
@@ -73,6 +80,8 @@ export interface CollectionStatus {
   readonly distance: Distance;
   readonly replicationFactor: number;
   readonly hnsw: { readonly m: number; readonly efConstruction: number };
+  readonly quantisation: Quantisation;
+  readonly originals: Originals;
   readonly shards: readonly ShardStatus[];
   readonly points: number;
   /** As a replica's, over all of them. */
@@ -124,6 +133,8 @@ export interface PointInput {
   readonly ifVersion?: number;
   /** Only if the point does not exist (insert), or does (update). */
   readonly onlyIf?: 'absent' | 'present';
+  /** How long it lives from this write on, in milliseconds. Default: for ever. */
+  readonly ttlMs?: number;
 }
 
 export interface Point {
@@ -220,6 +231,22 @@ export interface ScrollPage {
   /** Null: there are no more. A page may be short although there are. */
   readonly next: string | null;
   readonly served: readonly ShardRead[];
+}
+
+/** What becomes of the own fields of a payload. */
+export interface PayloadChange {
+  readonly set?: JsonObject;
+  readonly remove?: readonly string[];
+  /** All other fields go as well. */
+  readonly replace?: boolean;
+}
+
+export interface ByFilterResult {
+  /** Points that the answering attempt changed. */
+  readonly count: number;
+  /** An attempt came before it, whose changes are not counted. */
+  readonly replayed: boolean;
+  readonly commit: readonly string[];
 }
 
 export interface SearchHit {

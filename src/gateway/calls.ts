@@ -1,11 +1,11 @@
 import { VectronError } from '../base/errors';
 import type { LogIndex, NodeName, ReplicaId, ShardId, Term } from '../base/ids';
-import type { Point, WriteOptions } from '../protocol/commands';
+import type { Life, Point, WriteOptions } from '../protocol/commands';
 import type { CommitToken } from '../protocol/commit-token';
 import type { Hit, IndexFigures, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import type { FlagRange } from '../protocol/flags';
-import type { CollectionRecord, HnswParameters, Metric } from '../protocol/records';
+import type { CollectionRecord, HnswParameters, Metric, StorageSettings } from '../protocol/records';
 import type { IndexedType, PayloadIndex } from '../protocol/schemas';
 import type { Place } from '../vector/order';
 
@@ -22,6 +22,7 @@ export interface GatewayApi {
       readonly hnsw: HnswParameters;
       readonly shardCount: number;
       readonly replicationFactor: number;
+      readonly storage: StorageSettings;
     };
     answer: CollectionRecord;
   };
@@ -36,7 +37,13 @@ export interface GatewayApi {
    * part have one effect.
    */
   upsert: {
-    call: { readonly collection: string; readonly points: readonly Point[]; readonly options: WriteOptions };
+    call: {
+      readonly collection: string;
+      readonly points: readonly Point[];
+      /** How long each of the points lives. Absent: as the collection says, or for ever. */
+      readonly lives?: readonly Life[];
+      readonly options: WriteOptions;
+    };
     answer: WriteAnswer;
   };
   /** `count`: how many of the ids existed. */
@@ -54,6 +61,20 @@ export interface GatewayApi {
   searchBatch: {
     call: { readonly collection: string; readonly searches: readonly BatchedSearch[] };
     answer: { readonly outcomes: readonly Outcome<SearchAnswer>[] };
+  };
+  /** Those that match, as of a moment of each shard; see operations/by-filter. The options have no conditions. */
+  deleteByFilter: {
+    call: { readonly collection: string; readonly filter: Filter; readonly options: WriteOptions };
+    answer: ByFilterAnswer;
+  };
+  setPayloadByFilter: {
+    call: {
+      readonly collection: string;
+      readonly filter: Filter;
+      readonly change: PayloadChange;
+      readonly options: WriteOptions;
+    };
+    answer: ByFilterAnswer;
   };
   /** Exact. Null as filter: every point. */
   count: {
@@ -114,6 +135,21 @@ export interface WriteAnswer {
   readonly previousOmitted: number;
   /** All of it had been done before under the same key. */
   readonly replayed: boolean;
+}
+
+export interface ByFilterAnswer {
+  /** Points that this attempt changed. */
+  readonly count: number;
+  /** An attempt under the same key came before: what that one did is not counted. */
+  readonly replayed: boolean;
+  readonly commit: readonly CommitToken[];
+}
+
+/** What becomes of a payload's own fields: first all go if it is replaced, then those that are removed, then what is set comes. */
+export interface PayloadChange {
+  readonly set: Readonly<Record<string, unknown>>;
+  readonly remove: readonly string[];
+  readonly replace: boolean;
 }
 
 /** How fresh a read must be (DESIGN D12). */

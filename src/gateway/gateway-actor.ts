@@ -8,6 +8,7 @@ import type { Actor, ActorContext, Signal } from '../runtime/actor';
 import type { AnswerOf, CallKind, CallOf, Done, GatewayCall } from './calls';
 import { GroupCalls, type Reply } from './group-calls';
 import { Leaders } from './leaders';
+import { changeByFilter } from './operations/by-filter';
 import { collectionStatus, createCollection, deleteCollection, listCollections } from './operations/collections';
 import { type Core, WriteKeys } from './operations/core';
 import { clusterFlags } from './operations/flags';
@@ -169,6 +170,8 @@ export class GatewayActor implements Actor {
     else if (call.kind === 'scroll') scroll(core, call, until, done);
     else if (call.kind === 'get') get(core, call, until, done);
     else if (call.kind === 'delete') remove(core, call, until, done);
+    else if (call.kind === 'deleteByFilter' || call.kind === 'setPayloadByFilter')
+      changeByFilter(core, call, until, done);
     else if (call.kind === 'createCollection') createCollection(core, call, until, done);
     else if (call.kind === 'deleteCollection') deleteCollection(core, call, until, done);
     else if (call.kind === 'flags') clusterFlags(core, until, done);
@@ -181,6 +184,7 @@ export class GatewayActor implements Actor {
 
 const changing: ReadonlySet<CallKind> = new Set<CallKind>([
   ...(['upsert', 'delete', 'createCollection', 'deleteCollection', 'changeIndex'] as const),
+  ...(['deleteByFilter', 'setPayloadByFilter'] as const),
 ]);
 
 /** What was sent of a change cannot be taken back: only a read may be called untouched. */

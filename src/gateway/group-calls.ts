@@ -5,6 +5,7 @@ import type { MonotonicMs } from '../base/time';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, addressText } from '../protocol/envelope';
 import type { Message } from '../protocol/messages';
+import { RequestNumbers } from '../runtime/request-numbers';
 import { Leaders } from './leaders';
 import { ProbeBudgets } from './probe-budgets';
 import type { Scope, Timer } from './scope';
@@ -74,8 +75,6 @@ const unsureCount = (entry: Pending): number => entry.open.size + entry.unknownC
 const attemptMsMax = 4_000;
 /** Who was silent before is asked in passing: its late answer counts, and meanwhile another may have been elected. */
 const silentAttemptMs = 200;
-/** Between the first numbers that a gateway may draw. */
-const requestStride = 2 ** 16;
 const backoffFirstMs = 25;
 const backoffMsMax = 400;
 /** While nobody is believed to lead a group it is asked this often for all calls together; at first, so often at once. */
@@ -115,7 +114,7 @@ export class GroupCalls {
   /** Between rounds: they wait for their own timers, or for news of a leader. */
   private readonly pausing = new Set<Pending>();
   private readonly probes = new ProbeBudgets(probeEveryMs, probesAtOnce);
-  private lastRequest = 0;
+  private readonly requests = new RequestNumbers();
 
   constructor(
     private readonly scope: Scope,
@@ -127,10 +126,8 @@ export class GroupCalls {
     return this.attempts.size;
   }
 
-  /** From a random start: an answer meant for a gateway that ran under this name before must not match a request of ours. */
   nextRequest(): number {
-    if (this.lastRequest === 0) this.lastRequest = this.scope.random.uint32() * requestStride;
-    return ++this.lastRequest;
+    return this.requests.next(this.scope.random);
   }
 
   /** Returns how to cancel it: then nobody waits for its outcome any more. */

@@ -33,6 +33,22 @@ export const flags = [
       'A shard takes schemas, which say what is indexed of its payloads, keeps the latest and sends it with its snapshots. The ' +
       'placement driver takes changes of schemas. Before, both are refused.',
   },
+  {
+    number: 3,
+    name: 'storage',
+    since: '0.1.0',
+    changes:
+      'The placement driver takes collections that say whether their vectors are quantised and where the originals are. Before, it ' +
+      'refuses them: every collection is quantised, with its originals in memory.',
+  },
+  {
+    number: 4,
+    name: 'expiry',
+    since: '0.1.0',
+    changes:
+      'Points may end at a log time (decision 0020): a shard takes writes that say how long their points live, and commands that ' +
+      'purge what has ended. Before, both are refused.',
+  },
 ] as const satisfies readonly Flag[];
 
 export interface Flag {

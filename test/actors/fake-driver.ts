@@ -19,6 +19,8 @@ export class FakeDriver implements Actor {
   term = term(1);
   leading = true;
   readonly heartbeats: MessageOf<'pd.heartbeat'>[] = [];
+  /** What it sent, in this order. */
+  readonly told: Message[] = [];
   private readonly watchers = new Map<string, Watcher>();
 
   constructor(readonly cluster: ClusterId) {
@@ -47,7 +49,7 @@ export class FakeDriver implements Actor {
   receive(message: Message, from: Address, context: ActorContext): void {
     const refused = this.leading ? null : refusalOf(message, failure('NOT_LEADER', 'follows'));
     const answer = refused ?? this.answer(message, from, context);
-    if (answer !== null) context.send(from, answer, lanes.completion);
+    if (answer !== null) this.tell(from, answer, context);
   }
 
   private answer(message: Message, from: Address, context: ActorContext): Message | null {
@@ -89,7 +91,12 @@ export class FakeDriver implements Actor {
     const change = { ...this.machine.changesSince(from, worker), cluster: this.cluster };
     watcher.sent = change.revision;
     const event = { kind: 'pd.watchEvent', request, failure: null, term: this.term, change, leaders: [] } as const;
-    context.send(watcher.from, event, lanes.completion);
+    this.tell(watcher.from, event, context);
+  }
+
+  private tell(to: Address, message: Message, context: ActorContext): void {
+    this.told.push(message);
+    context.send(to, message, lanes.completion);
   }
 }
 

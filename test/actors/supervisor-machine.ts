@@ -19,7 +19,7 @@ import { encode } from '../../src/protocol/codec';
 import { at, lanes, logActor, placementActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
 import { tile } from '../../src/protocol/key-hash';
 import type { Message, MessageOf } from '../../src/protocol/messages';
-import { type ReplicaSpec, replicaSpecCodec } from '../../src/protocol/records';
+import { defaultStorage, type ReplicaSpec, replicaSpecCodec } from '../../src/protocol/records';
 import type { Actor, ActorContext } from '../../src/runtime/actor';
 import { creation, register } from '../placement/generate';
 import { FakeDriver } from './fake-driver';
@@ -62,7 +62,7 @@ export class FakeLogWriter implements Actor {
 
 /** One machine with its supervisor, hosts that only keep count, and a placement driver of one node. */
 export class Machine implements ReplicaHosts, Links {
-  readonly nodes = new VirtualNodes(7);
+  readonly nodes: VirtualNodes;
   readonly driver: FakeDriver;
   readonly log: FakeLogWriter;
   readonly started: { readonly replica: ReplicaId; readonly spec: ReplicaSpec; readonly atMs: number }[] = [];
@@ -75,8 +75,9 @@ export class Machine implements ReplicaHosts, Links {
 
   constructor(
     readonly disk: Disk = new Map(),
-    options: { readonly driverCluster?: ClusterId; readonly driverUp?: boolean } = {},
+    options: { readonly driverCluster?: ClusterId; readonly driverUp?: boolean; readonly seed?: number } = {},
   ) {
+    this.nodes = new VirtualNodes(options.seed ?? 7);
     this.driver = new FakeDriver(options.driverCluster ?? cluster);
     this.log = new FakeLogWriter(disk);
     if (options.driverUp !== false) this.startDriver();
@@ -172,6 +173,7 @@ export const local = (replica: number, of: ClusterId = cluster, placementIncarna
     dimension: 8,
     metric: 'dot',
     hnsw: { m: 16, efConstruction: 100 },
+    storage: defaultStorage,
     replicationFactor: 1,
     shardIds: [shardId(replica)],
   },
@@ -224,7 +226,8 @@ export function removal(
 export function sendRemoval(of: Machine, record: ReturnType<typeof removal>, ofCluster: ClusterId = cluster): void {
   const { revision } = of.driver.machine;
   const change = { ...of.driver.machine.changesSince(revision, workerId(1)), removals: [record], cluster: ofCluster };
-  const event = { kind: 'pd.watchEvent', request: 1_000_000, failure: null, term: of.driver.term } as const;
+  const told = present(of.driver.told.findLast((message) => message.kind === 'pd.watchEvent'));
+  const event = { ...told, failure: null, term: of.driver.term };
   const from = at(nodeName('pd-1'), placementActor);
   of.nodes.host(node).deliver(supervisorAt, from, { ...event, change, leaders: [] }, lanes.completion);
 }

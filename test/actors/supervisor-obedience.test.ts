@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { clusterId, replicaId, term, workerId } from '../../src/base/ids';
+import { clusterId, nodeName, replicaId, term, workerId } from '../../src/base/ids';
 import { PlacementMachine } from '../../src/placement/machine';
+import { at, lanes, placementActor } from '../../src/protocol/envelope';
 import { creation, register } from '../placement/generate';
 import { idsOf } from './fake-driver';
 import {
@@ -12,6 +13,7 @@ import {
   node,
   present,
   strangeMachine,
+  supervisorAt,
 } from './supervisor-machine';
 
 describe('SupervisorActor: whom it obeys', () => {
@@ -51,6 +53,30 @@ describe('SupervisorActor: whom it obeys', () => {
     expect(late.destroyed).toEqual([]);
     late.driver.term = term(6);
     late.runUntil(() => late.destroyed.length === 3);
+  });
+
+  test('what an earlier process of its name was told is not taken for an answer to this one', () => {
+    const { driver } = machineWithShards();
+    expect(new Set(driver.told.map(({ kind }) => kind))).toContain('pd.workerRegistered');
+    const emptied = new Machine(new Map(), { driverUp: false, seed: 8 });
+    for (const message of driver.told) {
+      emptied.nodes.host(node).deliver(supervisorAt, at(nodeName('pd-1'), placementActor), message, lanes.completion);
+      emptied.runFor(20);
+    }
+    expect(emptied.supervisor.status().worker).toBe(0);
+    expect(emptied.started).toEqual([]);
+  });
+
+  test('it registers again when the driver takes another store of its node for the node', () => {
+    const machine = machineWithShards();
+    const worker = machine.supervisor.status().worker;
+    const stateOf = (): string | undefined => machine.driver.machine.worker(worker)?.state;
+    expect(stateOf()).toBe('ready');
+    machine.driver.apply(register(node, { store: 's0' }));
+    expect(stateOf()).toBe('draining');
+    machine.publish();
+    machine.runUntil(() => stateOf() === 'ready');
+    expect(machine.supervisor.status().worker).toBe(worker);
   });
 
   test('a driver that started from nothing is not obeyed while a replica of the old one is here', () => {

@@ -15,6 +15,7 @@ import type {
   WriteAnswer,
 } from '../../src/gateway/calls';
 import { collectionNotFound } from '../../src/gateway/operations/core';
+import { changedPayload } from '../../src/gateway/operations/payload-change';
 import { vectorError } from '../../src/gateway/operations/points';
 import type { Point } from '../../src/protocol/commands';
 import type { ReadLevel } from '../../src/protocol/data-messages';
@@ -90,6 +91,14 @@ export class FakeBackend implements GatewayBackend {
       return written(call.points.length, call.points.length);
     }
     if (call.kind === 'delete') return written(call.ids.filter((id) => points.delete(id)).length, call.ids.length);
+    if (call.kind === 'deleteByFilter' || call.kind === 'setPayloadByFilter') {
+      const found = matching(points, call.filter);
+      for (const point of found) {
+        if (call.kind === 'deleteByFilter') points.delete(point.id);
+        else points.set(point.id, { ...point, payload: changedPayload(point.id, point.payload, call.change) });
+      }
+      return { count: found.length, replayed: false, commit: written(0, 0).commit };
+    }
     if (call.kind === 'get') {
       const found = call.ids.map((id) => points.get(id)).filter((point) => point !== undefined);
       return { points: found.map((point) => ({ ...point, version: 1 })), served: [served(call.level)] };

@@ -59,6 +59,7 @@ describe('the JSON twin', () => {
       dimension: 3,
       metric: 'cosine',
       hnsw: { m: 16, efConstruction: 200 },
+      storage: { quantisation: 'int8', originals: 'memory' },
       shardCount: 2,
       replicationFactor: 3,
     });
@@ -68,6 +69,8 @@ describe('the JSON twin', () => {
       flags: [
         { number: 1, name: 'sessionKeys', on: true },
         { number: 2, name: 'payloadIndexes', on: false },
+        { number: 3, name: 'storage', on: false },
+        { number: 4, name: 'expiry', on: false },
       ],
       nodes: [{ name: 'pd-1', service: 'pd', supports: null }],
     });
@@ -168,6 +171,21 @@ describe('the JSON twin', () => {
     const second = await post(`${path}/scroll`, { limit: 1, after: 'a' });
     expect(second.body).toMatchObject({ points: [{ id: 'b/ü' }] });
     expect(second.body).not.toHaveProperty('next');
+  });
+
+  test('payloads are changed, and points deleted, by filter', async () => {
+    await createThings();
+    const path = '/v1/collections/things/points';
+    const filter = { must: [{ key: 'color', match: { value: 'red' } }] };
+    const set = await post(`${path}/payload/by-filter`, { filter, set: { size: 3 }, remove: ['deep'] });
+    expect(set.body).toMatchObject({ count: 1, replayed: false, commit: [expect.any(String)] });
+    expect((await request('GET', `${path}/a`)).body).toMatchObject({ payload: { color: 'red', size: 3 } });
+    await post(`${path}/payload/by-filter`, { filter: {}, set: { n: 1 }, replace: true });
+    expect((await request('GET', `${path}/a`)).body['payload']).toEqual({ n: 1 });
+    expect((await post(`${path}/delete/by-filter`, { filter: { must: [{ has_id: ['a'] }] } })).body).toMatchObject({
+      count: 1,
+    });
+    expect((await post(`${path}/count`, {})).body).toMatchObject({ count: 1 });
   });
 
   test('budgets come from the header, the body and the default, and the smallest counts', async () => {

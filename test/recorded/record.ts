@@ -3,6 +3,7 @@ import { VectronError } from '../../src/base/errors';
 import { Prng } from '../../src/base/prng';
 import { encode } from '../../src/protocol/codec';
 import { type Condition, type ShardOperation, shardCommandCodec } from '../../src/protocol/commands';
+import { flags } from '../../src/protocol/flags';
 import { anyOperation, commandOf as placementCommandOf, register } from '../placement/generate';
 import { commandOf, dimension, entryOf, epoch, pointOf, remove, upsert, writeOf } from '../shard/shard-helpers';
 import { ChangingMembers, type Made, PlacementHistory, raiseCommand, schemaCommand, sessionKey } from './generators';
@@ -18,8 +19,8 @@ const entryCount = 400;
 const stateEvery = 40;
 const firstTimeMs = 1_700_000_000_000;
 const none = new Uint8Array(0);
-/** Two fifths of a log are below the first flag. */
-const raiseEvery = 160;
+/** A quarter of a log is below the first flag, and there is something at each level. */
+const raiseEvery = 400 / (flags.length + 1);
 
 const timeOf = (random: Prng, n: number): number => firstTimeMs + n * 900 + random.between(-2_000, 2_000);
 
@@ -51,7 +52,7 @@ const anyCondition = (random: Prng): Condition =>
 
 function conditionalWrite(random: Prng, n: number): Uint8Array {
   const operation = anyWrite(random);
-  const count = operation.kind === 'upsert' ? operation.points.length : operation.ids.length;
+  const count = operation.kind === 'delete' ? operation.ids.length : operation.points.length;
   const timeMs = timeOf(random, n);
   const key = random.chance(0.6) ? `key-${random.between(1, 80)}` : '';
   const conditions = random.chance(0.5) ? Array.from({ length: count }, () => anyCondition(random)) : [];
@@ -67,7 +68,7 @@ function levelledWrite(random: Prng, n: number): Uint8Array {
   const timeMs = timeOf(random, n);
   const times = { issuedMs: timeMs - random.between(0, 9_000), windowMs: random.pick([1_000, 60_000]) };
   const operation = anyWrite(random);
-  const count = operation.kind === 'upsert' ? operation.points.length : operation.ids.length;
+  const count = operation.kind === 'delete' ? operation.ids.length : operation.points.length;
   const conditions = random.chance(0.2) ? Array.from({ length: count }, () => anyCondition(random)) : [];
   return writeOf(operation, { key: sessionKey(random, n), conditions, ...times }, timeMs);
 }

@@ -8,7 +8,7 @@ import {
   WriteFailedError,
 } from '../../src/gateway/calls';
 import type { Ending, HistoryWriter, Invocation } from '../history/history-writer';
-import { serialOf } from './sim-client';
+import { apart, serialOf } from './sim-client';
 
 /** What the judge's register takes for a version (judge/register.go). */
 const mustNotExist = 0;
@@ -54,7 +54,7 @@ export class CallHistory {
   }
 
   private begin(call: GatewayCall): readonly number[] {
-    if (!('collection' in call) || call.collection !== this.collection) return [];
+    if (!('collection' in call) || call.collection !== this.collection || isApart(call)) return [];
     return invocationsOf(call, ++this.calls).map((invocation) => this.writer.begin(invocation));
   }
 }
@@ -62,6 +62,12 @@ export class CallHistory {
 /** Empty: the call stands for itself. */
 const idempotencyKeyOf = (call: object): string =>
   'options' in call ? (call.options as { readonly key: string }).key : '';
+
+/** Changed by filter as well, which no register knows of. */
+function isApart(call: GatewayCall): boolean {
+  if (call.kind === 'upsert') return call.points.some(({ id }) => id.startsWith(apart));
+  return 'ids' in call && call.ids.some((id) => id.startsWith(apart));
+}
 
 function invocationsOf(call: GatewayCall, p: number): Invocation[] {
   switch (call.kind) {

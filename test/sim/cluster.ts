@@ -281,7 +281,10 @@ export class SimCluster {
       this.resumed.add(member);
       this.snapshotsResumed++;
     }
-    this.checkerOf(shard).observe(member.raft, this.damage.mayDiffer(shard) ? null : member.machine);
+    const { raft, machine } = member;
+    // One that a disk error ended within an apply has a state of no index at all, which nobody sees any more.
+    const isWhole = machine.appliedIndex === raft.appliedIndex;
+    this.checkerOf(shard).observe(raft, this.damage.mayDiffer(shard) || !isWhole ? null : machine);
   }
 
   machineNamed(name: NodeName): PlacementMachine | WorkerMachine | null {

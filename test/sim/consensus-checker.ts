@@ -1,5 +1,5 @@
 import type { LogIndex, ReplicaId, Term } from '../../src/base/ids';
-import type { Entry, RaftMessage } from '../../src/protocol/raft-messages';
+import type { Configuration, Entry, RaftMessage } from '../../src/protocol/raft-messages';
 import type { RaftCore } from '../../src/raft/types';
 import { checkPromise, type DurableLog } from './durability';
 import { must } from './violation';
@@ -12,6 +12,7 @@ interface Watermark {
   commit: LogIndex;
   applied: LogIndex;
   led: boolean;
+  configuration: Configuration | null;
   /** How far it acknowledged its log, less what it has since replaced while it ran. */
   acknowledged: LogIndex;
 }
@@ -30,7 +31,8 @@ interface Digested {
  *  2. One vote a term from each member, whatever it forgot in a crash.
  *  3. Log matching: an entry of one index and term is the same everywhere, and so is the one before it.
  *  4. State machine safety: what is committed at an index is committed there for ever, on every member.
- *  5. Leader completeness: a leader's log holds every entry known to be committed.
+ *  5. Leader completeness: a leader's log holds every entry that was committed in its term or an earlier one. A member may
+ *     learn late that it was elected, when another already leads in a newer term.
  *  6. Commit and applied never fall while a member runs; a term that left a member is never taken back.
  *  7. Members that have applied the same index hold equal state.
  *  8. What is committed is on the disks of a majority, and what a message promises on its sender's (durability).
@@ -42,6 +44,8 @@ export class ConsensusChecker {
   private readonly votes = new Map<string, ReplicaId>();
   private readonly entries = new Map<string, string>();
   private readonly committed: (string | undefined)[] = [];
+  /** By index: the term of the first member that knew it to be committed, which is the leader that committed it. */
+  private readonly committedIn: (Term | undefined)[] = [];
   private readonly digests = new Map<LogIndex, string>();
   private readonly watermarks = new Map<ReplicaId, Watermark>();
   /** The highest term that ever left a member: no crash may take it back. */
@@ -99,20 +103,26 @@ export class ConsensusChecker {
     const before = mark.core === raft ? mark : undefined;
     const isNews =
       before?.term !== term || before.commit !== commit || before.applied !== applied || before.led !== led;
-    if (!isNews) return;
+    if (!isNews) {
+      mark.configuration = raft.configuration;
+      return;
+    }
     this.checkLeader(raft);
     this.checkMonotonic(raft, before);
     this.checkOwnTerm(raft, before);
     this.checkCommitted(raft, before);
     if (before?.applied !== applied && state !== null) this.checkDigest(raft, textOf(state));
-    this.watermarks.set(raft.self, { core: raft, term, commit, applied, led, acknowledged: mark.acknowledged });
+    const { configuration } = raft;
+    const { acknowledged } = mark;
+    this.watermarks.set(raft.self, { core: raft, term, commit, applied, led, configuration, acknowledged });
   }
 
   private watermarkOf(member: ReplicaId): Watermark {
     const known = this.watermarks.get(member);
     if (known !== undefined) return known;
     const zero = 0 as LogIndex;
-    const created = { core: null, term: 0 as Term, commit: zero, applied: zero, led: false, acknowledged: zero };
+    const unknown = { core: null, led: false, configuration: null };
+    const created = { ...unknown, term: 0 as Term, commit: zero, applied: zero, acknowledged: zero };
     this.watermarks.set(member, created);
     return created;
   }
@@ -140,10 +150,11 @@ export class ConsensusChecker {
     if (known !== undefined) return;
     this.leaders.set(raft.term, raft.self);
     this.leaderChanges++;
-    must(raft.lastIndex >= this.committedTo, () =>
-      this.say(`leader ${raft.self} of term ${raft.term} ends at ${raft.lastIndex}, committed to ${this.committedTo}`),
-    );
     for (let index = raft.baseIndex + 1; index <= this.committedTo; index++) {
+      if ((this.committedIn[index] ?? raft.term) > raft.term) continue;
+      must(index <= raft.lastIndex, () =>
+        this.say(`leader ${raft.self} of term ${raft.term} ends at ${raft.lastIndex}, committed to ${index}`),
+      );
       const held = raft.termAt(index as LogIndex);
       const agreed = this.committed[index];
       must(agreed === undefined || String(held) === agreed, () =>
@@ -186,25 +197,32 @@ export class ConsensusChecker {
         this.say(`index ${index} committed in term ${agreed}, and on ${raft.self} in term ${held}`),
       );
       this.committed[index] = held;
-      if (index > this.committedTo) this.checkOnDisks(raft, index as LogIndex, held);
+      this.committedIn[index] ??= raft.term;
+      if (index > this.committedTo) this.checkOnDisks(raft, before, index as LogIndex, held);
     }
     if (raft.commitIndex > this.committedTo) this.committedTo = raft.commitIndex;
   }
 
-  private checkOnDisks(raft: RaftCore, index: LogIndex, held: string): void {
-    const { voters, votersOutgoing } = raft.configuration;
-    for (const half of [voters, votersOutgoing]) if (half.length > 0) this.checkHalf(half, index, held);
+  /** By the configuration that was in force: when it changed in the same event, the entry may have come before that. */
+  private checkOnDisks(raft: RaftCore, before: Watermark | undefined, index: LogIndex, held: string): void {
+    const lacking = this.lackingHalf(raft.configuration, index, held);
+    const old = before?.core === raft ? before.configuration : null;
+    if (lacking === null || (old !== null && this.lackingHalf(old, index, held) === null)) return;
+    must(false, () =>
+      this.say(`entry ${index} of term ${held} was committed, and is on the disks of ${lacking.join(' and ')} only`),
+    );
   }
 
-  /** A majority of each half of the configuration that the leader had in force. */
-  private checkHalf(voters: readonly ReplicaId[], index: LogIndex, held: string): void {
-    const holders = voters.filter((voter) => {
-      const found = this.diskOf(voter)?.termAt(index) ?? null;
-      return found === 'covered' || String(found) === held;
-    });
-    must(holders.length > voters.length / 2, () =>
-      this.say(`entry ${index} of term ${held} was committed, and is on the disks of ${holders.join(' and ')} only`),
-    );
+  /** Who has the entry, of a half of the configuration that has no majority with it. */
+  private lackingHalf(configuration: Configuration, index: LogIndex, held: string): readonly ReplicaId[] | null {
+    for (const half of [configuration.voters, configuration.votersOutgoing]) {
+      const holders = half.filter((voter) => {
+        const found = this.diskOf(voter)?.termAt(index) ?? null;
+        return found === 'covered' || String(found) === held;
+      });
+      if (half.length > 0 && holders.length <= half.length / 2) return holders;
+    }
+    return null;
   }
 
   private checkDigest(raft: RaftCore, digest: string): void {

@@ -38,7 +38,7 @@ export const checklist: Readonly<Record<string, string>> = {
   'acknowledge-before-quorum': '26',
   'read-without-quorum': '38, 39',
   'gateway-hides-failures': '113',
-  'gateway-counts-from-one': '30',
+  'requests-count-from-one': '30',
   'stopped-gateway-says-untouched': '68',
   'failed-sync-ignored': '78, 87',
   'acknowledge-any-entry': '30',

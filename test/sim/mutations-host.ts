@@ -11,6 +11,7 @@ import { PlacementMachine } from '../../src/placement/machine';
 import type { MessageOf } from '../../src/protocol/messages';
 import type { HardState } from '../../src/protocol/raft-messages';
 import type { ActorContext } from '../../src/runtime/actor';
+import { RequestNumbers } from '../../src/runtime/request-numbers';
 import { ChangeTable } from '../../src/shard/change-table';
 import { IndexFeed } from '../../src/shard/index-feed';
 import { ShardMachine } from '../../src/shard/shard-machine';
@@ -194,9 +195,14 @@ export const hostMutations: readonly Mutation[] = [
     ],
   },
   {
-    name: 'gateway-counts-from-one',
-    what: 'a gateway that starts again uses the request numbers of its predecessor again',
-    patches: [patch<{ lastRequest: number }, []>(GroupCalls.prototype, 'nextRequest', (calls) => ++calls.lastRequest)],
+    name: 'requests-count-from-one',
+    what: 'a process that starts again uses the request numbers of its predecessor again',
+    patches: [
+      patch<{ first: number; last: number }, []>(RequestNumbers.prototype, 'next', (numbers) => {
+        numbers.first = 1;
+        return ++numbers.last;
+      }),
+    ],
   },
   {
     name: 'stopped-gateway-says-untouched',

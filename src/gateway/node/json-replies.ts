@@ -6,6 +6,7 @@ import type { Hit, StoredPoint } from '../../protocol/data-messages';
 import { flags } from '../../protocol/flags';
 import {
   type AnswerOf,
+  type ByFilterAnswer,
   type CallOf,
   type ClusterFlags,
   type CollectionState,
@@ -27,6 +28,7 @@ export function collectionStatus({ collection, shards }: CollectionState): objec
     distance: collection.metric,
     replication_factor: collection.replicationFactor,
     hnsw: { m: collection.hnsw.m, ef_construction: collection.hnsw.efConstruction },
+    ...collection.storage,
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),
@@ -140,6 +142,12 @@ export const writeReply = (answer: WriteAnswer): object => ({
   previous: answer.previous.map((one) => point(one)),
   replayed: answer.replayed,
   previous_omitted: answer.previousOmitted,
+});
+
+export const byFilterReply = ({ count, replayed, commit }: ByFilterAnswer): object => ({
+  count,
+  replayed,
+  commit: commit.map(tokenText),
 });
 
 export const shardRead = ({ shard, level, appliedIndex, ageMs }: ShardRead): object => ({

@@ -3,6 +3,7 @@ import type { StoredPoint } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import {
   type AnswerOf,
+  type ByFilterAnswer,
   type CallOf,
   type CollectionState,
   type PayloadIndexList,
@@ -25,6 +26,7 @@ export function collectionStatus({ collection, shards }: CollectionState): proto
     distance: metric,
     replicationFactor,
     hnsw: { m: hnsw.m, efConstruction: hnsw.efConstruction },
+    ...collection.storage,
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),
@@ -106,6 +108,12 @@ export function writeReply(answer: WriteAnswer): proto.UpsertReply & proto.Delet
     previousOmitted,
   };
 }
+
+export const byFilterReply = ({ count, replayed, commit }: ByFilterAnswer): proto.ByFilterReply => ({
+  count,
+  replayed,
+  commit: commit.map(tokenText),
+});
 
 export const shardRead = ({ shard, level, appliedIndex, ageMs }: ShardRead): proto.ShardRead => ({
   shard,

@@ -3,7 +3,7 @@ import { floatsOf } from '../../base/bytes';
 import { invalid, VectronError } from '../../base/errors';
 import { idempotencyWindowMsMax, requestBytesMax } from '../../base/limits';
 import type { MonotonicMs } from '../../base/time';
-import type { ShardOperation, WriteOptions } from '../../protocol/commands';
+import type { Life, Point, ShardOperation, WriteOptions } from '../../protocol/commands';
 import type { StoredPoint } from '../../protocol/data-messages';
 import type { CollectionRecord } from '../../protocol/records';
 import type { DrawnKey } from '../../protocol/session-key';
@@ -22,7 +22,7 @@ const clockSlackMs = 120_000;
 const normSquaredMin = 1e-36;
 
 export function upsert(core: Core, call: CallOf<'upsert'>, until: MonotonicMs, done: Done<WriteAnswer>): void {
-  const { points, options } = call;
+  const { points, lives, options } = call;
   findCollection(core, call.collection, until, (collection) => {
     if (collection instanceof VectronError) return done({ ok: false, error: collection });
     const error = firstError(points, (point, i) => vectorError(collection, point.vector, `points[${i}].vector`));
@@ -32,7 +32,10 @@ export function upsert(core: Core, call: CallOf<'upsert'>, until: MonotonicMs, d
       list: 'points',
       options,
       bytesOf: (i) => (points[i]?.vector.length ?? 0) + (points[i]?.payload.length ?? 0) + 64,
-      operation: (positions) => ({ kind: 'upsert', points: pick(points, positions) }),
+      operation: (positions) => {
+        if (lives === undefined) return { kind: 'upsert', points: pick(points, positions) };
+        return { kind: 'put', points: positions.map((i) => ({ ...(points[i] as Point), life: lives[i] as Life })) };
+      },
     });
   });
 }
@@ -51,7 +54,7 @@ export function remove(core: Core, call: CallOf<'delete'>, until: MonotonicMs, d
   });
 }
 
-interface Write {
+export interface Write {
   readonly ids: readonly string[];
   /** As the caller spells the list of what is written. */
   readonly list: 'points' | 'ids';
@@ -65,7 +68,21 @@ function write(
   collection: CollectionRecord,
   until: MonotonicMs,
   done: Done<WriteAnswer>,
+  asked: Write,
+): void {
+  writeParts(core, collection, until, asked, (effects, { error, failed }) => {
+    if (error === null) done({ ok: true, answer: effects.answer });
+    else done({ ok: false, error: new WriteFailedError(error, asked.ids.length - failed.length, failed) });
+  });
+}
+
+/** `done` hears of what was written also if some parts failed. */
+export function writeParts(
+  core: Core,
+  collection: CollectionRecord,
+  until: MonotonicMs,
   { ids, list, bytesOf, operation, options: asked }: Write,
+  done: (effects: WriteEffects, result: KeyedResult) => void,
 ): void {
   const drawn = asked.key === '' ? core.writeKeys.next() : null;
   const options = drawn === null ? asked : withKey(core, asked, drawn, until);
@@ -87,16 +104,15 @@ function write(
     }),
     accept: (reply, positions) => effects.add(reply, positions),
     explain: (error, reply, positions) => conflictError(error, reply, positions, list),
-    done: ({ error, failed }: KeyedResult) => {
+    done: (result) => {
       if (drawn !== null) core.writeKeys.finished(drawn);
-      if (error === null) done({ ok: true, answer: effects.answer });
-      else done({ ok: false, error: new WriteFailedError(error, ids.length - failed.length, failed) });
+      done(effects, result);
     },
   });
 }
 
 /** A key that nobody else knows is needed only while we ourselves repeat, and a little longer for clocks that differ. */
-function withKey({ scope }: Core, options: WriteOptions, { key }: DrawnKey, until: MonotonicMs): WriteOptions {
+export function withKey({ scope }: Core, options: WriteOptions, { key }: DrawnKey, until: MonotonicMs): WriteOptions {
   const windowMs = Math.min(Math.ceil(until - scope.now) + clockSlackMs, idempotencyWindowMsMax);
   return { ...options, key, issuedMs: scope.wall, windowMs };
 }

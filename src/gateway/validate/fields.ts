@@ -16,9 +16,12 @@ import {
   scrollSlicesMax,
   searchKMax,
   shardCountMax,
+  ttlMsMax,
 } from '../../base/limits';
+import type { Life } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
 import type { Metric } from '../../protocol/records';
+import { defaultStorage, type StorageSettings } from '../../protocol/records';
 import { type IndexedType, indexedTypes } from '../../protocol/schemas';
 import { checkJson, checkWholeNumbers, jsonDepthMax, parseJson } from './json';
 
@@ -56,6 +59,17 @@ export const dimension = (value: unknown): number => wholeNumber(value, 'dimensi
 export const hnswM = (value: unknown): number => wholeNumber(orDefault(value, 16), 'hnsw.m', hnswMMin, hnswMMax);
 export const efConstruction = (value: unknown): number =>
   wholeNumber(orDefault(value, 200), 'hnsw.ef_construction', 1, efConstructionMax);
+/** Absent and empty mean the default. */
+function oneOfNames<const T extends string>(value: unknown, field: string, byDefault: T, names: readonly T[]): T {
+  if (value === undefined || value === null || value === '') return byDefault;
+  if (names.includes(value as T)) return value as T;
+  throw invalid(field, `must be ${names.join(' or ')}`);
+}
+
+export const storage = (quantisation: unknown, originals: unknown): StorageSettings => ({
+  quantisation: oneOfNames(quantisation, 'quantisation', defaultStorage.quantisation, ['int8']),
+  originals: oneOfNames(originals, 'originals', defaultStorage.originals, ['memory', 'disk']),
+});
 export const shardCount = (value: unknown, byDefault: number): number =>
   wholeNumber(orDefault(value, byDefault), 'shard_count', 1, shardCountMax);
 export const topK = (value: unknown): number => wholeNumber(value ?? 10, 'top_k', 1, searchKMax);
@@ -116,8 +130,12 @@ export function readLevel(value: unknown, byDefault: ReadLevel): ReadLevel {
   throw invalid('consistency', `must be one of ${levels.join(', ')}`);
 }
 
+/** Shards keep marks under ids that begin so (operations/by-filter). */
+export const reservedIds = '\u0000vectron/mark/';
+
 export function pointId(value: unknown, field: string): string {
   if (typeof value !== 'string' || value === '') throw invalid(field, 'must be a string that is not empty');
+  if (value.startsWith(reservedIds)) throw invalid(field, 'begins as no id of a point may');
   // A unit is at least one byte; at most three. Only in between must the bytes be counted.
   const tooLong =
     value.length > pointIdBytesMax || (value.length * 3 > pointIdBytesMax && utf8(value).length > pointIdBytesMax);
@@ -125,6 +143,15 @@ export function pointId(value: unknown, field: string): string {
   // Encoding would replace a lone surrogate, and two ids would become one.
   if (/\p{Surrogate}/u.test(value)) throw invalid(field, 'is not well-formed Unicode');
   return value;
+}
+
+/** Nothing if no point of the call has a life of its own. */
+export function lives(values: readonly unknown[]): { readonly lives?: readonly Life[] } {
+  const all = values.map((value, i): Life => {
+    if (value === undefined || value === null) return { kind: 'default' };
+    return { kind: 'given', ttlMs: wholeNumber(value, `points[${i}].ttl_ms`, 1, ttlMsMax) };
+  });
+  return all.every(({ kind }) => kind === 'default') ? {} : { lives: all };
 }
 
 /** 1 to batchPointsMax distinct ids. `spell` gives the name of a position's id. */

@@ -1,6 +1,7 @@
 import { type Condition, type Point, plainWrite, type WriteOptions } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
 import type { BatchedSearch, CallOf, ReadDial } from '../calls';
+import { neededFilter, payloadChange } from './by-filter';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { filterOf, keyOf } from './filter';
@@ -11,7 +12,8 @@ import { orderOf } from './order';
 /** Parsed JSON bodies as validated calls, with the field names of the .proto file. Unknown fields are refused: a typing
  * error would otherwise silently mean the default. */
 export function createCollection(body: unknown, defaults: CollectionDefaults): CallOf<'createCollection'> {
-  const fields = fieldsOf(body, '', ['name', 'dimension', 'distance', 'shard_count', 'replication_factor', 'hnsw']);
+  const shape = ['name', 'dimension', 'distance', 'shard_count', 'replication_factor'];
+  const fields = fieldsOf(body, '', [...shape, 'hnsw', 'quantisation', 'originals']);
   const hnsw = fieldsOf(fields['hnsw'] ?? {}, 'hnsw', ['m', 'ef_construction']);
   return {
     kind: 'createCollection',
@@ -21,6 +23,7 @@ export function createCollection(body: unknown, defaults: CollectionDefaults): C
     hnsw: { m: check.hnswM(hnsw['m']), efConstruction: check.efConstruction(hnsw['ef_construction']) },
     shardCount: check.shardCount(fields['shard_count'], defaults.shardCount),
     replicationFactor: check.replicationFactor(fields['replication_factor'], defaults.replicationFactor),
+    storage: check.storage(fields['quantisation'], fields['originals']),
   };
 }
 
@@ -34,12 +37,14 @@ export function upsert(collection: unknown, body: unknown): CallOf<'upsert'> {
     (i) => `points[${i}].id`,
   );
   const conditions = inputs.map((input, i) => condition(input['if_version'], input['only_if'], `points[${i}].`));
-  return { kind: 'upsert', collection: name, points, options: optionsOf(fields, conditions) };
+  const lives = check.lives(inputs.map((input) => input['ttl_ms']));
+  return { kind: 'upsert', collection: name, points, ...lives, options: optionsOf(fields, conditions) };
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const writeFields = ['idempotency_key', 'issued_ms', 'idempotency_window_ms', 'return_previous'];
+const keyFields = ['idempotency_key', 'issued_ms', 'idempotency_window_ms'];
+const writeFields = [...keyFields, 'return_previous'];
 
 function optionsOf(fields: Fields, conditions: readonly Condition[]): WriteOptions {
   const { idempotency_key: key, issued_ms: issuedMs, idempotency_window_ms: windowMs } = fields;
@@ -55,7 +60,7 @@ function dialOf(fields: Fields, byDefault: ReadLevel): ReadDial {
 }
 
 const pointFields = (value: unknown, i: number): Fields =>
-  fieldsOf(value, `points[${i}]`, ['id', 'vector', 'payload', 'if_version', 'only_if']);
+  fieldsOf(value, `points[${i}]`, ['id', 'vector', 'payload', 'if_version', 'only_if', 'ttl_ms']);
 
 function point(fields: Fields, i: number): Point {
   const at = `points[${i}]`;
@@ -171,6 +176,27 @@ export function removeMany(collection: unknown, body: unknown): CallOf<'delete'>
     collection: check.collectionName(collection, 'collection'),
     ids,
     options: optionsOf(fields, versionsOf(fields['if_versions'], ids.length)),
+  };
+}
+
+export function deleteByFilter(collection: unknown, body: unknown): CallOf<'deleteByFilter'> {
+  const fields = fieldsOf(body, '', ['filter', ...keyFields]);
+  return {
+    kind: 'deleteByFilter',
+    collection: check.collectionName(collection, 'collection'),
+    filter: neededFilter(fields['filter']),
+    options: optionsOf(fields, []),
+  };
+}
+
+export function setPayloadByFilter(collection: unknown, body: unknown): CallOf<'setPayloadByFilter'> {
+  const fields = fieldsOf(body, '', ['filter', 'set', 'remove', 'replace', ...keyFields]);
+  return {
+    kind: 'setPayloadByFilter',
+    collection: check.collectionName(collection, 'collection'),
+    filter: neededFilter(fields['filter']),
+    change: payloadChange(fields['set'], fields['remove'], fields['replace']),
+    options: optionsOf(fields, []),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Condition, Point, WriteOptions } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import type { CallOf } from '../calls';
+import { neededFilter, payloadChange } from './by-filter';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { filterOf, keyOf } from './filter';
@@ -28,6 +29,7 @@ export function createCollection(
     hnsw: { m: check.hnswM(request.hnsw?.m), efConstruction: check.efConstruction(request.hnsw?.efConstruction) },
     shardCount: check.shardCount(request.shardCount, defaults.shardCount),
     replicationFactor: check.replicationFactor(request.replicationFactor, defaults.replicationFactor),
+    storage: check.storage(request.quantisation, request.originals),
   };
 }
 
@@ -40,7 +42,8 @@ export function upsert(request: proto.UpsertRequest): CallOf<'upsert'> {
     (i) => `points[${i}].id`,
   );
   const conditions = request.points.map((input, i) => condition(input.ifVersion, input.onlyIf, `points[${i}].`));
-  return { kind: 'upsert', collection, points, options: optionsOf(request, conditions) };
+  const lives = check.lives(request.points.map(({ ttlMs }) => ttlMs));
+  return { kind: 'upsert', collection, points, ...lives, options: optionsOf(request, conditions) };
 }
 
 interface WriteRequest {
@@ -165,6 +168,25 @@ export function remove(request: proto.DeleteRequest): CallOf<'delete'> {
   const collection = check.collectionName(request.collection, 'collection');
   const ids = idList(request.ids);
   return { kind: 'delete', collection, ids, options: optionsOf(request, versionsOf(request.ifVersions, ids.length)) };
+}
+
+export function deleteByFilter(request: proto.DeleteByFilterRequest): CallOf<'deleteByFilter'> {
+  return {
+    kind: 'deleteByFilter',
+    collection: check.collectionName(request.collection, 'collection'),
+    filter: neededFilter(filterAsJson(request.filter)),
+    options: optionsOf({ ...request, returnPrevious: false }, []),
+  };
+}
+
+export function setPayloadByFilter(request: proto.SetPayloadByFilterRequest): CallOf<'setPayloadByFilter'> {
+  return {
+    kind: 'setPayloadByFilter',
+    collection: check.collectionName(request.collection, 'collection'),
+    filter: neededFilter(filterAsJson(request.filter)),
+    change: payloadChange(request.set, request.remove, request.replace),
+    options: optionsOf({ ...request, returnPrevious: false }, []),
+  };
 }
 
 export function idList(value: unknown): string[] {

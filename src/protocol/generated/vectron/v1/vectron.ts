@@ -22,7 +22,13 @@ export interface CreateCollectionRequest {
   shardCount: number;
   /** 1, 3 or 5; 0: 3. */
   replicationFactor: number;
-  hnsw: HnswParameters | undefined;
+  hnsw:
+    | HnswParameters
+    | undefined;
+  /** int8 or none; empty: int8. How walks compare vectors; the best are compared again exactly. */
+  quantisation: string;
+  /** memory or disk; empty: memory. Where vectors are; their codes of 8 bits are in memory. */
+  originals: string;
 }
 
 export interface HnswParameters {
@@ -98,6 +104,8 @@ export interface CollectionStatus {
   ready: boolean;
   /** As a replica's, over all of them. */
   recall?: number | undefined;
+  quantisation: string;
+  originals: string;
 }
 
 export interface ShardStatus {
@@ -143,6 +151,11 @@ export interface PointInput {
     | undefined;
   /** absent or present; empty: whether it exists or not. */
   onlyIf: string;
+  /**
+   * How long the point lives from this write on, in milliseconds of its shard's time; absent: for ever. Then it is as if it had
+   * been deleted.
+   */
+  ttlMs?: number | undefined;
 }
 
 export interface Point {
@@ -494,6 +507,42 @@ export interface DeleteReply {
   previousOmitted: number;
 }
 
+export interface DeleteByFilterRequest {
+  collection: string;
+  /** Needed; the empty filter means every point. */
+  filter:
+    | Filter
+    | undefined;
+  /** As in UpsertRequest. */
+  idempotencyKey: string;
+  issuedMs: number;
+  idempotencyWindowMs: number;
+}
+
+export interface SetPayloadByFilterRequest {
+  collection: string;
+  filter:
+    | Filter
+    | undefined;
+  /** A JSON object in UTF-8, whose fields are set. */
+  set: Uint8Array;
+  /** Names of fields that go. */
+  remove: string[];
+  /** All other fields go as well. */
+  replace: boolean;
+  idempotencyKey: string;
+  issuedMs: number;
+  idempotencyWindowMs: number;
+}
+
+export interface ByFilterReply {
+  /** Points that this attempt changed. */
+  count: number;
+  /** An attempt under the same key came before: what that one did is not counted. */
+  replayed: boolean;
+  commit: string[];
+}
+
 export interface UpdateUserProfileRequest {
   plan: string;
 }
@@ -542,7 +591,16 @@ export interface ErrorDetail {
 }
 
 function createBaseCreateCollectionRequest(): CreateCollectionRequest {
-  return { name: "", dimension: 0, distance: "", shardCount: 0, replicationFactor: 0, hnsw: undefined };
+  return {
+    name: "",
+    dimension: 0,
+    distance: "",
+    shardCount: 0,
+    replicationFactor: 0,
+    hnsw: undefined,
+    quantisation: "",
+    originals: "",
+  };
 }
 
 export const CreateCollectionRequest: MessageFns<CreateCollectionRequest> = {
@@ -564,6 +622,12 @@ export const CreateCollectionRequest: MessageFns<CreateCollectionRequest> = {
     }
     if (message.hnsw !== undefined) {
       HnswParameters.encode(message.hnsw, writer.uint32(50).fork()).join();
+    }
+    if (message.quantisation !== "") {
+      writer.uint32(58).string(message.quantisation);
+    }
+    if (message.originals !== "") {
+      writer.uint32(66).string(message.originals);
     }
     return writer;
   },
@@ -627,6 +691,22 @@ export const CreateCollectionRequest: MessageFns<CreateCollectionRequest> = {
             }
 
             message.hnsw = HnswParameters.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.quantisation = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.originals = reader.string();
             continue;
           }
         }
@@ -1260,6 +1340,8 @@ function createBaseCollectionStatus(): CollectionStatus {
     points: 0,
     ready: false,
     recall: undefined,
+    quantisation: "",
+    originals: "",
   };
 }
 
@@ -1291,6 +1373,12 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
     }
     if (message.recall !== undefined) {
       writer.uint32(73).double(message.recall);
+    }
+    if (message.quantisation !== "") {
+      writer.uint32(82).string(message.quantisation);
+    }
+    if (message.originals !== "") {
+      writer.uint32(90).string(message.originals);
     }
     return writer;
   },
@@ -1378,6 +1466,22 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
             }
 
             message.recall = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.quantisation = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.originals = reader.string();
             continue;
           }
         }
@@ -1647,6 +1751,7 @@ function createBasePointInput(): PointInput {
     payload: new Uint8Array(0),
     ifVersion: undefined,
     onlyIf: "",
+    ttlMs: undefined,
   };
 }
 
@@ -1669,6 +1774,9 @@ export const PointInput: MessageFns<PointInput> = {
     }
     if (message.onlyIf !== "") {
       writer.uint32(50).string(message.onlyIf);
+    }
+    if (message.ttlMs !== undefined) {
+      writer.uint32(56).uint64(message.ttlMs);
     }
     return writer;
   },
@@ -1732,6 +1840,14 @@ export const PointInput: MessageFns<PointInput> = {
             }
 
             message.onlyIf = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.ttlMs = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -4443,6 +4559,296 @@ export const DeleteReply: MessageFns<DeleteReply> = {
   },
 };
 
+function createBaseDeleteByFilterRequest(): DeleteByFilterRequest {
+  return { collection: "", filter: undefined, idempotencyKey: "", issuedMs: 0, idempotencyWindowMs: 0 };
+}
+
+export const DeleteByFilterRequest: MessageFns<DeleteByFilterRequest> = {
+  encode(message: DeleteByFilterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    if (message.filter !== undefined) {
+      Filter.encode(message.filter, writer.uint32(18).fork()).join();
+    }
+    if (message.idempotencyKey !== "") {
+      writer.uint32(26).string(message.idempotencyKey);
+    }
+    if (message.issuedMs !== 0) {
+      writer.uint32(32).uint64(message.issuedMs);
+    }
+    if (message.idempotencyWindowMs !== 0) {
+      writer.uint32(40).uint32(message.idempotencyWindowMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteByFilterRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteByFilterRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.filter = Filter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.issuedMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.idempotencyWindowMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetPayloadByFilterRequest(): SetPayloadByFilterRequest {
+  return {
+    collection: "",
+    filter: undefined,
+    set: new Uint8Array(0),
+    remove: [],
+    replace: false,
+    idempotencyKey: "",
+    issuedMs: 0,
+    idempotencyWindowMs: 0,
+  };
+}
+
+export const SetPayloadByFilterRequest: MessageFns<SetPayloadByFilterRequest> = {
+  encode(message: SetPayloadByFilterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.collection !== "") {
+      writer.uint32(10).string(message.collection);
+    }
+    if (message.filter !== undefined) {
+      Filter.encode(message.filter, writer.uint32(18).fork()).join();
+    }
+    if (message.set.length !== 0) {
+      writer.uint32(26).bytes(message.set);
+    }
+    for (const v of message.remove) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.replace !== false) {
+      writer.uint32(40).bool(message.replace);
+    }
+    if (message.idempotencyKey !== "") {
+      writer.uint32(50).string(message.idempotencyKey);
+    }
+    if (message.issuedMs !== 0) {
+      writer.uint32(56).uint64(message.issuedMs);
+    }
+    if (message.idempotencyWindowMs !== 0) {
+      writer.uint32(64).uint32(message.idempotencyWindowMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetPayloadByFilterRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetPayloadByFilterRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.filter = Filter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.set = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.remove.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.replace = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.issuedMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.idempotencyWindowMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseByFilterReply(): ByFilterReply {
+  return { count: 0, replayed: false, commit: [] };
+}
+
+export const ByFilterReply: MessageFns<ByFilterReply> = {
+  encode(message: ByFilterReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0) {
+      writer.uint32(8).uint64(message.count);
+    }
+    if (message.replayed !== false) {
+      writer.uint32(16).bool(message.replayed);
+    }
+    for (const v of message.commit) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ByFilterReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseByFilterReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.count = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.replayed = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.commit.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseUpdateUserProfileRequest(): UpdateUserProfileRequest {
   return { plan: "" };
 }
@@ -5096,6 +5502,26 @@ export const VectronDefinition = {
       requestType: DeleteRequest as typeof DeleteRequest,
       requestStream: false,
       responseType: DeleteReply as typeof DeleteReply,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Deletes the points that match a filter, or changes their payloads: those that do as of a moment after the call came in.
+     * A repetition with the same key goes on with what is left of those, and touches nothing that was written later.
+     */
+    deleteByFilter: {
+      name: "DeleteByFilter",
+      requestType: DeleteByFilterRequest as typeof DeleteByFilterRequest,
+      requestStream: false,
+      responseType: ByFilterReply as typeof ByFilterReply,
+      responseStream: false,
+      options: {},
+    },
+    setPayloadByFilter: {
+      name: "SetPayloadByFilter",
+      requestType: SetPayloadByFilterRequest as typeof SetPayloadByFilterRequest,
+      requestStream: false,
+      responseType: ByFilterReply as typeof ByFilterReply,
       responseStream: false,
       options: {},
     },
