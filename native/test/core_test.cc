@@ -299,9 +299,7 @@ void testArguments() {
   EXPECT(codeOf([&] { index.search(good.data(), 2, 5, 10); }) == "FAILED_PRECONDITION");
 }
 
-}  // namespace
-
-int main() {
+void testAlone() {
   testChecksum();
   testKernels();
   testCodes();
@@ -310,8 +308,17 @@ int main() {
   testCompaction();
   testRebuild();
   testArguments();
-  testFiles();
-  testConcurrency();
+}
+
+}  // namespace
+
+/** `core_test files` runs that part alone, for a sanitizer or a debugger. */
+int main(int count, char** arguments) {
+  const bool all = count < 2;
+  const auto wants = [&](const char* part) { return all || std::string(arguments[1]) == part; };
+  if (all) testAlone();
+  if (wants("files")) testFiles();
+  if (wants("concurrency")) testConcurrency();
   std::printf(failures == 0 ? "core: all tests passed\n" : "core: %d failures\n", failures.load());
   return failures == 0 ? 0 : 1;
 }

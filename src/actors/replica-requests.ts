@@ -10,6 +10,17 @@ export type DataRequest = MessageOf<
   'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.query' | 'data.status'
 >;
 
+const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
+  'data.write',
+  'data.search',
+  'data.get',
+  'data.scan',
+  'data.select',
+  'data.query',
+  'data.status',
+]);
+export const isDataRequest = (message: Message): message is DataRequest => dataKinds.has(message.kind);
+
 /**
  * A request that was taken and is answered exactly once, at the latest when its deadline passes. A request without a
  * reply form cannot be made into one.

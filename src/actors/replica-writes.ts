@@ -1,7 +1,7 @@
 import { assert } from '../base/assert';
 import { entryBytesMax, inflightProposalsMax } from '../base/limits';
 import { encode } from '../protocol/codec';
-import { shardCommandCodec } from '../protocol/commands';
+import { operationLevels, shardCommandCodec } from '../protocol/commands';
 import type { Failure } from '../protocol/data-messages';
 import { inRange, type KeyHash } from '../protocol/key-hash';
 import type { MessageOf } from '../protocol/messages';
@@ -68,6 +68,8 @@ export class ReplicaWrites {
     const { operation, options } = message;
     const fault = operationFault(operation, spec.collection.dimension) ?? optionsFault(options, operation);
     if (fault !== null) return failureOf(fault);
+    if (operationLevels[operation.kind] > machine.level)
+      return failure('UNAVAILABLE', `${operation.kind} is not switched on yet`, retryAfterMs);
     const foreign = this.foreignId(message);
     if (foreign !== null) return this.port.stale(`point ${foreign} belongs to another shard`);
     const full = this.fullness(operation);
@@ -79,7 +81,7 @@ export class ReplicaWrites {
 
   /** Deletions are always taken: they are how room is made. */
   private fullness(operation: MessageOf<'data.write'>['operation']): Failure | null {
-    if (operation.kind !== 'upsert') return null;
+    if (operation.kind === 'delete') return null;
     const { dimension, hnsw, storage } = this.port.spec.collection;
     const { memory } = this.port.engine;
     if (admits(memory, { points: operation.points.length, dimension, m: hnsw.m, originals: storage.originals }))

@@ -19,6 +19,7 @@ import { RaftMember } from './raft-member';
 import type { MemberEnd } from './raft-member-options';
 import { ReplicaAudit } from './replica-audit';
 import { endCodes, endsBy } from './replica-ends';
+import { ReplicaExpiry } from './replica-expiry';
 import { figuresOf, ReplicaUpkeep, unlinkedOf } from './replica-index';
 import { type MembersOrder, ReplicaBook, ReplicaMembers } from './replica-members';
 import {
@@ -29,7 +30,7 @@ import {
   replicaOptions,
 } from './replica-options';
 import { type ReadMessage, ReplicaReads } from './replica-reads';
-import { type DataRequest, OpenRequest } from './replica-requests';
+import { type DataRequest, isDataRequest, OpenRequest } from './replica-requests';
 import { ReplicaSchema } from './replica-schema';
 import { ReplicaWrites } from './replica-writes';
 
@@ -43,6 +44,7 @@ interface Parts {
   readonly members: ReplicaMembers;
   readonly schemas: ReplicaSchema;
   readonly audit: ReplicaAudit;
+  readonly expiry: ReplicaExpiry;
 }
 
 /** Of every group at its log's beginning: a later member takes it from there, or from a snapshot. */
@@ -124,7 +126,7 @@ export class ReplicaActor implements Actor {
       const { parts } = this;
       if (signal.signal === 'timer' && signal.key === faultKey) this.tellFault(context);
       if (parts === null || parts.upkeep.signalled(signal, context) || parts.audit.signalled(signal, context)) return;
-      if (parts.reads.signalled(signal, context)) return;
+      if (parts.reads.signalled(signal, context) || parts.expiry.signalled(signal, context)) return;
       if (signal.signal === 'timer' && signal.key === reportKey) this.report(context);
       else if (parts.member.signalled(signal, context) && signal.signal === 'timer') this.sweep(parts, context);
     });
@@ -167,7 +169,8 @@ export class ReplicaActor implements Actor {
       damaged: (reason, context) => member.quarantine(reason, context),
       undecided: (reason, context) => this.undecided(reason, context),
     });
-    return { machine, index, member, writes, reads, upkeep, audit, members, schemas };
+    const expiry = new ReplicaExpiry(member, machine);
+    return { machine, index, member, writes, reads, upkeep, audit, expiry, members, schemas };
   }
 
   private openIndex(): VectorIndex {
@@ -220,12 +223,16 @@ export class ReplicaActor implements Actor {
       ...(environment.keeper === undefined ? {} : { keeper: environment.keeper }),
       isBusy: () => this.isBusy,
       events: {
-        changed: (context) => this.report(context),
+        changed: (context) => {
+          this.report(context);
+          this.parts?.expiry.look(context);
+        },
         applied: (entries, context) => {
           if (entries.length === 0) this.book.learn(machine.members);
           this.parts?.upkeep.changed(entries.length > 0 ? machine.changedCount : 0, context);
           this.parts?.reads.applied(context);
           if (entries.length > 0) this.parts?.audit.applied(context);
+          this.parts?.expiry.look(context);
         },
         claimed: (claim, context) => this.parts?.audit.claimed(claim, context),
         ended: (end, reason, context) => this.ended(end, reason, context),
@@ -382,17 +389,6 @@ const orderKinds: ReadonlySet<string> = new Set<MembersOrder['kind']>([
   'level.raise',
 ]);
 const isOrder = (message: Message): message is MembersOrder => orderKinds.has(message.kind);
-
-const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
-  'data.write',
-  'data.search',
-  'data.get',
-  'data.scan',
-  'data.select',
-  'data.query',
-  'data.status',
-]);
-const isDataRequest = (message: Message): message is DataRequest => dataKinds.has(message.kind);
 
 function isOf<K extends DataRequest['kind']>(request: OpenRequest, kind: K): request is OpenRequest<MessageOf<K>> {
   return request.message.kind === kind;

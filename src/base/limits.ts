@@ -82,6 +82,10 @@ export const scrollPageMax = 1_000;
 export const scrollSlicesMax = 1_024;
 /** wire, disk: payload indexes of one collection. */
 export const payloadIndexesMax = 64;
+/** wire: how long a point may live at most, in milliseconds of log time: a hundred years. */
+export const ttlMsMax = 100 * 365 * 86_400_000;
+/** wire, disk: points that one command purges. */
+export const expireIdsMax = 256;
 /** Values of one point in one payload index; what is beyond is found by reading the payload. */
 export const indexedValuesMax = 1_024;
 /** What the payload indexes of one replica may take in memory, about; one that would go beyond is given up until it is made anew. */

@@ -44,13 +44,14 @@ export function payloadBytes(payload: JsonObject): Uint8Array {
   throw new InvalidArgumentError('INVALID_ARGUMENT', 'payload: must be an object', { field: 'payload' });
 }
 
-export const pointInput = ({ id, vector, payload, ifVersion, onlyIf }: PointInput): proto.PointInput => ({
+export const pointInput = ({ id, vector, payload, ifVersion, onlyIf, ttlMs }: PointInput): proto.PointInput => ({
   id,
   vector: vectorBytes(vector),
   vectorBytes: none,
   payload: payload === undefined ? none : payloadBytes(payload),
   ifVersion,
   onlyIf: onlyIf ?? '',
+  ttlMs,
 });
 
 export const freshness = ({ consistency, tokens = [], maxStalenessMs = 0 }: Freshness) => ({

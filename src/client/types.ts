@@ -133,6 +133,8 @@ export interface PointInput {
   readonly ifVersion?: number;
   /** Only if the point does not exist (insert), or does (update). */
   readonly onlyIf?: 'absent' | 'present';
+  /** How long it lives from this write on, in milliseconds. Default: for ever. */
+  readonly ttlMs?: number;
 }
 
 export interface Point {

@@ -1,6 +1,6 @@
 import { VectronError } from '../base/errors';
 import type { LogIndex, NodeName, ReplicaId, ShardId, Term } from '../base/ids';
-import type { Point, WriteOptions } from '../protocol/commands';
+import type { Life, Point, WriteOptions } from '../protocol/commands';
 import type { CommitToken } from '../protocol/commit-token';
 import type { Hit, IndexFigures, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
@@ -37,7 +37,13 @@ export interface GatewayApi {
    * part have one effect.
    */
   upsert: {
-    call: { readonly collection: string; readonly points: readonly Point[]; readonly options: WriteOptions };
+    call: {
+      readonly collection: string;
+      readonly points: readonly Point[];
+      /** How long each of the points lives. Absent: as the collection says, or for ever. */
+      readonly lives?: readonly Life[];
+      readonly options: WriteOptions;
+    };
     answer: WriteAnswer;
   };
   /** `count`: how many of the ids existed. */

@@ -10,10 +10,24 @@ import { schemaCodec } from './schemas';
 export const pointCodec = struct({ id: text, vector: bytes, payload: bytes });
 export type Point = TypeOf<typeof pointCodec>;
 
+/** How long a point lives from its write on, in log time: as the collection says (without that, for ever); to where it would
+ * end without the write; so long. Durable. */
+export const lifeCodec = versionedUnion('life', {
+  0: ['default', struct({})],
+  1: ['kept', struct({})],
+  2: ['given', struct({ ttlMs: varint })],
+});
+export type Life = TypeOf<typeof lifeCodec>;
+
+export const mortalPointCodec = struct({ id: text, vector: bytes, payload: bytes, life: lifeCodec });
+export type MortalPoint = TypeOf<typeof mortalPointCodec>;
+
 /** What a shard's log entry of type `command` holds. Durable: never change a variant, add one. */
 export const shardOperationCodec = versionedUnion('shard operation', {
   1: ['upsert', struct({ points: list(pointCodec) })],
   2: ['delete', struct({ ids: list(text) })],
+  /** An upsert of points that may end. */
+  3: ['put', struct({ points: list(mortalPointCodec) })],
 });
 export type ShardOperation = TypeOf<typeof shardOperationCodec>;
 
@@ -55,6 +69,8 @@ export const shardCommandCodec = versionedUnion('shard command', {
   11: ['raise', struct({ epoch: epochCodec, level: varint })],
   /** What payload indexes there are to be, unless the shard knows of a later revision. Changes no point. */
   20: ['schema', struct({ epoch: epochCodec, schema: schemaCodec })],
+  /** Moves log time to `timeMs`, and deletes those of the points that have ended by then. */
+  30: ['expire', struct({ epoch: epochCodec, timeMs: f64, ids: list(text) })],
 });
 export type ShardCommand = TypeOf<typeof shardCommandCodec>;
 
@@ -68,8 +84,13 @@ export const commandLevels: { readonly [K in ShardCommand['kind']]: number } = {
   checksum: 0,
   raise: 0,
   schema: flagNumber('payloadIndexes'),
+  expire: flagNumber('expiry'),
 };
-export const operationLevels: { readonly [K in ShardOperation['kind']]: number } = { upsert: 0, delete: 0 };
+export const operationLevels: { readonly [K in ShardOperation['kind']]: number } = {
+  upsert: 0,
+  delete: 0,
+  put: flagNumber('expiry'),
+};
 export const conditionLevels: { readonly [K in Condition['kind']]: number } = {
   none: 0,
   version: 0,

@@ -41,6 +41,14 @@ export const flags = [
       'The placement driver takes collections that say whether their vectors are quantised and where the originals are. Before, it ' +
       'refuses them: every collection is quantised, with its originals in memory.',
   },
+  {
+    number: 4,
+    name: 'expiry',
+    since: '0.1.0',
+    changes:
+      'Points may end at a log time (decision 0020): a shard takes writes that say how long their points live, and commands that ' +
+      'purge what has ended. Before, both are refused.',
+  },
 ] as const satisfies readonly Flag[];
 
 export interface Flag {

@@ -1,11 +1,17 @@
 import { utf8Length } from '../base/bytes';
 import { asVectronError, VectronError } from '../base/errors';
-import { idempotencyKeyBytesMax, idempotencyWindowMsMax, payloadBytesMax, pointIdBytesMax } from '../base/limits';
-import type { Point, ShardOperation, WriteOptions } from '../protocol/commands';
+import {
+  idempotencyKeyBytesMax,
+  idempotencyWindowMsMax,
+  payloadBytesMax,
+  pointIdBytesMax,
+  ttlMsMax,
+} from '../base/limits';
+import type { Life, Point, ShardOperation, WriteOptions } from '../protocol/commands';
 import { checkVector, floatsCopied } from '../vector/metrics';
 
 export const idsOf = (operation: ShardOperation): readonly string[] =>
-  operation.kind === 'upsert' ? operation.points.map((point) => point.id) : operation.ids;
+  operation.kind === 'delete' ? operation.ids : operation.points.map((point) => point.id);
 
 /** Why options can never be those of `operation`, or null. Checked at propose and again at apply. */
 export function optionsFault(options: WriteOptions, operation: ShardOperation): VectronError | null {
@@ -26,7 +32,10 @@ export function optionsFault(options: WriteOptions, operation: ShardOperation): 
 /** Why an operation can never be applied to a shard of this dimension, or null. Checked at propose and again at apply. */
 export function operationFault(operation: ShardOperation, dimension: number): VectronError | null {
   if (operation.kind === 'delete') return firstFault(operation.ids, (id, at) => idFault(id, `ids[${at}]`));
-  return firstFault(operation.points, (point, at) => pointFault(point, dimension, `points[${at}]`));
+  const points: readonly Point[] = operation.points;
+  const bad = firstFault(points, (point, at) => pointFault(point, dimension, `points[${at}]`));
+  if (bad !== null || operation.kind === 'upsert') return bad;
+  return firstFault(operation.points, ({ life }, at) => lifeFault(life, `points[${at}]`));
 }
 
 function firstFault<T>(items: readonly T[], check: (item: T, at: number) => VectronError | null): VectronError | null {
@@ -48,6 +57,11 @@ function pointFault(point: Point, dimension: number, field: string): VectronErro
   const bad = idFault(point.id, field) ?? vectorFault(point.vector, dimension, `${field}.vector`);
   if (bad !== null || point.payload.length <= payloadBytesMax) return bad;
   return fault(`${field}.payload`, `has ${point.payload.length} bytes, at most ${payloadBytesMax} are allowed`);
+}
+
+function lifeFault(life: Life, field: string): VectronError | null {
+  if (life.kind !== 'given' || (life.ttlMs >= 1 && life.ttlMs <= ttlMsMax)) return null;
+  return fault(`${field}.ttl_ms`, `is not from 1 to ${ttlMsMax}`);
 }
 
 /** Also for the vector of a query. */

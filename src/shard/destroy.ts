@@ -1,7 +1,7 @@
 import type { ReplicaId } from '../base/ids';
 import { replicaStateKey } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
-import { allChanges, allSpaces } from './point-keys';
+import { allChanges, allEnds, allSpaces } from './point-keys';
 import { markDestruction } from './quarantine';
 import { clearProgress } from './restore-progress';
 import { deleteOtherSchemas } from './schema-record';
@@ -14,7 +14,8 @@ import { deleteOtherSchemas } from './schema-record';
 export function destroyReplicaState(state: KeyValueStore, replica: ReplicaId): void {
   const batch = new WriteBatch().delete(replicaStateKey(replica, 'descriptor'));
   state.write(clearProgress(markDestruction(batch, replica), replica), { sync: false });
-  for (const { start, end } of [allSpaces(replica), allChanges(replica)]) state.deleteRange(start, end);
+  for (const { start, end } of [allSpaces(replica), allChanges(replica), allEnds(replica)])
+    state.deleteRange(start, end);
   deleteOtherSchemas(state, replica, []);
   state.sync();
 }

@@ -8,7 +8,7 @@ import { planSearch } from '../vector/planner';
 import type { SearchResult, VectorIndex } from '../vector/ports';
 import { type Ordered, pageAt, placesByIndex } from './ordered';
 import type { Nearest, ReadSelection, Selected, SelectingPlan } from './selecting';
-import { bestOf, efFor, hitsOf, type PointView, readRecords, wantedHits } from './shard-query';
+import { bestOf, efFor, hitsOf, isThere, type PointView, readRecords, wantedHits } from './shard-query';
 
 export interface FilteredView {
   readonly view: PointView;
@@ -64,7 +64,7 @@ function passingSlots({ view, index, indexes }: FilteredView, filter: Filter): P
   if (open.count() > residualMax) return { slots: upper, exact: false, count };
   const slots = lower.clone();
   for (const [id, record] of readRecords(view, idsOf(index, open))) {
-    if (record !== undefined && !record.deleted && matches(filter, id, parsedPayload(record.payload))) {
+    if (isThere(view, record) && matches(filter, id, parsedPayload(record.payload))) {
       slots.add(index.labelOf(id));
     }
   }

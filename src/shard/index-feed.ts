@@ -3,12 +3,15 @@ import { floatsCopied } from '../vector/metrics';
 import type { VectorIndex } from '../vector/ports';
 import type { ChangeTable, ChangeWalk } from './change-table';
 import { keyOf, pointIdOf, successor } from './point-keys';
-import { decodeRecord, type PointRecord } from './point-record';
+import { decodeRecord, isEnded, type PointRecord } from './point-record';
 import type { Change } from './shard-apply';
 import type { PointView } from './shard-query';
 
 const sliceRecordsMax = 256;
 const sliceBytesMax = 512 * 1024;
+
+/** What those hear of a change whose state is derived from the records. */
+export type SeenChange = Pick<Change, 'id' | 'record' | 'revised'>;
 
 /** The state that the index is to be level with. */
 export interface FeedSource {
@@ -74,7 +77,7 @@ export class IndexFeed {
 
   /** `offered` hears of each after the index, with the label that this freed, or -1. */
   changed(
-    changes: readonly Pick<Change, 'id' | 'record' | 'revised'>[],
+    changes: readonly SeenChange[],
     appliedIndex: number,
     offered: (id: string, record: PointRecord, freed: number) => void,
   ): void {
@@ -128,7 +131,10 @@ export class IndexFeed {
 
   /** The label that a deletion freed, or -1. */
   private offer(id: string, record: PointRecord): number {
+    const { view } = this.source;
     if (record.deleted) return this.index.remove(id, record.version);
+    // As if it had been removed by the entry that was applied last: that is newer than its own.
+    if (isEnded(record, view.timeMs())) return this.index.remove(id, this.sourceNow().appliedIndex);
     this.index.put(id, record.version, floatsCopied(record.vector));
     return -1;
   }

@@ -6,7 +6,7 @@ import { comparePlaces, type OrderedType, orderedTypes, type Place } from '../ve
 import type { Bits } from '../vector/payload/bits';
 import type { NumberIndex } from '../vector/payload/number-index';
 import type { VectorIndex } from '../vector/ports';
-import { type PointView, readRecords, stored } from './shard-query';
+import { isThere, type PointView, readRecords, stored } from './shard-query';
 
 /** A page of the points that match, in the order of their values at a key. */
 export type Ordered = Extract<Selection, { readonly kind: 'ordered' }>;
@@ -46,7 +46,7 @@ export function pageAt(view: PointView, places: readonly Place[], countMax: numb
     if (points.length === countMax) break;
     const { value } = places[at] as Place;
     // The index may be ahead of a store that lost its newest writes in a power cut; the log is about to bring them back.
-    if (record !== undefined && !record.deleted) {
+    if (isThere(view, record)) {
       bytes += record.vector.length + record.payload.length;
       if (bytes > pageBytesMax && points.length > 0) break;
       points.push(stored(id, record));

@@ -1,7 +1,7 @@
 import { fromUtf8, utf8 } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import { type KeyHash64, keyHash64, type ReplicaId, replicaId, type Space } from '../base/ids';
-import { changesFrom, idOfPointKey, type KeyRange, pointKey, pointRange, spaceOf } from '../storage/keys';
+import { changesFrom, expiryFrom, idOfPointKey, type KeyRange, pointKey, pointRange, spaceOf } from '../storage/keys';
 
 export const keyOf = (space: Space, point: { readonly id: string; readonly hash: KeyHash64 }): Uint8Array =>
   pointKey(space, point.hash, utf8(point.id));
@@ -30,11 +30,13 @@ export function spacePart(space: Space, part: number, count: number): KeyRange {
 
 type RangeOfSpace = (space: Space) => KeyRange;
 const changesOf: RangeOfSpace = (space) => changesFrom(space, 0);
+const endsOf: RangeOfSpace = (space) => expiryFrom(space, 0);
 
-/** Every point and table of changes of a replica but those of the generations `kept`. */
+/** Every point and table of a replica but those of the generations `kept`. */
 export const otherSpaces = (replica: ReplicaId, ...kept: readonly number[]): readonly KeyRange[] => [
   ...others(pointRange, replica, kept),
   ...others(changesOf, replica, kept),
+  ...others(endsOf, replica, kept),
 ];
 
 function others(rangeOf: RangeOfSpace, replica: ReplicaId, kept: readonly number[]): readonly KeyRange[] {
@@ -57,3 +59,4 @@ const allOf = (rangeOf: RangeOfSpace, replica: ReplicaId): KeyRange => ({
 /** Every point of a replica. */
 export const allSpaces = (replica: ReplicaId): KeyRange => allOf(pointRange, replica);
 export const allChanges = (replica: ReplicaId): KeyRange => allOf(changesOf, replica);
+export const allEnds = (replica: ReplicaId): KeyRange => allOf(endsOf, replica);

@@ -23,6 +23,10 @@ export interface PointRecord {
   readonly vector: Uint8Array;
 }
 
+/** Whether a point that is there is there no more, by log time. */
+export const isEnded = ({ expiryMs }: Pick<PointRecord, 'expiryMs'>, timeMs: number): boolean =>
+  expiryMs > 0 && expiryMs <= timeMs;
+
 const formatPlain = 1;
 /** With `touched`: only where it differs from `version`, so that equal records are equal bytes in every release. */
 const formatTouched = 2;

@@ -9,12 +9,12 @@ import { matches, parsedPayload } from '../vector/filter-match';
 import { similarity } from '../vector/metrics';
 import { comparePlaces, type OrderedType, orderValueOf } from '../vector/order';
 import { type Scored, TopK } from '../vector/top-k';
+import type { SeenChange } from './index-feed';
 import { type Ordered, type OrderedPage, pageAt } from './ordered';
 import { keyOf, spacePart, successor } from './point-keys';
 import type { PointRecord } from './point-record';
 import { ListSource, RangeSource, type RecordSource } from './record-source';
-import type { Change } from './shard-apply';
-import { hitsOf, type PointView, stored } from './shard-query';
+import { hitsOf, isThere, type PointView, stored } from './shard-query';
 
 /** How a selection is found: by reading every record, by reading some of them, or at once. */
 export type SelectingPlan =
@@ -127,7 +127,7 @@ export class Selecting {
   }
 
   /** What was applied since the last slice. An answer is for now: what was answered before is answered anew. */
-  changed(changes: readonly Change[]): void {
+  changed(changes: readonly SeenChange[]): void {
     if (changes.length > 0) this.answer = null;
     for (const change of changes) {
       if (this.source?.changed(change.id) !== 'behind') continue;
@@ -198,7 +198,7 @@ export class Selecting {
   }
 
   private take(id: string, record: PointRecord): void {
-    if (record.deleted) return;
+    if (!isThere(this.options.view, record)) return;
     this.visited++;
     const { filter, selection, metric } = this.options;
     const payload = filter === null && selection.kind !== 'ordered' ? null : parsedPayload(record.payload);

@@ -21,7 +21,7 @@ import { idOfPointKey, pointKey } from '../storage/keys';
 import { idsOf, operationFault, optionsFault } from './command-faults';
 import { DedupeTable } from './dedupe-table';
 import { type Descriptor, formatOf } from './descriptor';
-import { decodeRecord, encodeRecordOf, type PointRecord } from './point-record';
+import { decodeRecord, deletion, encodeRecordOf, isEnded, type PointRecord } from './point-record';
 import type { Earlier, RecentPoints } from './recent-points';
 import { digestWith, digestWithout, recordHash, recordHashOf } from './record-digest';
 import { type Outcome, type PointSlot, type Refused, WritePart } from './write-part';
@@ -102,7 +102,7 @@ export function applyEntries(
 }
 
 type Parsed =
-  | Extract<ShardCommand, { readonly kind: 'v2' | 'checksum' | 'raise' | 'schema' }>
+  | Extract<ShardCommand, { readonly kind: 'v2' | 'checksum' | 'raise' | 'schema' | 'expire' }>
   | { readonly kind: 'malformed'; readonly message: string };
 
 /** Commands of every version as the latest. */
@@ -118,6 +118,13 @@ function parse(entry: Entry): Parsed {
 }
 
 const nothing = { ok: true, affected: 0, versions: [], previous: [], previousOmitted: 0, replayed: false } as const;
+
+const gone = { live: false, expiryMs: 0 };
+
+function namedBy(command: Parsed | null): readonly string[] {
+  if (command?.kind === 'v2') return idsOf(command.operation);
+  return command?.kind === 'expire' ? command.ids : [];
+}
 
 interface Slot extends PointSlot {
   readonly hash: KeyHash64;
@@ -154,8 +161,7 @@ class ApplyWork {
   load(commands: readonly (Parsed | null)[]): void {
     const unknown = new Map<string, Wanted>();
     for (const command of commands) {
-      if (command?.kind !== 'v2') continue;
-      for (const id of idsOf(command.operation)) if (!this.slots.has(id) && !unknown.has(id)) this.meet(id, unknown);
+      for (const id of namedBy(command)) if (!this.slots.has(id) && !unknown.has(id)) this.meet(id, unknown);
     }
     const wanted = [...unknown.values()];
     for (let from = 0; from < wanted.length; from += readKeysMax) {
@@ -191,10 +197,27 @@ class ApplyWork {
     if (refusal !== null) this.outcomes.set(index, refusal);
     else if (command.kind === 'v2') this.outcomes.set(index, this.perform(index, command));
     else if (command.kind === 'raise') this.raise(index, command.level);
+    else if (command.kind === 'expire') this.expire(index, command);
     else {
       if (command.kind === 'schema' && command.schema.revision > this.schema.revision) this.schema = command.schema;
       this.outcomes.set(index, { ...nothing, index });
     }
+  }
+
+  /** Purges what the proposer named, as far as it has ended here: nothing else in apply makes an end of a point. */
+  private expire(index: LogIndex, { timeMs, ids }: Extract<Parsed, { kind: 'expire' }>): void {
+    this.timeMs = nextLogTime(this.timeMs, timeMs);
+    let affected = 0;
+    for (const id of ids) {
+      const slot = this.slots.get(id);
+      if (slot === undefined) continue;
+      const { expiryMs, live } =
+        slot.record === null ? (slot.before ?? gone) : { ...slot.record, live: !slot.record.deleted };
+      if (!live || !isEnded({ expiryMs }, this.timeMs)) continue;
+      slot.record = deletion(index, this.timeMs, slot.dedupe.encoded());
+      affected++;
+    }
+    this.outcomes.set(index, { ...nothing, index, affected });
   }
 
   /** Every replica from this entry on: those behind it in the same call as well. */
@@ -260,8 +283,8 @@ class ApplyWork {
       const key = this.keyOf(id, hash);
       const name = idOfPointKey(key);
       const after = this.arena.copyOf(encodeRecordOf(name, record));
-      const { version, touched, deleted } = record;
-      const earlier = { version, touched, live: !deleted, dedupe, recordHash: recordHashOf(name, after) };
+      const { version, touched, deleted, expiryMs } = record;
+      const earlier = { version, touched, live: !deleted, expiryMs, dedupe, recordHash: recordHashOf(name, after) };
       changes.push({ id, hash, key, before, record, after, earlier, revised: version !== before?.version });
       points += Number(!record.deleted) - Number(before?.live === true);
       records += before === null ? 1 : 0;
@@ -290,9 +313,9 @@ class ApplyWork {
 /** Throws CORRUPT if the record is. Holds on to none of its bytes. */
 function earlierOf(id: string, value: Uint8Array | undefined): Earlier | null {
   if (value === undefined) return null;
-  const { version, touched, deleted, dedupe } = decodeRecord(id, value);
+  const { version, touched, deleted, expiryMs, dedupe } = decodeRecord(id, value);
   const hash = recordHash(id, value);
-  return { version, touched, live: !deleted, dedupe: DedupeTable.read(dedupe), recordHash: hash };
+  return { version, touched, live: !deleted, expiryMs, dedupe: DedupeTable.read(dedupe), recordHash: hash };
 }
 
 /** Log time never goes back, and after its first step never leaps (DESIGN D14). */

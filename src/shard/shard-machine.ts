@@ -14,14 +14,16 @@ import type { VectorIndex } from '../vector/ports';
 import { ChangeTable } from './change-table';
 import { cutAtChecksums, isChecksum } from './checksum-entries';
 import { type Descriptor, decodeDescriptor, encodeDescriptor, firstDescriptor, stateChecksum } from './descriptor';
+import { ExpiryTable } from './expiry-table';
 import { planFiltered, planOrdered } from './filtered';
-import { type FeedSource, IndexFeed } from './index-feed';
+import { type FeedSource, IndexFeed, type SeenChange } from './index-feed';
 import { orderedType } from './ordered';
 import { PayloadFeed } from './payload-feed';
 import { otherSpaces } from './point-keys';
+import { deletion, isEnded } from './point-record';
 import { RecentPoints } from './recent-points';
 import { digestText } from './record-digest';
-import { type RestoreProgress, readProgress } from './restore-progress';
+import { Restores } from './restores';
 import { deleteOtherSchemas, putSchema, readSchema } from './schema-record';
 import { Scrub } from './scrub';
 import { type ReadSelection, Selecting, type SelectingPlan } from './selecting';
@@ -35,7 +37,7 @@ import {
   scanPoints,
   searchPoints,
 } from './shard-query';
-import { ShardSnapshotSink } from './snapshot-sink';
+import type { ShardSnapshotSink } from './snapshot-sink';
 import { ShardSnapshotSource, type SourceLimits } from './snapshot-source';
 import { SpaceGarbage } from './space-garbage';
 
@@ -85,9 +87,9 @@ export class ShardMachine {
   private notes: readonly ChecksumNote[] = [];
   private readonly scrub: Scrub;
   private readonly recent: RecentPoints;
-  private generationNext: number;
   private readonly garbage: SpaceGarbage;
-  private restoring: ShardSnapshotSink | null = null;
+  private readonly restores: Restores;
+  private ends: ExpiryTable;
 
   /** Throws CORRUPT if the stored descriptor is, and UNSUPPORTED_VERSION if this program cannot go on from it. Deletes what nobody owns; a snapshot that was cut off may go on. */
   constructor(private readonly options: ShardMachineOptions) {
@@ -96,27 +98,29 @@ export class ShardMachine {
     this.descriptor = value === undefined ? firstDescriptor({ ...options, level }) : decodeDescriptor(value);
     checkLevel(this.descriptor.level, options.flags, `replica ${options.replica}`);
     const { generation } = this.descriptor;
-    const left = readProgress(options.state, options.replica);
-    const rest = left !== null && this.isUsable(left) ? left : null;
-    const kept = rest === null ? [generation] : [generation, rest.generation];
-    this.generationNext = Math.max(...kept) + 1;
+    this.restores = new Restores(
+      {
+        ...options,
+        appliedIndex: () => this.appliedIndex,
+        installed: (descriptor) => this.replaced(descriptor),
+        aborted: (space) => this.garbage.add(space),
+      },
+      generation,
+    );
+    const { kept } = this.restores;
     for (const { start, end } of otherSpaces(options.replica, ...kept)) options.state.deleteRange(start, end);
     deleteOtherSchemas(options.state, options.replica, kept);
-    if (rest !== null) this.restoring = this.newSink(rest.meta, rest.stream, rest.generation, rest);
     this.garbage = new SpaceGarbage(options.state);
     this.scrub = new Scrub(options.state);
     this.recent = new RecentPoints(options.recentBytesMax ?? recentPointsBytesMax);
     this.table = new ChangeTable(options.state, this.space);
+    this.ends = new ExpiryTable(options.state, this.space);
+    this.ends.advance(this.logTimeMs);
     this.feed = new IndexFeed(options.index, () => this.feedSource);
     this.schemaNow = readSchema(options.state, this.space);
     this.payloads = new PayloadFeed(options.state, options.index, options.payloadIndexBytes ?? payloadIndexBytesMax, {
       ...{ space: this.space, schema: this.schemaNow },
     });
-  }
-
-  private isUsable({ meta, generation, header }: RestoreProgress): boolean {
-    const isKnown = header === null || header.level <= this.options.flags.newest;
-    return isKnown && meta.index > this.appliedIndex && generation > this.descriptor.generation;
   }
 
   get appliedIndex(): LogIndex {
@@ -141,7 +145,7 @@ export class ShardMachine {
   }
   /** Live points. */
   get points(): number {
-    return this.descriptor.points;
+    return this.descriptor.points - this.ends.ended.size;
   }
   /** Records written by the latest apply(). */
   get changedCount(): number {
@@ -186,9 +190,30 @@ export class ShardMachine {
     this.write(descriptor, changes, schema);
     this.changed += changes.length;
     this.payloads.setSchema(this.schemaNow);
-    this.feed.changed(changes, this.appliedIndex, (...change) => this.payloads.changed(...change));
-    for (const work of this.selecting) work.changed(changes);
+    const ended = this.ends.advance(descriptor.timeMs).map((id) => this.goneAt(id));
+    this.tell([...changes.map((change) => this.asSeen(change)), ...ended]);
     return outcomes;
+  }
+
+  /** What is derived from the records hears of them, an ended one as of one that was deleted. */
+  private tell(seen: readonly SeenChange[]): void {
+    this.feed.changed(seen, this.appliedIndex, (...change) => this.payloads.changed(...change));
+    for (const work of this.selecting) work.changed(seen);
+  }
+
+  private asSeen(change: Change): SeenChange {
+    const { record } = change;
+    return isEnded(record, this.logTimeMs) ? { ...change, record: { ...record, deleted: true } } : change;
+  }
+
+  /** As if the entry that was applied last had deleted it. */
+  private goneAt(id: string): SeenChange {
+    return { id, revised: true, record: deletion(this.appliedIndex, this.logTimeMs) };
+  }
+
+  /** Which points have ended, and which will when. */
+  get expiry(): Pick<ExpiryTable, 'nextMs' | 'ended' | 'due'> {
+    return this.ends;
   }
 
   /** What became of a command of the latest apply(). */
@@ -262,7 +287,10 @@ export class ShardMachine {
 
   /** One slice of bringing the index level with the store; true when it is. */
   catchUpIndex(): boolean {
-    return this.feed.catchUp(this.appliedIndex);
+    if (!this.feed.catchUp(this.appliedIndex)) return false;
+    // A graph file may have brought some back.
+    if (this.ends.ended.size > 0) this.tell([...this.ends.ended].map((id) => this.goneAt(id)));
+    return true;
   }
 
   /** One slice of making payload indexes; true when they are what the schema asks for. */
@@ -301,44 +329,15 @@ export class ShardMachine {
   /** A restore that was under way is aborted. */
   openRestore(meta: SnapshotMeta, stream: number): ShardSnapshotSink {
     assert(meta.index > this.appliedIndex, 'openRestore: the snapshot is older than the state');
-    this.dropRestore();
-    this.restoring = this.newSink(meta, stream, this.generationNext++, null);
-    return this.restoring;
+    return this.restores.open(meta, stream);
   }
 
-  resumeRestore(
-    meta: SnapshotMeta,
-    stream: number,
-  ): { readonly sink: ShardSnapshotSink; readonly chunks: number } | null {
-    const sink = this.restoring;
-    const isIt = sink?.isOf(meta, stream) === true && meta.index > this.appliedIndex;
-    return isIt ? { sink, chunks: sink.chunks } : null;
+  resumeRestore(meta: SnapshotMeta, stream: number): ReturnType<Restores['resume']> {
+    return this.restores.resume(meta, stream);
   }
 
   dropRestore(): void {
-    this.restoring?.abort();
-    this.restoring = null;
-  }
-
-  private newSink(
-    meta: SnapshotMeta,
-    stream: number,
-    generation: number,
-    resumed: RestoreProgress | null,
-  ): ShardSnapshotSink {
-    const { state: store, replica, keyHash, flags } = this.options;
-    return new ShardSnapshotSink({
-      store,
-      replica,
-      keyHash,
-      flags,
-      meta,
-      stream,
-      generation,
-      resumed,
-      installed: (descriptor) => this.replaced(descriptor),
-      aborted: (space) => this.garbage.add(space),
-    });
+    this.restores.drop();
   }
 
   private get space(): Space {
@@ -351,7 +350,8 @@ export class ShardMachine {
   }
 
   private get view(): PointView {
-    return { store: this.options.state, space: this.space, keyHash: this.options.keyHash };
+    const { state: store, keyHash } = this.options;
+    return { store, space: this.space, keyHash, timeMs: () => this.logTimeMs };
   }
 
   private write(descriptor: Descriptor, changes: readonly Change[], schema: Schema): void {
@@ -361,6 +361,7 @@ export class ShardMachine {
       const { key } = change;
       for (const source of this.sources) source.beforeChange(change, key);
       batch.put(key, change.after);
+      this.ends.put(batch, change);
     }
     const revised = changes.filter((change) => change.revised).map((change) => change.id);
     this.table.add(batch, revised, this.appliedIndex, descriptor.appliedIndex);
@@ -384,8 +385,9 @@ export class ShardMachine {
     this.garbage.add(this.space);
     this.recent.clear();
     this.descriptor = descriptor;
-    this.restoring = null;
     this.table = new ChangeTable(this.options.state, this.space);
+    this.ends = new ExpiryTable(this.options.state, this.space);
+    this.ends.advance(this.logTimeMs);
     this.feed.begin();
     this.schemaNow = readSchema(this.options.state, this.space);
     this.payloads.restart(this.space, this.schemaNow);

@@ -8,7 +8,7 @@ import { pointRange } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
 import type { SearchResult, VectorIndex } from '../vector/ports';
 import { keyOf, pointIdOf, successor } from './point-keys';
-import { decodeRecord, type PointRecord } from './point-record';
+import { decodeRecord, isEnded, type PointRecord } from './point-record';
 import { type Digest, digestWith, emptyDigest, recordHash } from './record-digest';
 
 /** Where a shard's points are now. */
@@ -16,7 +16,13 @@ export interface PointView {
   readonly store: KeyValueStore;
   readonly space: Space;
   readonly keyHash: KeyHash;
+  /** Log time, as it is now. */
+  timeMs(): number;
 }
+
+/** Whether a record is that of a point which is there, to whoever reads now. */
+export const isThere = (view: PointView, record: PointRecord | undefined): record is PointRecord =>
+  record !== undefined && !record.deleted && !isEnded(record, view.timeMs());
 
 export interface SearchRequest {
   readonly vector: Uint8Array;
@@ -46,7 +52,7 @@ export function getPoints(view: PointView, ids: readonly string[]): StoredPoint[
   const found: StoredPoint[] = [];
   const answer = new AnswerSize('ids');
   for (const [id, record] of readRecords(view, ids)) {
-    if (record === undefined || record.deleted) continue;
+    if (!isThere(view, record)) continue;
     answer.add(record.vector, record.payload);
     found.push(stored(id, record));
   }
@@ -67,7 +73,7 @@ export function scanPoints(
     const found = view.store.range({ start: cursor, end, countMax: countWanted, bytesMax: scanBytesMax });
     for (const { key, value } of found) {
       const record = decodeRecord(pointIdOf(key), value);
-      if (record.deleted) continue;
+      if (!isThere(view, record)) continue;
       points.push(stored(pointIdOf(key), record));
       bytes += value.length;
     }
@@ -123,7 +129,7 @@ export function hitsOf(
   for (const [id, record] of readRecords(view, result.ids)) {
     at++;
     // The graph may be ahead of a store that lost its newest writes in a power cut; the log is about to bring them back.
-    if (record === undefined || record.deleted) continue;
+    if (!isThere(view, record)) continue;
     const payload = includePayload ? record.payload : noBytes;
     const vector = includeVector ? record.vector : noBytes;
     answer.add(payload, vector);
@@ -183,7 +189,7 @@ export function recountPoints(view: PointView): Recount {
     const found = view.store.range({ start: cursor, end, countMax: scanRecordsMax, bytesMax: scanBytesMax });
     for (const { key, value } of found) {
       const id = pointIdOf(key);
-      points += decodeRecord(id, value).deleted ? 0 : 1;
+      points += isThere(view, decodeRecord(id, value)) ? 1 : 0;
       records++;
       digest = digestWith(digest, recordHash(id, value));
     }

@@ -6,7 +6,7 @@ import { decode } from '../protocol/codec';
 import { checkLevel, type FlagRange } from '../protocol/flags';
 import type { KeyHash } from '../protocol/key-hash';
 import type { SnapshotMeta } from '../protocol/raft-messages';
-import { pointKey, replicaStateKey, spaceOf } from '../storage/keys';
+import { expiryKey, pointKey, replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
 import { type Descriptor, encodeDescriptor } from './descriptor';
 import { decodeRecord } from './point-record';
@@ -163,6 +163,8 @@ export class ShardSnapshotSink {
     this.records++;
     this.points += record.deleted ? 0 : 1;
     this.digest = digestWith(this.digest, recordHash(id, value));
+    const { deleted, expiryMs } = record;
+    if (!deleted && expiryMs > 0) batch.put(expiryKey(this.space, expiryMs, utf8(id)), new Uint8Array(0));
     batch.put(pointKey(this.space, this.options.keyHash(id), utf8(id)), value);
   }
 }

@@ -1,5 +1,5 @@
 import type { Space } from '../base/ids';
-import { changesFrom } from '../storage/keys';
+import { changesFrom, expiryFrom } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
 import { spacePart } from './point-keys';
 import { deleteSchema } from './schema-record';
@@ -23,6 +23,8 @@ export class SpaceGarbage {
     if (oldest.part === 0) {
       const changes = changesFrom(oldest.space, 0);
       this.state.deleteRange(changes.start, changes.end);
+      const ends = expiryFrom(oldest.space, 0);
+      this.state.deleteRange(ends.start, ends.end);
     }
     const { start, end } = spacePart(oldest.space, oldest.part++, parts);
     this.state.deleteRange(start, end);

@@ -6,6 +6,8 @@ import { encode } from '../protocol/codec';
 import {
   type Condition,
   conditionCodec,
+  lifeCodec,
+  type MortalPoint,
   type Point,
   type ShardOperation,
   type WriteOptions,
@@ -14,7 +16,7 @@ import type { Conflict, StoredPoint } from '../protocol/data-messages';
 import { isOn } from '../protocol/flags';
 import type { KeyHash } from '../protocol/key-hash';
 import { type DedupeEntry, type DedupeKey, DedupeTable, dedupeKeyOf } from './dedupe-table';
-import { deletion, type PointRecord } from './point-record';
+import { deletion, isEnded, type PointRecord } from './point-record';
 
 /** What became of a command. `versions` are in the order of its points. */
 export type Outcome = Written | Refused;
@@ -46,6 +48,8 @@ export interface Refused {
 export interface EarlierPoint {
   readonly version: number;
   readonly live: boolean;
+  /** Log time at which it ends; 0: never. */
+  readonly expiryMs: number;
   readonly dedupe: DedupeTable;
 }
 
@@ -94,6 +98,7 @@ export class WritePart {
   private previousBytes = 0;
   private previousOmitted = 0;
   private settledBytes = 0;
+  private timeMs = 0;
 
   constructor(
     private readonly operation: ShardOperation,
@@ -107,6 +112,7 @@ export class WritePart {
   }
 
   perform(index: LogIndex, timeMs: number): Outcome {
+    this.timeMs = timeMs;
     const untimely = this.untimely(timeMs);
     if (untimely !== null) return untimely;
     const items = this.slots.map((slot, at) => this.itemOf(slot, at, timeMs));
@@ -169,13 +175,13 @@ export class WritePart {
 
   violated(fresh: readonly Item[]): ReadonlySet<Item> {
     const { conditions } = this.options;
-    return new Set(fresh.filter(({ at, slot }) => !holds(conditions[at] ?? noCondition, versionOf(slot))));
+    return new Set(fresh.filter(({ at, slot }) => !holds(conditions[at] ?? noCondition, versionOf(slot, this.timeMs))));
   }
 
   private write(item: Item, index: LogIndex, timeMs: number): void {
     const { slot } = item;
     const { operation } = this;
-    if (operation.kind === 'delete' && versionOf(slot) === 0) {
+    if (operation.kind === 'delete' && versionOf(slot, timeMs) === 0) {
       this.settle(item, 'absent', index, timeMs);
       return;
     }
@@ -183,7 +189,18 @@ export class WritePart {
     slot.dedupe = this.remember(item, 'written', index);
     const dedupe = slot.dedupe.encoded();
     if (operation.kind === 'delete') slot.record = deletion(index, timeMs, dedupe);
-    else slot.record = recordOf(operation.points[item.at] as Point, index, timeMs, dedupe);
+    else {
+      const expiryMs = operation.kind === 'put' ? this.endOf(slot, operation.points[item.at] as MortalPoint) : 0;
+      slot.record = { ...recordOf(operation.points[item.at] as Point, index, timeMs, dedupe), expiryMs };
+    }
+  }
+
+  /** Log time is fractional only if a leader's clock is; ends are whole. */
+  private endOf({ record, before }: PointSlot, { life }: MortalPoint): number {
+    if (life.kind === 'default') return 0;
+    if (life.kind === 'given') return Math.ceil(this.timeMs) + life.ttlMs;
+    const point = record ?? before;
+    return point === null || isEnded(point, this.timeMs) ? 0 : point.expiryMs;
   }
 
   /** The point stays what it is, and remembers why. One that never was becomes a deletion that does. */
@@ -200,7 +217,7 @@ export class WritePart {
   private remember(item: Item, result: DedupeEntry['result'], index: LogIndex): DedupeTable {
     const { issuedMs, windowMs } = this.options;
     const { table, slot, fingerprint } = item;
-    const version = versionOf(slot);
+    const version = versionOf(slot, this.timeMs);
     const { keyHash, number, settled } = this.key ?? noKey;
     const expiresMs = issuedMs + windowMs;
     item.entry = { keyHash, fingerprint, expiresMs, index, result, version, number, settled };
@@ -208,7 +225,7 @@ export class WritePart {
   }
 
   private keepPrevious(slot: PointSlot): void {
-    if (versionOf(slot) === 0) return;
+    if (versionOf(slot, this.timeMs) === 0) return;
     const record = this.previousBytes > previousBytesMax ? null : (slot.record ?? slot.stored());
     this.previousBytes += record === null ? 0 : record.vector.length + record.payload.length;
     if (record === null || this.previousBytes > previousBytesMax) {
@@ -241,7 +258,9 @@ export class WritePart {
     const condition = asked === undefined ? noConditionCrc : crc32c(encode(conditionCodec, asked));
     if (operation.kind === 'delete') return crc32c(utf8('delete'), condition);
     const { vector, payload } = operation.points[at] as Point;
-    return crc32c(vector, crc32c(payload, condition));
+    const content = crc32c(vector, crc32c(payload, condition));
+    if (operation.kind === 'upsert') return content;
+    return crc32c(encode(lifeCodec, (operation.points[at] as MortalPoint).life), content);
   }
 }
 
@@ -249,10 +268,10 @@ const latest = (indexes: readonly LogIndex[]): LogIndex => logIndex(Math.max(...
 
 const isFailure = ({ result }: DedupeEntry): boolean => result === 'violated' || result === 'spared';
 
-/** What clients see: 0 for a point that does not exist. */
-function versionOf({ record, before }: PointSlot): number {
-  if (record !== null) return record.deleted ? 0 : record.version;
-  return before?.live === true ? before.version : 0;
+/** What clients see: 0 for a point that does not exist, or has ended. */
+function versionOf({ record, before }: PointSlot, timeMs: number): number {
+  if (record !== null) return record.deleted || isEnded(record, timeMs) ? 0 : record.version;
+  return before?.live === true && !isEnded(before, timeMs) ? before.version : 0;
 }
 
 function holds(condition: Condition, version: number): boolean {

@@ -1,5 +1,6 @@
 import type { ByteArena } from '../base/arena';
 import { AssertionError, assert } from '../base/assert';
+import { fromUtf8 } from '../base/bytes';
 import { type KeyHash64, keyHash64, type LogIndex, logIndex, type ReplicaId, replicaId, type Space } from '../base/ids';
 import type { HashRange } from '../protocol/key-hash';
 
@@ -14,6 +15,7 @@ import type { HashRange } from '../protocol/key-hash';
  *                                        snapshot was taken
  *          03 space:u64 kind:u8 id        a record of the placement driver
  *          04 space:u64 index:u64         which points the entries up to an index changed; at index 0, how far back this goes
+ *          05 space:u64 time:u64 id       nothing: a point that ends at this log time
  *   log    10 replica:u64 index:u64       an entry of a replica's Raft log
  *          11 replica:u64                 a hard state
  *          12 replica:u64                 a replica's record: descriptor, incarnation, tombstone, where its log begins
@@ -24,6 +26,7 @@ const tables = {
   replicaState: 0x02,
   record: 0x03,
   changes: 0x04,
+  expiry: 0x05,
   entry: 0x10,
   hardState: 0x11,
   log: 0x12,
@@ -143,6 +146,27 @@ export function changesFrom(space: Space, index: number): KeyRange {
   writeBig(prefix, 1, space);
   return { start: changesKey(space, index), end: after(prefix) };
 }
+
+const expiryHeaderBytes = 17;
+
+/** Of the table of ends of a space. `timeMs` is whole. */
+export function expiryKey(space: Space, timeMs: number, id: Uint8Array): Uint8Array {
+  const key = headOf(tables.expiry, expiryHeaderBytes + id.length);
+  writeBig(key, 1, space);
+  writeNumber(key, 9, timeMs);
+  key.set(id, expiryHeaderBytes);
+  return key;
+}
+
+/** Every row of a space's table of ends from `timeMs` on; from 0 on, the whole table. */
+export function expiryFrom(space: Space, timeMs: number): KeyRange {
+  const prefix = headOf(tables.expiry, 9);
+  writeBig(prefix, 1, space);
+  return { start: expiryKey(space, timeMs, new Uint8Array(0)), end: after(prefix) };
+}
+
+export const expiryOfKey = (key: Uint8Array): number => readNumber(key, 9);
+export const idOfExpiryKey = (key: Uint8Array): string => fromUtf8(key.subarray(expiryHeaderBytes));
 
 /** Eight bytes, for ids inside keys. */
 export function orderedBytes(value: number): Uint8Array {

@@ -112,6 +112,8 @@ export const badInputs: readonly BadInput[] = [
     '{"points":[{"id":"x","vector":[1,2,3],"payload":{"a":1e999}}]}',
     'points[0].payload',
   ),
+  bad('a life of no time', points, point({ ttl_ms: 0 }), 'points[0].ttl_ms'),
+  bad('a life of text', points, point({ ttl_ms: '5' }), 'points[0].ttl_ms'),
   bad('unknown point field', points, point({ values: [1] }), 'points[0].values'),
   bad('upsert to an unknown collection', '/v1/collections/nowhere/points', point({}), 'collection', 'NOT_FOUND'),
   bad('upsert to an impossible collection', '/v1/collections/a.b/points', point({}), 'collection'),

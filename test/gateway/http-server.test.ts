@@ -70,6 +70,7 @@ describe('the JSON twin', () => {
         { number: 1, name: 'sessionKeys', on: true },
         { number: 2, name: 'payloadIndexes', on: false },
         { number: 3, name: 'storage', on: false },
+        { number: 4, name: 'expiry', on: false },
       ],
       nodes: [{ name: 'pd-1', service: 'pd', supports: null }],
     });

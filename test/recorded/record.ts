@@ -52,7 +52,7 @@ const anyCondition = (random: Prng): Condition =>
 
 function conditionalWrite(random: Prng, n: number): Uint8Array {
   const operation = anyWrite(random);
-  const count = operation.kind === 'upsert' ? operation.points.length : operation.ids.length;
+  const count = operation.kind === 'delete' ? operation.ids.length : operation.points.length;
   const timeMs = timeOf(random, n);
   const key = random.chance(0.6) ? `key-${random.between(1, 80)}` : '';
   const conditions = random.chance(0.5) ? Array.from({ length: count }, () => anyCondition(random)) : [];
@@ -68,7 +68,7 @@ function levelledWrite(random: Prng, n: number): Uint8Array {
   const timeMs = timeOf(random, n);
   const times = { issuedMs: timeMs - random.between(0, 9_000), windowMs: random.pick([1_000, 60_000]) };
   const operation = anyWrite(random);
-  const count = operation.kind === 'upsert' ? operation.points.length : operation.ids.length;
+  const count = operation.kind === 'delete' ? operation.ids.length : operation.points.length;
   const conditions = random.chance(0.2) ? Array.from({ length: count }, () => anyCondition(random)) : [];
   return writeOf(operation, { key: sessionKey(random, n), conditions, ...times }, timeMs);
 }

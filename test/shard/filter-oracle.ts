@@ -34,7 +34,7 @@ export interface OracleReport {
  */
 export function runFilterOracle(seed: number, operations: number): OracleReport {
   const random = new Prng(seed);
-  const pair = new Pair(random, 400);
+  const pair = new Pair(random, 400, true);
   const strategies = new Map<string, number>();
   let [revision, checks, restarts, snapshots] = [0, 0, 0, 0];
   pair.write(200);

@@ -34,7 +34,7 @@ export class ModelShard {
     const { key = '', issuedMs = 0, windowMs = 0, conditions = [] } = options;
     const expiresMs = issuedMs + windowMs;
     if (key !== '' && timeMs > expiresMs) return 'IDEMPOTENCY_EXPIRED at -';
-    const ids = operation.kind === 'upsert' ? operation.points.map(({ id }) => id) : operation.ids;
+    const ids = operation.kind === 'delete' ? operation.ids : operation.points.map(({ id }) => id);
     const drawn = parseSessionKey(key);
     const floorOf = (id: string): number => this.floors.get(`${drawn?.session}/${id}`) ?? 0;
     if (drawn !== null && ids.some((id) => floorOf(id) > drawn.number)) return 'IDEMPOTENCY_EXPIRED at -';

@@ -2,10 +2,11 @@ import { assert } from '../../src/base/assert';
 import { utf8 } from '../../src/base/bytes';
 import type { Prng } from '../../src/base/prng';
 import { encode } from '../../src/protocol/codec';
-import { type Point, shardCommandCodec } from '../../src/protocol/commands';
+import { type Life, type Point, shardCommandCodec } from '../../src/protocol/commands';
 import type { Selection } from '../../src/protocol/data-messages';
 import type { Filter } from '../../src/protocol/filters';
 import { flagRange } from '../../src/protocol/flags';
+import type { Entry } from '../../src/protocol/raft-messages';
 import type { Schema } from '../../src/protocol/schemas';
 import type { ReadSelection, Selected, Selecting } from '../../src/shard/selecting';
 import type { ShardMachine } from '../../src/shard/shard-machine';
@@ -23,10 +24,15 @@ export class Pair {
   state = new MemoryStore();
   machine: ShardMachine = newest(this.state);
   private applied = 0;
+  /** Of those that end. */
+  private readonly ends = new Map<string, number>();
+  private nowMs = 1_000_000;
 
   constructor(
     readonly random: Prng,
     private readonly idsMax = 1_500,
+    /** Some points end, and time goes on with every write. */
+    private readonly mortal = false,
   ) {}
 
   /** With an index that begins from nothing. */
@@ -68,10 +74,57 @@ export class Pair {
     const ids = [...new Set(Array.from({ length: count }, () => `p${random.between(0, this.idsMax)}`))];
     const doomed = random.chance(0.3);
     const points = ids.map((id) => ({ id, vector: vectorOf(random), payload: this.payload() }));
-    this.machine.apply([entryOf(++this.applied, commandOf(doomed ? remove(...ids) : upsert(...points)))]);
+    if (this.mortal && this.writeMortal(doomed, points)) return;
+    this.machine.apply([
+      entryOf(++this.applied, commandOf(doomed ? remove(...ids) : upsert(...points), { timeMs: this.nowMs })),
+    ]);
+    this.forget(this.machine.logTimeMs);
     for (const point of points) {
       if (doomed) this.live.delete(point.id);
       else this.live.set(point.id, point);
+      this.ends.delete(point.id);
+    }
+  }
+
+  /** True: these were written. Moves time, now and then backwards, and purges what is due or says it is. */
+  private writeMortal(doomed: boolean, points: readonly Point[]): boolean {
+    const { random, machine } = this;
+    this.nowMs += random.chance(0.05) ? -random.between(0, 5_000) : random.between(0, 300);
+    const lives = points.map(
+      (): Life =>
+        random.pick<Life>([
+          ...([{ kind: 'default' }, { kind: 'kept' }] as const),
+          ...([
+            { kind: 'given', ttlMs: random.between(1, 3_000) },
+            { kind: 'given', ttlMs: random.between(1, 20_000) },
+          ] as const),
+        ]),
+    );
+    const mortal = points.map((point, i) => ({ ...point, life: lives[i] as Life }));
+    const isPut = !doomed && random.chance(0.7);
+    const entries: Entry[] = [];
+    const purge = { kind: 'expire', epoch, timeMs: this.nowMs, ids: machine.expiry.due(this.nowMs, 8) } as const;
+    if (random.chance(0.2)) entries.push(entryOf(++this.applied, encode(shardCommandCodec, purge)));
+    const put = commandOf({ kind: 'put', points: mortal }, { timeMs: this.nowMs });
+    if (isPut) entries.push(entryOf(++this.applied, put));
+    const timeBefore = machine.logTimeMs;
+    machine.apply(entries);
+    assert(machine.logTimeMs >= timeBefore, 'pair: log time went back');
+    const timeMs = machine.logTimeMs;
+    this.forget(timeMs);
+    for (const { life, ...point } of isPut ? mortal : []) {
+      this.live.set(point.id, point);
+      if (life.kind === 'given') this.ends.set(point.id, Math.ceil(timeMs) + life.ttlMs);
+      if (life.kind === 'default') this.ends.delete(point.id);
+    }
+    return isPut;
+  }
+
+  private forget(timeMs: number): void {
+    for (const [id, endMs] of this.ends) {
+      if (endMs > timeMs) continue;
+      this.live.delete(id);
+      this.ends.delete(id);
     }
   }
 

@@ -4,6 +4,7 @@ import type { ReadDial } from '../../src/gateway/calls';
 import type { CommitToken } from '../../src/protocol/commit-token';
 import { ByFilterRounds } from './by-filter-rounds';
 import type { SimCluster } from './cluster';
+import { MortalRounds } from './mortal-rounds';
 import type { SimOptions } from './options';
 import { Oracle } from './oracle';
 import { Races } from './races';
@@ -27,6 +28,7 @@ export class Workload {
   private readonly random: Prng;
   private readonly client: SimClient;
   readonly byFilter: ByFilterRounds;
+  readonly mortal: MortalRounds;
   private readonly tokens = new Map<number, readonly CommitToken[]>();
   /** Keys that were just written: where a stale read would show. */
   private readonly recent: string[] = [];
@@ -41,16 +43,20 @@ export class Workload {
     this.random = cluster.world.random.fork();
     this.oracle = new Oracle(() => cluster.world.now);
     this.byFilter = new ByFilterRounds(cluster, new Prng(options.seed ^ 0xf117e2));
+    const { clocks, wallJumpEveryMs } = options.time;
+    const isExact = clocks === 'exact' && wallJumpEveryMs === 0;
+    this.mortal = new MortalRounds(cluster, new Prng(options.seed ^ 0x3a07a1), isExact);
     this.client = new SimClient(cluster, this.oracle, this.random);
     this.races = new Races(this.client, this.oracle, this.random, () => ++this.serial);
   }
 
   get idle(): boolean {
-    return this.open === 0 && this.client.idle && this.byFilter.idle;
+    return this.open === 0 && this.client.idle && this.byFilter.idle && this.mortal.idle;
   }
 
   start(): void {
     this.byFilter.start();
+    this.mortal.start();
     for (let client = 0; client < this.options.clients; client++) this.next(client);
   }
 
@@ -62,6 +68,7 @@ export class Workload {
 
   stop(): void {
     this.byFilter.stop();
+    this.mortal.stop();
     this.active = false;
   }
 

@@ -2,7 +2,7 @@ import { assert } from '../../base/assert';
 import { VectronError } from '../../base/errors';
 import type { LogIndex } from '../../base/ids';
 import type { MonotonicMs } from '../../base/time';
-import { type Condition, plainWrite, type WriteOptions } from '../../protocol/commands';
+import { type Condition, type MortalPoint, plainWrite, type WriteOptions } from '../../protocol/commands';
 import type { CommitToken } from '../../protocol/commit-token';
 import type { StoredPoint } from '../../protocol/data-messages';
 import { type HashRange, inRange, type KeyHash } from '../../protocol/key-hash';
@@ -160,12 +160,12 @@ export class ByFilterRun {
       return { ids, list: 'ids', options, bytesOf: (i) => (ids[i]?.length ?? 0) + 64, operation };
     }
     const changed = points.map(({ id, vector, payload }) => {
-      return { id, vector, payload: changedPayload(id, payload, call.change) };
+      return { id, vector, payload: changedPayload(id, payload, call.change), life: { kind: 'kept' as const } };
     });
     return {
       ...{ ids, list: 'points', options },
       bytesOf: (i) => (changed[i]?.vector.length ?? 0) + (changed[i]?.payload.length ?? 0) + 64,
-      operation: (positions) => ({ kind: 'upsert', points: positions.map((i) => changed[i] as StoredPoint) }),
+      operation: (positions) => ({ kind: 'put', points: positions.map((i) => changed[i] as MortalPoint) }),
     };
   }
 

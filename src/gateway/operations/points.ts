@@ -3,7 +3,7 @@ import { floatsOf } from '../../base/bytes';
 import { invalid, VectronError } from '../../base/errors';
 import { idempotencyWindowMsMax, requestBytesMax } from '../../base/limits';
 import type { MonotonicMs } from '../../base/time';
-import type { ShardOperation, WriteOptions } from '../../protocol/commands';
+import type { Life, Point, ShardOperation, WriteOptions } from '../../protocol/commands';
 import type { StoredPoint } from '../../protocol/data-messages';
 import type { CollectionRecord } from '../../protocol/records';
 import type { DrawnKey } from '../../protocol/session-key';
@@ -22,7 +22,7 @@ const clockSlackMs = 120_000;
 const normSquaredMin = 1e-36;
 
 export function upsert(core: Core, call: CallOf<'upsert'>, until: MonotonicMs, done: Done<WriteAnswer>): void {
-  const { points, options } = call;
+  const { points, lives, options } = call;
   findCollection(core, call.collection, until, (collection) => {
     if (collection instanceof VectronError) return done({ ok: false, error: collection });
     const error = firstError(points, (point, i) => vectorError(collection, point.vector, `points[${i}].vector`));
@@ -32,7 +32,10 @@ export function upsert(core: Core, call: CallOf<'upsert'>, until: MonotonicMs, d
       list: 'points',
       options,
       bytesOf: (i) => (points[i]?.vector.length ?? 0) + (points[i]?.payload.length ?? 0) + 64,
-      operation: (positions) => ({ kind: 'upsert', points: pick(points, positions) }),
+      operation: (positions) => {
+        if (lives === undefined) return { kind: 'upsert', points: pick(points, positions) };
+        return { kind: 'put', points: positions.map((i) => ({ ...(points[i] as Point), life: lives[i] as Life })) };
+      },
     });
   });
 }

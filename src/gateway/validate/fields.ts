@@ -16,7 +16,9 @@ import {
   scrollSlicesMax,
   searchKMax,
   shardCountMax,
+  ttlMsMax,
 } from '../../base/limits';
+import type { Life } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
 import type { Metric } from '../../protocol/records';
 import { defaultStorage, type StorageSettings } from '../../protocol/records';
@@ -141,6 +143,15 @@ export function pointId(value: unknown, field: string): string {
   // Encoding would replace a lone surrogate, and two ids would become one.
   if (/\p{Surrogate}/u.test(value)) throw invalid(field, 'is not well-formed Unicode');
   return value;
+}
+
+/** Nothing if no point of the call has a life of its own. */
+export function lives(values: readonly unknown[]): { readonly lives?: readonly Life[] } {
+  const all = values.map((value, i): Life => {
+    if (value === undefined || value === null) return { kind: 'default' };
+    return { kind: 'given', ttlMs: wholeNumber(value, `points[${i}].ttl_ms`, 1, ttlMsMax) };
+  });
+  return all.every(({ kind }) => kind === 'default') ? {} : { lives: all };
 }
 
 /** 1 to batchPointsMax distinct ids. `spell` gives the name of a position's id. */

@@ -37,7 +37,8 @@ export function upsert(collection: unknown, body: unknown): CallOf<'upsert'> {
     (i) => `points[${i}].id`,
   );
   const conditions = inputs.map((input, i) => condition(input['if_version'], input['only_if'], `points[${i}].`));
-  return { kind: 'upsert', collection: name, points, options: optionsOf(fields, conditions) };
+  const lives = check.lives(inputs.map((input) => input['ttl_ms']));
+  return { kind: 'upsert', collection: name, points, ...lives, options: optionsOf(fields, conditions) };
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -59,7 +60,7 @@ function dialOf(fields: Fields, byDefault: ReadLevel): ReadDial {
 }
 
 const pointFields = (value: unknown, i: number): Fields =>
-  fieldsOf(value, `points[${i}]`, ['id', 'vector', 'payload', 'if_version', 'only_if']);
+  fieldsOf(value, `points[${i}]`, ['id', 'vector', 'payload', 'if_version', 'only_if', 'ttl_ms']);
 
 function point(fields: Fields, i: number): Point {
   const at = `points[${i}]`;

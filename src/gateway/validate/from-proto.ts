@@ -42,7 +42,8 @@ export function upsert(request: proto.UpsertRequest): CallOf<'upsert'> {
     (i) => `points[${i}].id`,
   );
   const conditions = request.points.map((input, i) => condition(input.ifVersion, input.onlyIf, `points[${i}].`));
-  return { kind: 'upsert', collection, points, options: optionsOf(request, conditions) };
+  const lives = check.lives(request.points.map(({ ttlMs }) => ttlMs));
+  return { kind: 'upsert', collection, points, ...lives, options: optionsOf(request, conditions) };
 }
 
 interface WriteRequest {

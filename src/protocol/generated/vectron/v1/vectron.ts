@@ -151,6 +151,11 @@ export interface PointInput {
     | undefined;
   /** absent or present; empty: whether it exists or not. */
   onlyIf: string;
+  /**
+   * How long the point lives from this write on, in milliseconds of its shard's time; absent: for ever. Then it is as if it had
+   * been deleted.
+   */
+  ttlMs?: number | undefined;
 }
 
 export interface Point {
@@ -1746,6 +1751,7 @@ function createBasePointInput(): PointInput {
     payload: new Uint8Array(0),
     ifVersion: undefined,
     onlyIf: "",
+    ttlMs: undefined,
   };
 }
 
@@ -1768,6 +1774,9 @@ export const PointInput: MessageFns<PointInput> = {
     }
     if (message.onlyIf !== "") {
       writer.uint32(50).string(message.onlyIf);
+    }
+    if (message.ttlMs !== undefined) {
+      writer.uint32(56).uint64(message.ttlMs);
     }
     return writer;
   },
@@ -1831,6 +1840,14 @@ export const PointInput: MessageFns<PointInput> = {
             }
 
             message.onlyIf = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.ttlMs = longToNumber(reader.uint64());
             continue;
           }
         }
