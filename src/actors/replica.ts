@@ -268,7 +268,21 @@ export class ReplicaActor implements Actor {
   private dispatch(parts: Parts, request: OpenRequest, context: ActorContext): void {
     if (isOf(request, 'data.write')) parts.writes.accept(request, context);
     else if (isOf(request, 'data.status')) request.reply(this.status(parts, request.message), context);
+    else if (isOf(request, 'data.memory')) request.reply(this.memory(request.message), context);
     else parts.reads.accept(request as OpenRequest<ReadMessage>, context);
+  }
+
+  private memory({ request, shard }: MessageOf<'data.memory'>): Message {
+    const { bytes, bytesMax } = this.environment.engine.memory;
+    const counted = (value: number): number => Math.min(Math.round(value), Number.MAX_SAFE_INTEGER);
+    return {
+      kind: 'data.memoryReply',
+      request,
+      shard,
+      failure: null,
+      bytes: counted(bytes),
+      bytesMax: counted(bytesMax),
+    };
   }
 
   private status(parts: Parts, { request, shard }: MessageOf<'data.status'>): Message {
