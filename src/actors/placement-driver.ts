@@ -3,7 +3,7 @@ import { utf8 } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import { type ClusterId, type NodeName, type ReplicaId, shardId } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
-import type { PlacementOperation } from '../placement/commands';
+import { creationOf, type PlacementOperation } from '../placement/commands';
 import { type PlacementMachine, type PlacementOutcome, placementReplicaIdMax } from '../placement/machine';
 import type { Failure } from '../protocol/data-messages';
 import { type Address, at, lanes, placementActor } from '../protocol/envelope';
@@ -287,10 +287,8 @@ export class PlacementDriverActor implements Actor {
   }
 
   private createCollection(message: MessageOf<'pd.createCollection'>, from: Address, context: ActorContext): void {
-    const { name, dimension, metric, hnsw, shardCount, replicationFactor } = message;
     const avoid = this.softNow().unhealthy(this.machine, context.now);
-    const wanted = { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid };
-    this.propose(message, { kind: 'createCollection', ...wanted }, from, context);
+    this.propose(message, creationOf({ ...message, avoid }), from, context);
   }
 
   /** Answered once the confirmed removals are in the log: until then the worker goes on confirming them. */

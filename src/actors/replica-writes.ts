@@ -82,9 +82,10 @@ export class ReplicaWrites {
   /** Deletions are always taken: they are how room is made. */
   private fullness(operation: MessageOf<'data.write'>['operation']): Failure | null {
     if (operation.kind === 'delete') return null;
-    const { dimension, hnsw } = this.port.spec.collection;
+    const { dimension, hnsw, storage } = this.port.spec.collection;
     const { memory } = this.port.engine;
-    if (admits(memory, { points: operation.points.length, dimension, m: hnsw.m })) return null;
+    if (admits(memory, { points: operation.points.length, dimension, m: hnsw.m, originals: storage.originals }))
+      return null;
     const megabytes = (bytes: number): number => Math.round(bytes / 1e6);
     const why = `the indexes of this machine take ${megabytes(memory.bytes)} of ${megabytes(memory.bytesMax)} MB`;
     return { ...failure('RESOURCE_EXHAUSTED', why, fullMemoryRetryAfterMs), field: 'memory' };

@@ -176,14 +176,13 @@ export class ReplicaActor implements Actor {
   private openIndex(): VectorIndex {
     const { engine, indexDirectory } = this.environment;
     const { collection, replica } = this.spec;
-    const { dimension, metric, hnsw } = collection;
+    const { dimension, metric, hnsw, storage } = collection;
     const key = replicaIndexKey(this.spec, this.node, indexDirectory);
     const capacity = this.options.indexCapacity;
     const { m, efConstruction } = hnsw;
-    return engine.open(
-      { key, dimension, metric, m, efConstruction, capacity },
-      replicaIndexPath(indexDirectory, replica),
-    );
+    const path = replicaIndexPath(indexDirectory, replica);
+    const originals = path === null ? 'memory' : storage.originals;
+    return engine.open({ key, dimension, metric, m, efConstruction, capacity, originals }, path);
   }
 
   private openMachine(index: VectorIndex): ShardMachine {

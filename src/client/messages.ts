@@ -8,10 +8,12 @@ import type {
   Distance,
   Freshness,
   JsonObject,
+  Originals,
   PayloadIndexes,
   PayloadIndexType,
   Point,
   PointInput,
+  Quantisation,
   ScrollOptions,
   ScrollPage,
   SearchOptions,
@@ -66,6 +68,8 @@ export const createRequest = (options: CollectionOptions): proto.CreateCollectio
   shardCount: options.shardCount ?? 0,
   replicationFactor: options.replicationFactor ?? 0,
   hnsw: { m: options.hnsw?.m ?? 0, efConstruction: options.hnsw?.efConstruction ?? 0 },
+  quantisation: options.quantisation ?? '',
+  originals: options.originals ?? '',
 });
 
 export const searchRequest = (
@@ -190,6 +194,8 @@ export const payloadIndexes = ({ indexes, settled }: proto.PayloadIndexesReply):
 
 export const statusOf = (reply: proto.CollectionStatus): CollectionStatus => ({
   ...reply,
+  quantisation: reply.quantisation as Quantisation,
+  originals: reply.originals as Originals,
   recall: reply.recall ?? null,
   shards: reply.shards.map((shard) => ({
     ...shard,

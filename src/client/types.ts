@@ -54,6 +54,9 @@ export interface WriteResult {
   readonly replayed: boolean;
 }
 
+export type Quantisation = 'int8' | 'none';
+export type Originals = 'memory' | 'disk';
+
 export interface CollectionOptions {
   /** [A-Za-z0-9_-]{1,128} */
   readonly name: string;
@@ -63,6 +66,10 @@ export interface CollectionOptions {
   readonly shardCount?: number;
   /** 1, 3 or 5. Default 3. */
   readonly replicationFactor?: number;
+  /** Default int8: walks compare in 8 bits a component, and the best again exactly. */
+  readonly quantisation?: Quantisation;
+  /** Default memory. On disk: a quarter of the memory, and the best of a search are read from a mapped file. */
+  readonly originals?: Originals;
   /** Defaults: m 16, efConstruction 200. */
   readonly hnsw?: { readonly m?: number; readonly efConstruction?: number };
 }
@@ -73,6 +80,8 @@ export interface CollectionStatus {
   readonly distance: Distance;
   readonly replicationFactor: number;
   readonly hnsw: { readonly m: number; readonly efConstruction: number };
+  readonly quantisation: Quantisation;
+  readonly originals: Originals;
   readonly shards: readonly ShardStatus[];
   readonly points: number;
   /** As a replica's, over all of them. */

@@ -5,7 +5,7 @@ import type { CommitToken } from '../protocol/commit-token';
 import type { Hit, IndexFigures, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import type { FlagRange } from '../protocol/flags';
-import type { CollectionRecord, HnswParameters, Metric } from '../protocol/records';
+import type { CollectionRecord, HnswParameters, Metric, StorageSettings } from '../protocol/records';
 import type { IndexedType, PayloadIndex } from '../protocol/schemas';
 import type { Place } from '../vector/order';
 
@@ -22,6 +22,7 @@ export interface GatewayApi {
       readonly hnsw: HnswParameters;
       readonly shardCount: number;
       readonly replicationFactor: number;
+      readonly storage: StorageSettings;
     };
     answer: CollectionRecord;
   };

@@ -1,7 +1,7 @@
 import { list, nullable, oneOf, struct, type TypeOf, text, varint, versionedUnion } from '../protocol/codec';
-import { flagRangeCodec } from '../protocol/flags';
+import { flagNumber, flagRangeCodec } from '../protocol/flags';
 import { collectionIdCodec, nodeNameCodec, replicaIdCodec, shardIdCodec, workerIdCodec } from '../protocol/ids';
-import { hnswCodec, metricCodec } from '../protocol/records';
+import { hnswCodec, isDefaultStorage, metricCodec, storageCodec } from '../protocol/records';
 import { indexedTypeCodec } from '../protocol/schemas';
 
 /** A node of the placement driver by its replica id, or a worker. */
@@ -46,6 +46,20 @@ export const placementOperationCodec = versionedUnion('placement operation', {
   7: ['settleMembers', struct({ shard: shardIdCodec, confVersion: varint, voters: list(replicaIdCodec) })],
   /** Null: the payload index of this key is dropped. */
   12: ['changeSchema', struct({ name: text, key: text, type: nullable(indexedTypeCodec) })],
+  /** As createCollection, for one whose storage is not the default. */
+  16: [
+    'createStored',
+    struct({
+      name: text,
+      dimension: varint,
+      metric: metricCodec,
+      hnsw: hnswCodec,
+      storage: storageCodec,
+      shardCount: varint,
+      replicationFactor: varint,
+      avoid: list(workerIdCodec),
+    }),
+  ],
   /** Every shard of the collection has applied the schema of this revision. */
   13: ['settleSchema', struct({ collection: collectionIdCodec, revision: varint })],
 });
@@ -54,6 +68,18 @@ export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract
   PlacementOperation,
   { readonly kind: K }
 >;
+
+/** What is wanted of a collection, whichever operation says so. */
+export type WantedCollection = Omit<PlacementOperationOf<'createStored'>, 'kind'>;
+
+/** In the words that every program knows, as long as they suffice. */
+export function creationOf(wanted: WantedCollection): PlacementOperation {
+  const { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid, storage } = wanted;
+  const plain = { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid };
+  return isDefaultStorage(storage)
+    ? { kind: 'createCollection', ...plain }
+    : { kind: 'createStored', ...plain, storage };
+}
 
 /** The level (flags.ts) before which an operation may not be proposed; one that is in the log nevertheless is rejected. */
 export const placementLevels: { readonly [K in PlacementOperation['kind']]: number } = {
@@ -69,6 +95,7 @@ export const placementLevels: { readonly [K in PlacementOperation['kind']]: numb
   // Asked for by people: refused where it is planned, in words for them. Nothing settles before.
   changeSchema: 0,
   settleSchema: 0,
+  createStored: flagNumber('storage'),
 };
 
 export const placementCommandCodec = versionedUnion('placement command', {

@@ -17,10 +17,22 @@ import { decode, encode, list } from '../protocol/codec';
 import { type FlagRange, flagRange } from '../protocol/flags';
 import { tile } from '../protocol/key-hash';
 import type { PlacementChange } from '../protocol/placement-messages';
-import type { CollectionRecord, Member, ShardRecord, WorkerRecord } from '../protocol/records';
+import {
+  type CollectionRecord,
+  defaultStorage,
+  type Member,
+  type ShardRecord,
+  type WorkerRecord,
+} from '../protocol/records';
 import { changesSince } from './changes';
 import { type Candidate, chooseWorkers } from './choose';
-import { type PlacementOperation, type PlacementOperationOf, placementCommandCodec, placementLevels } from './commands';
+import {
+  type PlacementOperation,
+  type PlacementOperationOf,
+  placementCommandCodec,
+  placementLevels,
+  type WantedCollection,
+} from './commands';
 import { digestOf } from './digest';
 import { Levels } from './levels';
 import { Moving } from './moving';
@@ -211,6 +223,8 @@ export class PlacementMachine {
       case 'registerWorker':
         return () => this.registerWorker(operation);
       case 'createCollection':
+        return this.planCreation({ ...operation, storage: defaultStorage });
+      case 'createStored':
         return this.planCreation(operation);
       case 'deleteCollection':
         return this.planDeletion(operation);
@@ -257,7 +271,7 @@ export class PlacementMachine {
     return { kind: 'workerRegistered', worker: id, revision: this.revision };
   }
 
-  private planCreation(wanted: PlacementOperationOf<'createCollection'>): Plan {
+  private planCreation(wanted: WantedCollection): Plan {
     const error = collectionError(wanted);
     if (error !== null) return error;
     if (this.names.has(wanted.name)) {
@@ -271,7 +285,7 @@ export class PlacementMachine {
     return () => this.createCollection(wanted, candidates);
   }
 
-  private tooFewWorkers(wanted: PlacementOperationOf<'createCollection'>, healthy: number): VectronError {
+  private tooFewWorkers(wanted: WantedCollection, healthy: number): VectronError {
     const registered = this.candidates([]).length;
     const message = `${wanted.replicationFactor} replicas need as many ready workers; ${registered} are registered`;
     return registered < wanted.replicationFactor
@@ -279,12 +293,9 @@ export class PlacementMachine {
       : new VectronError('RESOURCE_EXHAUSTED', `${message}, ${healthy} of them alive`, { retryAfterMs });
   }
 
-  private createCollection(
-    wanted: PlacementOperationOf<'createCollection'>,
-    candidates: readonly Candidate[],
-  ): PlacementOutcome {
+  private createCollection(wanted: WantedCollection, candidates: readonly Candidate[]): PlacementOutcome {
     const { counters } = this.store;
-    const { name, dimension, metric, hnsw, replicationFactor, shardCount } = wanted;
+    const { name, dimension, metric, hnsw, replicationFactor, shardCount, storage } = wanted;
     const at = this.nextRevision({
       collection: counters.collection + 1,
       shard: counters.shard + shardCount,
@@ -301,7 +312,7 @@ export class PlacementMachine {
       return { id: shardId(counters.shard + i), collection: id, range, epoch, members };
     });
     const shardIds = shards.map((shard) => shard.id);
-    const collection: CollectionRecord = { id, name, dimension, metric, hnsw, replicationFactor, shardIds };
+    const collection: CollectionRecord = { id, name, dimension, metric, hnsw, replicationFactor, shardIds, storage };
     this.store.put({ kind: 'collection', revision: at, record: collection });
     for (const record of shards) this.store.put({ kind: 'shard', revision: at, record });
     this.names.set(name, collection);

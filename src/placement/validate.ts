@@ -1,6 +1,6 @@
 import { invalid, VectronError } from '../base/errors';
 import { dimensionMax, efConstructionMax, hnswMMax, nameLengthMax, shardCountMax } from '../base/limits';
-import type { PlacementOperationOf } from './commands';
+import type { WantedCollection } from './commands';
 
 const namePattern = new RegExp(`^[A-Za-z0-9_-]{1,${nameLengthMax}}$`);
 const replicationFactors: readonly number[] = [1, 3, 5];
@@ -8,7 +8,7 @@ const replicationFactors: readonly number[] = [1, 3, 5];
 const hnswMMin = 2;
 
 /** What is wrong with a collection's description whatever else exists: INVALID_ARGUMENT naming the field as clients spell it, or null. */
-export function collectionError(wanted: PlacementOperationOf<'createCollection'>): VectronError | null {
+export function collectionError(wanted: WantedCollection): VectronError | null {
   if (!namePattern.test(wanted.name)) {
     return invalid('name', `must be 1 to ${nameLengthMax} letters, digits, underscores or hyphens`);
   }

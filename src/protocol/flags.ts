@@ -35,6 +35,14 @@ export const flags = [
   },
   {
     number: 3,
+    name: 'storage',
+    since: '0.1.0',
+    changes:
+      'The placement driver takes collections that say whether their vectors are quantised and where the originals are. Before, it ' +
+      'refuses them: every collection is quantised, with its originals in memory.',
+  },
+  {
+    number: 4,
     name: 'expiry',
     since: '0.1.0',
     changes:

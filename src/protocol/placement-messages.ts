@@ -16,6 +16,7 @@ import { configurationCodec } from './raft-messages';
 import {
   collectionRecordCodec,
   hnswCodec,
+  laterStorage,
   memberListCodec,
   metricCodec,
   removeRecordCodec,
@@ -131,6 +132,7 @@ export const placementVariants = {
       hnsw: hnswCodec,
       shardCount: varint,
       replicationFactor: varint,
+      storage: laterStorage,
     }),
   ],
   85: [

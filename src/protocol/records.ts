@@ -1,3 +1,5 @@
+import { VectronError } from '../base/errors';
+import { type CollectionId, collectionId } from '../base/ids';
 import { bool, type Codec, list, oneOf, struct, type TypeOf, text, varint } from './codec';
 import {
   clusterIdCodec,
@@ -14,15 +16,32 @@ import { hashRangeCodec } from './key-hash';
 export const metricCodec = oneOf('cosine', 'euclidean', 'dot');
 export type Metric = TypeOf<typeof metricCodec>;
 
-/** Where the vectors of a collection are kept: their codes are in memory in any case. */
+/** How a collection's vectors are held for walks: in 8 bits a component beside the originals, or by the originals alone. */
+export const quantisationCodec = oneOf('int8', 'none');
+export type Quantisation = TypeOf<typeof quantisationCodec>;
+/** Where the originals are: those on disk are read to rank the best again, and for exact searches. */
 export const originalsCodec = oneOf('memory', 'disk');
 export type Originals = TypeOf<typeof originalsCodec>;
+
+export const storageCodec = struct({ quantisation: quantisationCodec, originals: originalsCodec });
+export type StorageSettings = TypeOf<typeof storageCodec>;
+/** Of collections whose records do not say. */
+export const defaultStorage: StorageSettings = { quantisation: 'int8', originals: 'memory' };
+export const isDefaultStorage = ({ quantisation, originals }: StorageSettings): boolean =>
+  quantisation === defaultStorage.quantisation && originals === defaultStorage.originals;
+
+/** A last field of a message: absent stands for the default, and the default for what earlier programs wrote. */
+export const laterStorage: Codec<StorageSettings> = {
+  write: (w, v) => {
+    if (!isDefaultStorage(v)) storageCodec.write(w, v);
+  },
+  read: (r) => (r.remaining === 0 ? defaultStorage : storageCodec.read(r)),
+};
 
 export const hnswCodec = struct({ m: varint, efConstruction: varint });
 export type HnswParameters = TypeOf<typeof hnswCodec>;
 
-export const collectionRecordCodec = struct({
-  id: collectionIdCodec,
+const collectionFields = struct({
   name: text,
   dimension: varint,
   metric: metricCodec,
@@ -30,7 +49,38 @@ export const collectionRecordCodec = struct({
   replicationFactor: varint,
   shardIds: list(shardIdCodec),
 });
-export type CollectionRecord = TypeOf<typeof collectionRecordCodec>;
+export type CollectionRecord = TypeOf<typeof collectionFields> & {
+  readonly id: CollectionId;
+  readonly storage: StorageSettings;
+};
+
+/** Where a record of the first form has its id, which is never this: the form follows, and then the id. */
+const formMark = 0;
+const storedForm = 1;
+
+/** Durable, and inside others. Records with the default storage have the first form, which knows no other. */
+export const collectionRecordCodec: Codec<CollectionRecord> = {
+  write: (w, record) => {
+    const isFirst = isDefaultStorage(record.storage);
+    if (!isFirst) {
+      varint.write(w, formMark);
+      varint.write(w, storedForm);
+    }
+    collectionIdCodec.write(w, record.id);
+    collectionFields.write(w, record);
+    if (!isFirst) storageCodec.write(w, record.storage);
+  },
+  read: (r) => {
+    const first = varint.read(r);
+    if (first !== formMark) return { id: collectionId(first), ...collectionFields.read(r), storage: defaultStorage };
+    const form = varint.read(r);
+    if (form !== storedForm) {
+      throw new VectronError('UNSUPPORTED_VERSION', `collection of form ${form} is of a later version of this program`);
+    }
+    const id = collectionIdCodec.read(r);
+    return { id, ...collectionFields.read(r), storage: storageCodec.read(r) };
+  },
+};
 
 export const memberCodec = struct({ replica: replicaIdCodec, worker: workerIdCodec, node: nodeNameCodec });
 export type Member = TypeOf<typeof memberCodec>;

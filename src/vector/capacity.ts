@@ -1,8 +1,12 @@
+import type { Originals } from '../protocol/records';
+
 /** What an index is made of. */
 export interface IndexShape {
   readonly points: number;
   readonly dimension: number;
   readonly m: number;
+  /** Default: memory. */
+  readonly originals?: Originals;
 }
 
 const floatBytes = 4;
@@ -15,13 +19,15 @@ const tableBytes = 36;
 const idBytes = 128 + 16;
 
 /**
- * Bytes that an index of such points takes: vectors, 8-bit codes, links (2m on the ground level, in FAISS's array and in
- * the one that is walked, and with a chance of 1 in m m more on each level above), ids. What the native index measures is compared with it.
+ * Bytes of memory that an index of such points takes: vectors, 8-bit codes, links (2m on the ground level, in FAISS's array and in
+ * the one that is walked, and with a chance of 1 in m m more on each level above), ids. With originals on disk neither the vectors
+ * nor the second array. What the native index measures is compared with it.
  */
-export function predictedBytes({ points, dimension, m }: IndexShape): number {
+export function predictedBytes({ points, dimension, m, originals = 'memory' }: IndexShape): number {
   const codes = Math.ceil((dimension + sumsBytes) / rowBytes) * rowBytes;
-  const links = linkBytes * (4 * m + (m * 5) / (4 * (m - 1)));
-  return Math.ceil(points * (dimension * floatBytes + codes + links + tableBytes + idBytes));
+  const inMemory = originals === 'disk' ? 0 : dimension * floatBytes + linkBytes * 2 * m;
+  const links = linkBytes * (2 * m + (m * 5) / (4 * (m - 1)));
+  return Math.ceil(points * (inMemory + codes + links + tableBytes + idBytes));
 }
 
 /** Of a process: what its indexes take, and what they may take. */

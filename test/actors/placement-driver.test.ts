@@ -4,6 +4,7 @@ import { clusterId, logIndex, nodeName, type ReplicaId, replicaId, revision, ter
 import { Prng } from '../../src/base/prng';
 import { at, lanes, logActor, placementActor, supervisorActor } from '../../src/protocol/envelope';
 import type { Message, MessageOf } from '../../src/protocol/messages';
+import { defaultStorage } from '../../src/protocol/records';
 import type { Actor, ActorContext } from '../../src/runtime/actor';
 import { creation } from '../placement/generate';
 import { cluster, driverNodes, PlacementGroup } from './placement-group';
@@ -154,12 +155,12 @@ describe('PlacementDriverActor', () => {
     const before = group.agreedState();
     const askLeader = <K extends Message['kind']>(message: Message): MessageOf<K> =>
       ask<K>(group, 'machine-1', leader, message);
-    const bad = { ...creation('c', 0), kind: 'pd.createCollection', request: 1 } as const;
+    const bad = { ...creation('c', 0), kind: 'pd.createCollection', request: 1, storage: defaultStorage } as const;
     expect(askLeader<'pd.collectionCreated'>(bad).failure).toMatchObject({
       code: 'INVALID_ARGUMENT',
       field: 'shard_count',
     });
-    const five = { ...creation('c', 1, 5), kind: 'pd.createCollection', request: 1 } as const;
+    const five = { ...creation('c', 1, 5), kind: 'pd.createCollection', request: 1, storage: defaultStorage } as const;
     expect(askLeader<'pd.collectionCreated'>(five).failure).toMatchObject({ code: 'FAILED_PRECONDITION' });
     const deletion = { kind: 'pd.deleteCollection', request: 1, name: 'none' } as const;
     expect(askLeader<'pd.collectionDeleted'>(deletion).failure).toMatchObject({ code: 'NOT_FOUND' });

@@ -10,6 +10,7 @@ import { type Address, at, logActor, placementActor } from '../../src/protocol/e
 import { type FlagRange, flagRange } from '../../src/protocol/flags';
 import type { Message, MessageOf } from '../../src/protocol/messages';
 import type { LeaderHint, PlacementChange } from '../../src/protocol/placement-messages';
+import { defaultStorage } from '../../src/protocol/records';
 import type { Actor, ActorContext, Signal } from '../../src/runtime/actor';
 import type { AskOutcome } from '../../src/runtime/asks';
 import { MemoryDisk } from '../../src/storage/memory-disk';
@@ -140,7 +141,12 @@ export class Gateway implements Actor, PlacementClientOwner {
   }
 
   create(group: PlacementGroup, on: string, name: string, shardCount = 1): AskOutcome<CollectionReply>[] {
-    return this.call(group, on, { ...creation(name, shardCount), kind: 'pd.createCollection', request: 0 });
+    return this.call(group, on, {
+      ...creation(name, shardCount),
+      kind: 'pd.createCollection',
+      request: 0,
+      storage: defaultStorage,
+    });
   }
 
   /** The outcome, once there is one. */

@@ -19,7 +19,7 @@ import { encode } from '../../src/protocol/codec';
 import { at, lanes, logActor, placementActor, replicaActor, supervisorActor } from '../../src/protocol/envelope';
 import { tile } from '../../src/protocol/key-hash';
 import type { Message, MessageOf } from '../../src/protocol/messages';
-import { type ReplicaSpec, replicaSpecCodec } from '../../src/protocol/records';
+import { defaultStorage, type ReplicaSpec, replicaSpecCodec } from '../../src/protocol/records';
 import type { Actor, ActorContext } from '../../src/runtime/actor';
 import { creation, register } from '../placement/generate';
 import { FakeDriver } from './fake-driver';
@@ -173,6 +173,7 @@ export const local = (replica: number, of: ClusterId = cluster, placementIncarna
     dimension: 8,
     metric: 'dot',
     hnsw: { m: 16, efConstruction: 100 },
+    storage: defaultStorage,
     replicationFactor: 1,
     shardIds: [shardId(replica)],
   },

@@ -43,6 +43,8 @@ export const badInputs: readonly BadInput[] = [
   bad('m 1', collections, json({ ...good, hnsw: { m: 1 } }), 'hnsw.m'),
   bad('m huge', collections, json({ ...good, hnsw: { m: 129 } }), 'hnsw.m'),
   bad('ef_construction huge', collections, json({ ...good, hnsw: { ef_construction: 4_001 } }), 'hnsw.ef_construction'),
+  bad('unknown quantisation', collections, json({ ...good, quantisation: 'int3' }), 'quantisation'),
+  bad('unknown place of originals', collections, json({ ...good, originals: 'tape' }), 'originals'),
   bad('unknown hnsw field', collections, json({ ...good, hnsw: { M: 16 } }), 'hnsw.M'),
   bad('unknown field', collections, json({ ...good, metric: 'dot' }), 'metric'),
   bad('duplicate collection', collections, json({ ...good, name: 'things' }), 'name', 'ALREADY_EXISTS'),

@@ -22,7 +22,7 @@ import { sameEpoch } from '../../src/protocol/ids';
 import { inRange, tile } from '../../src/protocol/key-hash';
 import type { Message, MessageOf } from '../../src/protocol/messages';
 import type { LeaderHint, PlacementChange } from '../../src/protocol/placement-messages';
-import type { CollectionRecord, ShardRecord } from '../../src/protocol/records';
+import { type CollectionRecord, defaultStorage, type ShardRecord } from '../../src/protocol/records';
 import { ActorHost } from '../../src/runtime/actor-host';
 import { failure, refusalOf } from '../../src/runtime/refusal';
 import { type FakeShard, queried, rank, selected, testHash, write } from './fake-shard';
@@ -101,6 +101,7 @@ export class FakeCluster {
       dimension: 2,
       metric: 'dot',
       hnsw: { m: 16, efConstruction: 200 },
+      storage: defaultStorage,
       replicationFactor: 3,
       shardIds: shards.map(({ record }) => record.id),
       ...fields,
@@ -286,8 +287,14 @@ export class FakeCluster {
     if (this.collections.has(message.name)) {
       return refusalOf(message, { ...failure('ALREADY_EXISTS', 'it exists'), field: 'name' });
     }
-    const { request, name, dimension, metric, hnsw, replicationFactor } = message;
-    for (const shard of this.addCollection(name, message.shardCount, { dimension, metric, hnsw, replicationFactor })) {
+    const { request, name, dimension, metric, hnsw, replicationFactor, storage } = message;
+    for (const shard of this.addCollection(name, message.shardCount, {
+      dimension,
+      metric,
+      hnsw,
+      replicationFactor,
+      storage,
+    })) {
       shard.leader = null;
       this.schedule(300, () => {
         shard.leader = 1;

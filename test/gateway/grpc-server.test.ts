@@ -47,7 +47,8 @@ const query = (fields: Partial<SearchRequest> = {}): SearchRequest => ({
   ...anyAge,
   ...fields,
 });
-const create = { name: 'things', dimension: 3, distance: 'dot', shardCount: 0, replicationFactor: 0, hnsw: undefined };
+const shape = { name: 'things', dimension: 3, distance: 'dot', hnsw: undefined, quantisation: '', originals: '' };
+const create = { ...shape, shardCount: 0, replicationFactor: 0 };
 
 let backend: FakeBackend;
 let gateway: RunningGateway;

@@ -59,6 +59,7 @@ describe('the JSON twin', () => {
       dimension: 3,
       metric: 'cosine',
       hnsw: { m: 16, efConstruction: 200 },
+      storage: { quantisation: 'int8', originals: 'memory' },
       shardCount: 2,
       replicationFactor: 3,
     });
@@ -68,6 +69,8 @@ describe('the JSON twin', () => {
       flags: [
         { number: 1, name: 'sessionKeys', on: true },
         { number: 2, name: 'payloadIndexes', on: false },
+        { number: 3, name: 'storage', on: false },
+        { number: 4, name: 'expiry', on: false },
       ],
       nodes: [{ name: 'pd-1', service: 'pd', supports: null }],
     });

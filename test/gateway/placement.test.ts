@@ -6,6 +6,7 @@ import { plainWrite } from '../../src/protocol/commands';
 import { at, placementActor } from '../../src/protocol/envelope';
 import type { Message } from '../../src/protocol/messages';
 import type { PlacementChange } from '../../src/protocol/placement-messages';
+import { defaultStorage } from '../../src/protocol/records';
 import { FakeCluster, vector } from './fake-cluster';
 
 let cluster: FakeCluster;
@@ -15,6 +16,7 @@ const create = (name: string, shardCount = 2): CallOf<'createCollection'> => ({
   dimension: 2,
   metric: 'dot',
   hnsw: { m: 16, efConstruction: 200 },
+  storage: defaultStorage,
   shardCount,
   replicationFactor: 3,
 });

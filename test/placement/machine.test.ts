@@ -1,10 +1,11 @@
 import { present } from '../../src/base/assert';
-import { type CollectionId, clusterId, revision, type ShardId, workerId } from '../../src/base/ids';
+import { type CollectionId, clusterId, replicaId, revision, type ShardId, workerId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import type { PlacementOperation } from '../../src/placement/commands';
 import { PlacementMachine, type PlacementOutcome } from '../../src/placement/machine';
 import { rowCodec } from '../../src/placement/records';
 import { decode, list } from '../../src/protocol/codec';
+import { flagRange } from '../../src/protocol/flags';
 import { hashSpaceEnd } from '../../src/protocol/key-hash';
 import type { PlacementChange } from '../../src/protocol/placement-messages';
 import type { ShardRecord } from '../../src/protocol/records';
@@ -20,6 +21,15 @@ function machineWith(...nodes: string[]): PlacementMachine {
   const machine = PlacementMachine.fresh(cluster);
   for (const node of nodes) apply(machine, register(node));
   return machine;
+}
+
+/** To the highest level, as soon as every node has said that it knows it. */
+function raised(machine: PlacementMachine): void {
+  const driver = { kind: 'driver', id: 1 } as const;
+  const workers = everything(machine).workers.map(({ id }) => ({ kind: 'worker', id }) as const);
+  for (const node of [driver, ...workers]) apply(machine, { kind: 'noteSupport', node, range: flagRange });
+  const rise = { kind: 'raiseLevel', level: flagRange.newest, drivers: [replicaId(1)] } as const;
+  expect(codeOf(apply(machine, rise))).toBe('noted');
 }
 
 function codeOf(outcome: PlacementOutcome): string {
@@ -238,6 +248,22 @@ describe('PlacementMachine', () => {
     }
     expect(codeOf(apply(machine, creation('x'.repeat(128))))).toBe('collectionCreated');
     expect(codeOf(apply(machine, creation('x'.repeat(128))))).toBe('ALREADY_EXISTS');
+  });
+
+  test('a collection says how it is stored once all programs know that', () => {
+    const machine = machineWith('a', 'b', 'c');
+    const storage = { quantisation: 'int8', originals: 'disk' } as const;
+    const wanted = { ...creation('stored'), kind: 'createStored', storage } as const;
+    expect(codeOf(apply(machine, wanted))).toBe('FAILED_PRECONDITION');
+    expect(codeOf(apply(machine, creation('plain')))).toBe('collectionCreated');
+    raised(machine);
+    expect(apply(machine, wanted)).toMatchObject({ kind: 'collectionCreated', collection: { storage } });
+    expect(codeOf(apply(machine, wanted))).toBe('ALREADY_EXISTS');
+    const restored = everything(machine).collections.map(({ name, storage: one }) => [name, one.originals]);
+    expect(restored).toEqual([
+      ['plain', 'memory'],
+      ['stored', 'disk'],
+    ]);
   });
 
   test('too few workers: a precondition when they are not registered, a matter of time when they are not alive', () => {

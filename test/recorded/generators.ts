@@ -100,7 +100,7 @@ export class PlacementHistory {
     const { random } = this;
     if (n === 0) return { kind: 'found', incarnation: 78 };
     if (n < 7) return register(`machine-${n}`);
-    if (random.chance(0.3)) return anyOperation(random);
+    if (random.chance(0.3)) return this.stored(anyOperation(random));
     return random.pick([
       () => this.move(),
       () => this.settle(),
@@ -109,6 +109,17 @@ export class PlacementHistory {
       () => this.raise(),
       () => this.schema(),
     ])();
+  }
+
+  /** Half of the collections say how they are stored, whether that may be said yet or not. */
+  private stored(operation: PlacementOperation): PlacementOperation {
+    const { random } = this;
+    if (operation.kind !== 'createCollection' || random.chance(0.5)) return operation;
+    const storage = {
+      quantisation: random.pick(['int8', 'none'] as const),
+      originals: random.pick(['memory', 'disk'] as const),
+    } as const;
+    return { ...operation, kind: 'createStored', storage };
   }
 
   private anyShard() {

@@ -3,6 +3,7 @@ import { VectronError } from '../../src/base/errors';
 import { Prng } from '../../src/base/prng';
 import { encode } from '../../src/protocol/codec';
 import { type Condition, type ShardOperation, shardCommandCodec } from '../../src/protocol/commands';
+import { flags } from '../../src/protocol/flags';
 import { anyOperation, commandOf as placementCommandOf, register } from '../placement/generate';
 import { commandOf, dimension, entryOf, epoch, pointOf, remove, upsert, writeOf } from '../shard/shard-helpers';
 import { ChangingMembers, type Made, PlacementHistory, raiseCommand, schemaCommand, sessionKey } from './generators';
@@ -18,8 +19,8 @@ const entryCount = 400;
 const stateEvery = 40;
 const firstTimeMs = 1_700_000_000_000;
 const none = new Uint8Array(0);
-/** Two fifths of a log are below the first flag. */
-const raiseEvery = 160;
+/** A quarter of a log is below the first flag, and there is something at each level. */
+const raiseEvery = 400 / (flags.length + 1);
 
 const timeOf = (random: Prng, n: number): number => firstTimeMs + n * 900 + random.between(-2_000, 2_000);
 

@@ -50,7 +50,7 @@ function readable<T>(codec: Codec<T>, data: Uint8Array): T | null {
 describe('logs that earlier versions wrote', () => {
   it('are kept', () => {
     expect(recordedNames()).toEqual(
-      expect.arrayContaining(['placement-1', 'placement-2', 'shard-1', 'shard-2', 'shard-3']),
+      expect.arrayContaining(['placement-1', 'placement-2', 'placement-3', 'shard-1', 'shard-2', 'shard-3', 'shard-4']),
     );
   });
 

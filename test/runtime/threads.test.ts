@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Prng } from '../../src/base/prng';
 import { lanes } from '../../src/protocol/envelope';
+import { defaultStorage } from '../../src/protocol/records';
 import { DedicatedThread } from '../../src/runtime/node/dedicated-thread';
 import { Switchboard } from '../../src/runtime/node/switchboard';
 import { seededPause } from '../support/pause';
@@ -174,6 +175,7 @@ const hang = {
   dimension: 1,
   metric: 'cosine',
   hnsw: { m: 1, efConstruction: 1 },
+  storage: defaultStorage,
   shardCount: 1,
   replicationFactor: 1,
 } as const;

@@ -24,7 +24,7 @@ import {
 import { flagRange } from '../../src/protocol/flags';
 import { type KeyHash, tile } from '../../src/protocol/key-hash';
 import type { Configuration, Entry } from '../../src/protocol/raft-messages';
-import { type ReplicaSpec } from '../../src/protocol/records';
+import { defaultStorage, type ReplicaSpec } from '../../src/protocol/records';
 import { ShardMachine, type ShardMachineOptions } from '../../src/shard/shard-machine';
 import type { KeyValueStore } from '../../src/storage/ports';
 import { FlatEngine } from '../../src/vector/flat-index';
@@ -111,6 +111,7 @@ export const replicaSpecs = (
     dimension,
     metric,
     hnsw: { m: 8, efConstruction: 32 },
+    storage: defaultStorage,
     replicationFactor: replicas.length,
     shardIds: [shardId(7)],
   };

@@ -1,6 +1,7 @@
 import { bytesOfFloats, utf8 } from '../../src/base/bytes';
 import type { Prng } from '../../src/base/prng';
 import { plainWrite } from '../../src/protocol/commands';
+import { defaultStorage } from '../../src/protocol/records';
 import type { SimCluster } from './cluster';
 import { collection, dimension, vectorOf } from './sim-client';
 
@@ -50,7 +51,8 @@ export class Churn {
     const name = `churn-${++this.created}`;
     this.cluster.world.tally.add('churn');
     const hnsw = { m: 8, efConstruction: 32 };
-    const shape = { dimension, metric: 'euclidean', hnsw, shardCount: 1, replicationFactor: 3 } as const;
+    const wanted = { dimension, metric: 'euclidean', hnsw, storage: defaultStorage } as const;
+    const shape = { ...wanted, shardCount: 1, replicationFactor: 3 } as const;
     this.cluster.call({ kind: 'createCollection', name, ...shape }, callTimeoutMs, () => this.fill(name));
   }
 

@@ -1,4 +1,5 @@
 import type { KeyHash } from '../../src/protocol/key-hash';
+import { defaultStorage } from '../../src/protocol/records';
 import { HistoryWriter } from '../history/history-writer';
 import { probes } from './all-marks';
 import { CallHistory } from './call-history';
@@ -130,6 +131,7 @@ function create(cluster: SimCluster, name: string, shardCount: number, replicati
         dimension,
         metric: 'euclidean',
         hnsw: { m: 8, efConstruction: 32 },
+        storage: defaultStorage,
         shardCount,
         replicationFactor,
       },

@@ -29,6 +29,7 @@ export function collectionStatus({ collection, shards }: CollectionState): objec
     distance: collection.metric,
     replication_factor: collection.replicationFactor,
     hnsw: { m: collection.hnsw.m, ef_construction: collection.hnsw.efConstruction },
+    ...collection.storage,
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),

@@ -27,6 +27,7 @@ export function collectionStatus({ collection, shards }: CollectionState): proto
     distance: metric,
     replicationFactor,
     hnsw: { m: hnsw.m, efConstruction: hnsw.efConstruction },
+    ...collection.storage,
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),

@@ -20,10 +20,10 @@ export function createCollection(
   until: MonotonicMs,
   done: Done<CollectionRecord>,
 ): void {
-  const { name, dimension, metric, hnsw, shardCount, replicationFactor } = call;
+  const { name, dimension, metric, hnsw, shardCount, replicationFactor, storage } = call;
   const message = (request: number) => ({
     kind: 'pd.createCollection' as const,
-    ...{ request, name, dimension, metric, hnsw, shardCount, replicationFactor },
+    ...{ request, name, dimension, metric, hnsw, shardCount, replicationFactor, storage },
   });
   core.placement.ask(until, message, (outcome) =>
     awaitRevision(core, until, outcome, (error) => {
@@ -55,7 +55,9 @@ function isOurOwn(
     collection.hnsw.m === call.hnsw.m &&
     collection.hnsw.efConstruction === call.hnsw.efConstruction &&
     collection.shardIds.length === call.shardCount &&
-    collection.replicationFactor === call.replicationFactor
+    collection.replicationFactor === call.replicationFactor &&
+    collection.storage.quantisation === call.storage.quantisation &&
+    collection.storage.originals === call.storage.originals
   );
 }
 

@@ -21,6 +21,7 @@ import {
 import type { Life } from '../../protocol/commands';
 import type { ReadLevel } from '../../protocol/data-messages';
 import type { Metric } from '../../protocol/records';
+import { defaultStorage, type StorageSettings } from '../../protocol/records';
 import { type IndexedType, indexedTypes } from '../../protocol/schemas';
 import { checkJson, checkWholeNumbers, jsonDepthMax, parseJson } from './json';
 
@@ -58,6 +59,17 @@ export const dimension = (value: unknown): number => wholeNumber(value, 'dimensi
 export const hnswM = (value: unknown): number => wholeNumber(orDefault(value, 16), 'hnsw.m', hnswMMin, hnswMMax);
 export const efConstruction = (value: unknown): number =>
   wholeNumber(orDefault(value, 200), 'hnsw.ef_construction', 1, efConstructionMax);
+/** Absent and empty mean the default. */
+function oneOfNames<const T extends string>(value: unknown, field: string, byDefault: T, names: readonly T[]): T {
+  if (value === undefined || value === null || value === '') return byDefault;
+  if (names.includes(value as T)) return value as T;
+  throw invalid(field, `must be ${names.join(' or ')}`);
+}
+
+export const storage = (quantisation: unknown, originals: unknown): StorageSettings => ({
+  quantisation: oneOfNames(quantisation, 'quantisation', defaultStorage.quantisation, ['int8']),
+  originals: oneOfNames(originals, 'originals', defaultStorage.originals, ['memory', 'disk']),
+});
 export const shardCount = (value: unknown, byDefault: number): number =>
   wholeNumber(orDefault(value, byDefault), 'shard_count', 1, shardCountMax);
 export const topK = (value: unknown): number => wholeNumber(value ?? 10, 'top_k', 1, searchKMax);

@@ -13,7 +13,8 @@ import { orderOf } from './order';
 /** Parsed JSON bodies as validated calls, with the field names of the .proto file. Unknown fields are refused: a typing
  * error would otherwise silently mean the default. */
 export function createCollection(body: unknown, defaults: CollectionDefaults): CallOf<'createCollection'> {
-  const fields = fieldsOf(body, '', ['name', 'dimension', 'distance', 'shard_count', 'replication_factor', 'hnsw']);
+  const shape = ['name', 'dimension', 'distance', 'shard_count', 'replication_factor'];
+  const fields = fieldsOf(body, '', [...shape, 'hnsw', 'quantisation', 'originals']);
   const hnsw = fieldsOf(fields['hnsw'] ?? {}, 'hnsw', ['m', 'ef_construction']);
   return {
     kind: 'createCollection',
@@ -23,6 +24,7 @@ export function createCollection(body: unknown, defaults: CollectionDefaults): C
     hnsw: { m: check.hnswM(hnsw['m']), efConstruction: check.efConstruction(hnsw['ef_construction']) },
     shardCount: check.shardCount(fields['shard_count'], defaults.shardCount),
     replicationFactor: check.replicationFactor(fields['replication_factor'], defaults.replicationFactor),
+    storage: check.storage(fields['quantisation'], fields['originals']),
   };
 }
 

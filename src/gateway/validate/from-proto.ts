@@ -30,6 +30,7 @@ export function createCollection(
     hnsw: { m: check.hnswM(request.hnsw?.m), efConstruction: check.efConstruction(request.hnsw?.efConstruction) },
     shardCount: check.shardCount(request.shardCount, defaults.shardCount),
     replicationFactor: check.replicationFactor(request.replicationFactor, defaults.replicationFactor),
+    storage: check.storage(request.quantisation, request.originals),
   };
 }
 

@@ -22,7 +22,13 @@ export interface CreateCollectionRequest {
   shardCount: number;
   /** 1, 3 or 5; 0: 3. */
   replicationFactor: number;
-  hnsw: HnswParameters | undefined;
+  hnsw:
+    | HnswParameters
+    | undefined;
+  /** int8 or none; empty: int8. How walks compare vectors; the best are compared again exactly. */
+  quantisation: string;
+  /** memory or disk; empty: memory. Where vectors are; their codes of 8 bits are in memory. */
+  originals: string;
 }
 
 export interface HnswParameters {
@@ -98,6 +104,8 @@ export interface CollectionStatus {
   ready: boolean;
   /** As a replica's, over all of them. */
   recall?: number | undefined;
+  quantisation: string;
+  originals: string;
 }
 
 export interface ShardStatus {
@@ -618,7 +626,16 @@ export interface ErrorDetail {
 }
 
 function createBaseCreateCollectionRequest(): CreateCollectionRequest {
-  return { name: "", dimension: 0, distance: "", shardCount: 0, replicationFactor: 0, hnsw: undefined };
+  return {
+    name: "",
+    dimension: 0,
+    distance: "",
+    shardCount: 0,
+    replicationFactor: 0,
+    hnsw: undefined,
+    quantisation: "",
+    originals: "",
+  };
 }
 
 export const CreateCollectionRequest: MessageFns<CreateCollectionRequest> = {
@@ -640,6 +657,12 @@ export const CreateCollectionRequest: MessageFns<CreateCollectionRequest> = {
     }
     if (message.hnsw !== undefined) {
       HnswParameters.encode(message.hnsw, writer.uint32(50).fork()).join();
+    }
+    if (message.quantisation !== "") {
+      writer.uint32(58).string(message.quantisation);
+    }
+    if (message.originals !== "") {
+      writer.uint32(66).string(message.originals);
     }
     return writer;
   },
@@ -703,6 +726,22 @@ export const CreateCollectionRequest: MessageFns<CreateCollectionRequest> = {
             }
 
             message.hnsw = HnswParameters.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.quantisation = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.originals = reader.string();
             continue;
           }
         }
@@ -1336,6 +1375,8 @@ function createBaseCollectionStatus(): CollectionStatus {
     points: 0,
     ready: false,
     recall: undefined,
+    quantisation: "",
+    originals: "",
   };
 }
 
@@ -1367,6 +1408,12 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
     }
     if (message.recall !== undefined) {
       writer.uint32(73).double(message.recall);
+    }
+    if (message.quantisation !== "") {
+      writer.uint32(82).string(message.quantisation);
+    }
+    if (message.originals !== "") {
+      writer.uint32(90).string(message.originals);
     }
     return writer;
   },
@@ -1454,6 +1501,22 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
             }
 
             message.recall = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.quantisation = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.originals = reader.string();
             continue;
           }
         }
