@@ -230,7 +230,7 @@ export class VectronClient {
 
   /** What so many points would take in memory, and what there is. */
   async capacity(question: CapacityQuestion, call: CallOptions = {}): Promise<Capacity> {
-    const none = { points: 0, collection: '', dimension: 0, m: 0, replicationFactor: 0 };
+    const none = { points: 0, collection: '', dimension: 0, m: 0, replicationFactor: 0, originals: '' };
     return messages.capacityOf(await this.read('getCapacity', { ...none, ...question }, call));
   }
 

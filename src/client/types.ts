@@ -252,7 +252,13 @@ export interface ByFilterResult {
 /** Of a collection that exists, or of one that is thought of. */
 export type CapacityQuestion =
   | { readonly points?: number; readonly collection: string }
-  | { readonly points?: number; readonly dimension: number; readonly m?: number; readonly replicationFactor?: number };
+  | {
+      readonly points?: number;
+      readonly dimension: number;
+      readonly m?: number;
+      readonly originals?: 'memory' | 'disk';
+      readonly replicationFactor?: number;
+    };
 
 export interface Capacity {
   /** Of the indexes of one copy of the points, and of all copies. */

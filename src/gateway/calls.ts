@@ -5,7 +5,7 @@ import type { CommitToken } from '../protocol/commit-token';
 import type { Hit, IndexFigures, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import type { FlagRange } from '../protocol/flags';
-import type { CollectionRecord, HnswParameters, Metric, StorageSettings } from '../protocol/records';
+import type { CollectionRecord, HnswParameters, Metric, Originals, StorageSettings } from '../protocol/records';
 import type { IndexedType, PayloadIndex } from '../protocol/schemas';
 import type { Place } from '../vector/order';
 
@@ -160,6 +160,7 @@ export interface PayloadChange {
 export interface CapacityShape {
   readonly dimension: number;
   readonly m: number;
+  readonly originals: Originals;
   readonly replicationFactor: number;
 }
 

@@ -58,11 +58,11 @@ function spread(points: number, { replicationFactor, ...shape }: CapacityShape, 
 
 function placed(
   points: number,
-  { dimension, hnsw, replicationFactor }: CollectionRecord,
+  { dimension, hnsw, replicationFactor, storage }: CollectionRecord,
   shards: readonly ShardRecord[],
   memory: Memory,
 ): AnswerOf<'capacity'> {
-  const bytes = predictedBytes({ points, dimension, m: hnsw.m });
+  const bytes = predictedBytes({ points, dimension, m: hnsw.m, originals: storage.originals });
   const has = (shard: ShardRecord, node: string): boolean => shard.members.some((member) => member.node === node);
   const shareOf = (node: string): number => shards.filter((shard) => has(shard, node)).length / shards.length;
   return answerOf(bytes, replicationFactor, memory, shareOf);

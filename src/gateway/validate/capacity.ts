@@ -10,6 +10,7 @@ export interface CapacityFields {
   readonly collection?: unknown;
   readonly dimension?: unknown;
   readonly m?: unknown;
+  readonly originals?: unknown;
   readonly replicationFactor?: unknown;
 }
 
@@ -18,14 +19,16 @@ export function capacityOf(fields: CapacityFields): CallOf<'capacity'> {
   const { collection, dimension, m, replicationFactor } = fields;
   const points = check.wholeNumber(fields.points ?? 0, 'points', 0, pointsMax);
   if (!isGiven(collection)) {
-    const shape = { dimension: check.dimension(dimension), m: check.hnswM(m) };
+    const { originals } = check.storage(undefined, fields.originals);
+    const shape = { dimension: check.dimension(dimension), m: check.hnswM(m), originals };
     return {
       kind: 'capacity',
       points,
       of: { ...shape, replicationFactor: check.replicationFactor(replicationFactor, 3) },
     };
   }
-  for (const [name, value] of Object.entries({ dimension, m, replication_factor: replicationFactor })) {
+  const { originals } = fields;
+  for (const [name, value] of Object.entries({ dimension, m, originals, replication_factor: replicationFactor })) {
     if (isGiven(value)) throw invalid(name, 'is given beside collection, which has its own');
   }
   return { kind: 'capacity', points, of: check.collectionName(collection, 'collection') };

@@ -552,6 +552,8 @@ export interface CapacityRequest {
   m: number;
   /** 0: 3. */
   replicationFactor: number;
+  /** As in CreateCollectionRequest. */
+  originals: string;
 }
 
 export interface CapacityReply {
@@ -4885,7 +4887,7 @@ export const ByFilterReply: MessageFns<ByFilterReply> = {
 };
 
 function createBaseCapacityRequest(): CapacityRequest {
-  return { points: 0, collection: "", dimension: 0, m: 0, replicationFactor: 0 };
+  return { points: 0, collection: "", dimension: 0, m: 0, replicationFactor: 0, originals: "" };
 }
 
 export const CapacityRequest: MessageFns<CapacityRequest> = {
@@ -4904,6 +4906,9 @@ export const CapacityRequest: MessageFns<CapacityRequest> = {
     }
     if (message.replicationFactor !== 0) {
       writer.uint32(40).uint32(message.replicationFactor);
+    }
+    if (message.originals !== "") {
+      writer.uint32(50).string(message.originals);
     }
     return writer;
   },
@@ -4959,6 +4964,14 @@ export const CapacityRequest: MessageFns<CapacityRequest> = {
             }
 
             message.replicationFactor = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.originals = reader.string();
             continue;
           }
         }
