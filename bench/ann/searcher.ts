@@ -1,14 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { createNativeEngine, loadAddon } from '../../src/vector/node/native-engine';
+import { createNativeEngine, extractFaissFile, loadAddon } from '../../src/vector/node/native-engine';
 import type { VectorIndex } from '../../src/vector/ports';
 
 /**
  * Vectron's side of the comparison, a process of its own so that it can be pinned. Same arguments and protocol as
- * bench/hnswlib/searcher.cc; in addition it writes truth.i32 by exact search before it says that it is built.
+ * bench/hnswlib/searcher.cc; in addition it writes truth.i32 by exact search, and the graph as index.faiss, before it says
+ * that it is built, and takes `EF float` for a walk in float32.
  */
-const [folder = '', ...sizes] = process.argv.slice(2);
+const [folder = '', metric = '', ...sizes] = process.argv.slice(2);
 const [points = 0, queryCount = 0, dimension = 0, k = 0, m = 0, efConstruction = 0] = sizes.map(Number);
 
 function floats(name: string): Float32Array {
@@ -22,7 +23,8 @@ const say = (figures: object): void => {
 
 function build(): { index: VectorIndex; buildMicros: number } {
   const base = floats('base.f32');
-  const options = { key: 'bench', dimension, metric: 'euclidean', m, efConstruction, capacity: points } as const;
+  if (metric !== 'euclidean' && metric !== 'cosine') throw new Error(`no metric: ${metric}`);
+  const options = { key: 'bench', dimension, metric, m, efConstruction, capacity: points } as const;
   const index = createNativeEngine().open(options, null);
   const start = performance.now();
   for (let i = 0; i < points; i++) index.put(String(i), 1, base.subarray(i * dimension, (i + 1) * dimension));
@@ -30,13 +32,15 @@ function build(): { index: VectorIndex; buildMicros: number } {
   return { index, buildMicros: ((performance.now() - start) * 1_000) / points };
 }
 
-function measure(index: VectorIndex, queries: readonly Float32Array[], truth: Int32Array, ef: number): object {
+function measure(index: VectorIndex, queries: readonly Float32Array[], truth: Int32Array, asked: string): object {
+  const [ef, mode] = asked.split(' ');
+  const options = { ef: Number(ef), quantised: mode !== 'float' };
   const found: (readonly string[])[] = [];
   let distances = 0;
   let graph = 0;
   const start = performance.now();
   for (const query of queries) {
-    const result = index.search(query, k, { ef });
+    const result = index.search(query, k, options);
     found.push(result.ids);
     distances += result.distances;
     if (result.strategy === 'graph') graph++;
@@ -62,8 +66,10 @@ function main(): void {
   const queries = Array.from({ length: queryCount }, (_, q) => flat.subarray(q * dimension, (q + 1) * dimension));
   const truth = Int32Array.from(queries.flatMap((query) => index.exact(query, k).ids.map(Number)));
   writeFileSync(join(folder, 'truth.i32'), new Uint8Array(truth.buffer));
+  index.save(join(folder, 'graph'));
+  extractFaissFile(join(folder, 'graph'), join(folder, 'index.faiss'));
   say({ buildMicros, bytes: index.bytes / index.size, kernel });
-  createInterface({ input: process.stdin }).on('line', (line) => say(measure(index, queries, truth, Number(line))));
+  createInterface({ input: process.stdin }).on('line', (line) => say(measure(index, queries, truth, line)));
 }
 
 main();

@@ -10,7 +10,7 @@
 #include <vector>
 
 /**
- * The yardstick: hnswlib as its users build it. Arguments: folder, points, queries, dimension, k, m, efConstruction.
+ * The yardstick: hnswlib as its users build it. Arguments: folder, metric, points, queries, dimension, k, m, efConstruction.
  * Builds from the folder's float32 files, says so in one line of JSON, then answers each line `ef` on its input with one
  * line of JSON: microseconds and recall a query. The same protocol as bench/ann/searcher.ts.
  */
@@ -35,14 +35,18 @@ double microsSince(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 8) return 2;
+  if (argc != 9) return 2;
   const std::string folder = argv[1];
+  const bool cosine = std::string(argv[2]) == "cosine";
+  argv++;
   const size_t points = std::stoul(argv[2]), queries = std::stoul(argv[3]), dimension = std::stoul(argv[4]);
   const size_t k = std::stoul(argv[5]), m = std::stoul(argv[6]), efConstruction = std::stoul(argv[7]);
   const auto base = read<float>(folder + "/base.f32", points * dimension);
   const auto query = read<float>(folder + "/queries.f32", queries * dimension);
-  hnswlib::L2Space space(dimension);
-  hnswlib::HierarchicalNSW<float> graph(&space, points, m, efConstruction);
+  const std::unique_ptr<hnswlib::SpaceInterface<float>> space =
+      cosine ? std::unique_ptr<hnswlib::SpaceInterface<float>>(new hnswlib::InnerProductSpace(dimension))
+             : std::unique_ptr<hnswlib::SpaceInterface<float>>(new hnswlib::L2Space(dimension));
+  hnswlib::HierarchicalNSW<float> graph(space.get(), points, m, efConstruction);
   auto start = std::chrono::steady_clock::now();
   for (size_t i = 0; i < points; i++) graph.addPoint(base.data() + i * dimension, i);
   const double buildMicros = microsSince(start) / static_cast<double>(points);

@@ -5,7 +5,7 @@
 
 namespace vectron {
 
-void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row) {
+void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row, RowSums& sums) {
   const size_t n = shape.dimension;
   float low = vector[0], high = vector[0];
   for (size_t i = 1; i < n; i++) {
@@ -15,28 +15,26 @@ void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row) {
   // In double: high - low of finite floats may overflow a float, though the length check keeps it from happening here.
   const double scale = (static_cast<double>(high) - low) / 255;
   const float inverse = scale > 1e-30 ? static_cast<float>(1 / scale) : 0;
-  uint32_t sum = 0;
+  uint32_t total = 0;
   uint64_t squares = 0;
   for (size_t i = 0; i < n; i++) {
     const uint32_t code = std::min(255u, static_cast<uint32_t>((vector[i] - low) * inverse + 0.5f));
     row[i] = static_cast<uint8_t>(code);
-    sum += code;
+    total += code;
     squares += code * code;
   }
   std::memset(row + n, 0, shape.stride - n);
-  const double share = static_cast<double>(sum) / static_cast<double>(n);
-  const double spread = std::max(0.0, static_cast<double>(squares) - share * sum);
+  const double share = static_cast<double>(total) / static_cast<double>(n);
+  const double spread = std::max(0.0, static_cast<double>(squares) - share * total);
   const double step = inverse == 0 ? 0 : scale;
-  const RowSums sums = {static_cast<float>(low + step * share), static_cast<float>(step), static_cast<float>(sum),
-                        static_cast<float>(step * step * spread)};
-  std::memcpy(row + shape.stride - sizeof sums, &sums, sizeof sums);
+  sums = {static_cast<float>(low + step * share), static_cast<float>(step), static_cast<float>(total),
+          static_cast<float>(step * step * spread)};
 }
 
-void CodeQuery::fromRow(const CodeShape& shape, const uint8_t* row) {
-  const RowSums& sums = sumsOf(shape, row);
+void CodeQuery::fromRow(const CodeShape& shape, const uint8_t* row, const RowSums& sums) {
   const size_t n = shape.dimension;
   shape_ = shape;
-  codes_.resize(shape.padded);
+  codes_.resize(shape.stride);
   for (size_t i = 0; i < n; i++) codes_[i] = static_cast<int8_t>(row[i] ^ 0x80);
   std::fill(codes_.begin() + static_cast<ptrdiff_t>(n), codes_.end(), int8_t{0});
   mean_ = sums.mean;
@@ -53,8 +51,9 @@ void CodeQuery::onSphere(float squaredRadius) {
 
 void CodeQuery::fromVector(const CodeShape& shape, const float* vector) {
   row_.resize(shape.stride);
-  encodeRow(shape, vector, row_.data());
-  fromRow(shape, row_.data());
+  RowSums sums;
+  encodeRow(shape, vector, row_.data(), sums);
+  fromRow(shape, row_.data(), sums);
 }
 
 }  // namespace vectron

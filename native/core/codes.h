@@ -13,8 +13,9 @@ namespace vectron {
 
 /**
  * A vector in 8 bits a component with a scale of its own: x[i] is about low + scale * u[i], u in [0, 255]. The row holds
- * the codes, zeros, and these sums in its last 16 bytes; rows are a multiple of 64 bytes. Distances are those between the
- * rounded vectors, with the means taken out, so that neither a common offset nor length costs precision near a query.
+ * the codes and zeros, a multiple of 64 bytes. Its sums are in its last 16 bytes if the zeros leave room for them, and in
+ * an array of their own otherwise: a row of 128 components is two cache lines, not three. Distances are those between
+ * the rounded vectors, with the means taken out, so that neither a common offset nor length costs precision near a query.
  */
 struct RowSums {
   float mean;
@@ -28,54 +29,66 @@ struct RowSums {
 struct CodeShape {
   explicit CodeShape(size_t dimension)
       : dimension(dimension),
-        padded((dimension + 63) / 64 * 64),
-        stride((dimension + sizeof(RowSums) + 63) / 64 * 64) {}
+        stride((dimension + 63) / 64 * 64),
+        sumsInRow(stride - dimension >= sizeof(RowSums)) {}
   size_t dimension;
-  /** What the kernel reads: may reach into the sums, which the zeros behind a query's components cancel. */
-  size_t padded;
+  /** Bytes of a row. The kernels read all of it: what may follow the codes is cancelled by zeros behind a query's. */
   size_t stride;
+  bool sumsInRow;
 };
 
-inline const RowSums& sumsOf(const CodeShape& shape, const uint8_t* row) {
-  return *reinterpret_cast<const RowSums*>(row + shape.stride - sizeof(RowSums));
-}
+/** Rows one after the other, and where their sums are. */
+struct CodeRows {
+  CodeRows(const CodeShape& shape, uint8_t* codes, RowSums* beside)
+      : codes(codes), sums(beside), stride(shape.stride), sumsStride(sizeof(RowSums)) {
+    if (!shape.sumsInRow) return;
+    sums = reinterpret_cast<RowSums*>(codes + stride - sizeof(RowSums));
+    sumsStride = stride;
+  }
+  uint8_t* row(int32_t i) const { return codes + static_cast<size_t>(i) * stride; }
+  RowSums& sumsOf(int32_t i) const {
+    return *reinterpret_cast<RowSums*>(reinterpret_cast<uint8_t*>(sums) + static_cast<size_t>(i) * sumsStride);
+  }
+
+  uint8_t* codes;
+  RowSums* sums;
+  size_t stride, sumsStride;
+};
 
 /** Squared, with the mean. */
 inline float lengthOf(const CodeShape& shape, const RowSums& sums) {
   return static_cast<float>(shape.dimension) * sums.mean * sums.mean + sums.norm;
 }
 
-/** Writes one row of `shape.stride` bytes. */
-void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row);
+/** Writes the `shape.stride` bytes of one row, then its sums, which may be among them. */
+void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row, RowSums& sums);
 
 /** A row as the other side of a distance: its codes less 128, zeros behind them. */
 class CodeQuery {
  public:
-  void fromRow(const CodeShape& shape, const uint8_t* row);
+  void fromRow(const CodeShape& shape, const uint8_t* row, const RowSums& sums);
   /** For Form::sphere: the squared radius, at least the squared length of all vectors there are. */
   void onSphere(float squaredRadius);
   void fromVector(const CodeShape& shape, const float* vector);
 
   /** Smaller is nearer: squared distance, or the negated inner product. */
-  float distance(const Kernels& kernels, Form form, const uint8_t* row) const {
-    return distanceOf(form, sumsOf(shape_, row), kernels.dotCodes(row, codes_.data(), shape_.padded));
+  float distance(const Kernels& kernels, Form form, const CodeRows& rows, int32_t row) const {
+    return distanceOf(form, rows.sumsOf(row), kernels.dotCodes(rows.row(row), codes_.data(), shape_.stride));
   }
-  /** To `count` rows of `base`. `dots` is scratch. Calls met(distance, row) for each, in their order. */
+  /** To `count` of the rows. `dots` is scratch. Calls met(distance, row) for each, in their order. */
   template <typename Met>
-  void distances(const Kernels& kernels, Form form, const uint8_t* base, const int32_t* rows, size_t count,
+  void distances(const Kernels& kernels, Form form, const CodeRows& all, const int32_t* rows, size_t count,
                  int32_t* dots, Met met) const {
-    kernels.dotRows(base, shape_.stride, rows, count, codes_.data(), shape_.padded, dots);
-    for (size_t i = 0; i < count; i++) {
-      const uint8_t* const row = base + static_cast<size_t>(rows[i]) * shape_.stride;
-      met(distanceOf(form, sumsOf(shape_, row), dots[i]), rows[i]);
-    }
+    for (size_t i = 0; i < std::min(count, rowsAhead); i++) fetchRow(all.row(rows[i]), all.stride);
+    for (size_t i = 0; i < count; i++) __builtin_prefetch(&all.sumsOf(rows[i]));
+    kernels.dotRows(all.codes, rows, count, codes_.data(), shape_.stride, dots);
+    for (size_t i = 0; i < count; i++) met(distanceOf(form, all.sumsOf(rows[i]), dots[i]), rows[i]);
   }
   /**
    * By how much distance() may exceed the true one: three times the deviation that rounding each component by up to half
    * a step makes, and the squares of those errors. Not a bound, but rarely wrong.
    */
-  float slack(Form form, const uint8_t* row, float distance) const {
-    const RowSums& x = sumsOf(shape_, row);
+  float slack(Form form, const RowSums& x, float distance) const {
     const float steps = (x.scale * x.scale + scale_ * scale_) / 12;
     if (form == Form::squaredL2)
       return 6 * std::sqrt(std::max(0.0f, distance) * steps) + static_cast<float>(shape_.dimension) * steps;

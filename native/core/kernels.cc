@@ -40,11 +40,11 @@ int32_t dotCodes(const uint8_t* u, const int8_t* c, size_t n) {
   return sum;
 }
 
-void dotRows(const uint8_t* base, size_t stride, const int32_t* rows, size_t count, const int8_t* c, size_t n,
+void dotRows(const uint8_t* base, const int32_t* rows, size_t count, const int8_t* c, size_t n,
              int32_t* out) {
   for (size_t i = 0; i < count; i++) {
-    if (i + rowsAhead < count) fetchRow(base + static_cast<size_t>(rows[i + rowsAhead]) * stride, stride);
-    out[i] = dotCodes(base + static_cast<size_t>(rows[i]) * stride, c, n);
+    if (i + rowsAhead < count) fetchRow(base + static_cast<size_t>(rows[i + rowsAhead]) * n, n);
+    out[i] = dotCodes(base + static_cast<size_t>(rows[i]) * n, c, n);
   }
 }
 

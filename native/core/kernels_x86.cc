@@ -113,19 +113,19 @@ TARGET_AVX512 int32_t dotCodesAvx512(const uint8_t* u, const int8_t* c, size_t n
   return _mm512_reduce_add_epi32(_mm512_add_epi32(s0, s1));
 }
 
-TARGET_AVX2 void dotRowsAvx2(const uint8_t* base, size_t stride, const int32_t* rows, size_t count, const int8_t* c,
-                             size_t n, int32_t* out) {
+TARGET_AVX2 void dotRowsAvx2(const uint8_t* base, const int32_t* rows, size_t count, const int8_t* c, size_t n,
+             int32_t* out) {
   for (size_t i = 0; i < count; i++) {
-    if (i + rowsAhead < count) fetchRow(base + static_cast<size_t>(rows[i + rowsAhead]) * stride, stride);
-    out[i] = dotCodesAvx2(base + static_cast<size_t>(rows[i]) * stride, c, n);
+    if (i + rowsAhead < count) fetchRow(base + static_cast<size_t>(rows[i + rowsAhead]) * n, n);
+    out[i] = dotCodesAvx2(base + static_cast<size_t>(rows[i]) * n, c, n);
   }
 }
 
-TARGET_AVX512 void dotRowsAvx512(const uint8_t* base, size_t stride, const int32_t* rows, size_t count,
-                                 const int8_t* c, size_t n, int32_t* out) {
+TARGET_AVX512 void dotRowsAvx512(const uint8_t* base, const int32_t* rows, size_t count, const int8_t* c, size_t n,
+             int32_t* out) {
   for (size_t i = 0; i < count; i++) {
-    if (i + rowsAhead < count) fetchRow(base + static_cast<size_t>(rows[i + rowsAhead]) * stride, stride);
-    out[i] = dotCodesAvx512(base + static_cast<size_t>(rows[i]) * stride, c, n);
+    if (i + rowsAhead < count) fetchRow(base + static_cast<size_t>(rows[i + rowsAhead]) * n, n);
+    out[i] = dotCodesAvx512(base + static_cast<size_t>(rows[i]) * n, c, n);
   }
 }
 

@@ -14,12 +14,12 @@ void Linker::linkNext(Points& points) {
 }
 
 void Linker::aim(CodeQuery& query, const Points& points, int32_t point) {
-  query.fromRow(points.shape, points.code(point));
+  query.fromRow(points.shape, points.rows().row(point), points.sums(point));
   query.onSphere(points.longest());
 }
 
 float Linker::distance(const CodeQuery& query, const Points& points, int32_t point) const {
-  return query.distance(kernels_, options_.linkForm(), points.code(point));
+  return query.distance(kernels_, options_.linkForm(), points.rows(), point);
 }
 
 void Linker::plan(const Points& points, int32_t point) {

@@ -27,6 +27,7 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
              options.form() == Form::squaredL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
       vectorMemory_(capacity * rowBytes(), options.folder),
       codeMemory_(capacity * shape.stride),
+      sumsMemory_(shape.sumsInRow ? 0 : capacity),
       groundMemory_(vectorMemory_.isFile() ? 0 : capacity * 2 * options.m),
       idMemory_(capacity),
       versionMemory_(capacity),
@@ -44,6 +45,7 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
 void Points::bind() {
   vectors_ = vectorMemory_.data();
   codes_ = codeMemory_.data();
+  sums_ = sumsMemory_.data();
   lists_ = index_.hnsw.neighbors.data();
   ground_ = vectorMemory_.isFile() ? nullptr : groundMemory_.data();
   offsets_ = index_.hnsw.offsets.data();
@@ -52,13 +54,14 @@ void Points::bind() {
   versions_ = versionMemory_.data();
   tombstones_ = tombstoneMemory_.data();
   labels_ = labelMemory_.data();
-  rows_ = rowMemory_.data();
+  labelled_ = rowMemory_.data();
   for (size_t level = 0; level + 1 < index_.hnsw.cum_nneighbor_per_level.size() && level < 64; level++)
     levelStart_[level] = index_.hnsw.cum_nb_neighbors(static_cast<int>(level));
 }
 
 void Points::adviseHuge() {
   adviseHugePages(codes_, capacity_ * shape.stride);
+  adviseHugePages(sums_, sumsMemory_.bytes());
   adviseHugePages(groundMemory_.data(), groundMemory_.bytes());
   adviseHugePages(lists_, index_.hnsw.neighbors.capacity() * sizeof(int32_t));
   vectorMemory_.adviseHuge();
@@ -84,15 +87,15 @@ int32_t Points::append(const float* vector, std::string_view id, int64_t version
   std::fill_n(list(offset, 0), 2 * m_, -1);
   note(offset, id, version, label);
   __atomic_store_n(&count_, offset + 1, __ATOMIC_RELEASE);
-  __atomic_store_n(&rows_[label], offset + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&labelled_[label], offset + 1, __ATOMIC_RELEASE);
   if (static_cast<size_t>(offset) == hugeBytesLeast / rowBytes()) adviseHuge();
   return offset;
 }
 
 void Points::note(int32_t offset, std::string_view id, int64_t version, uint32_t label) {
-  uint8_t* const row = codes_ + static_cast<size_t>(offset) * shape.stride;
-  encodeRow(shape, vector(offset), row);
-  const float length = std::max(longest_, lengthOf(shape, sumsOf(shape, row)));
+  RowSums& sums = rows().sumsOf(offset);
+  encodeRow(shape, vector(offset), rows().row(offset), sums);
+  const float length = std::max(longest_, lengthOf(shape, sums));
   __atomic_store(&longest_, &length, __ATOMIC_RELAXED);
   ids_[offset] = id;
   versions_[offset] = version;
@@ -143,7 +146,7 @@ void Points::copyFirst(const Points& other, int32_t count) {
 void Points::copyRest(const Points& other) {
   for (int32_t i = count_; i < other.count_; i++)
     append(other.vector(i), other.id(i), other.version(i), other.label(i), other.level(i) + 1);
-  std::copy_n(other.rows_, std::min(other.rowMemory_.size(), rowMemory_.size()), rows_);
+  std::copy_n(other.labelled_, std::min(other.rowMemory_.size(), rowMemory_.size()), labelled_);
   index_.hnsw.rng = other.index_.hnsw.rng;
   std::copy_n(other.tombstones_, other.count_ / 64 + 1, tombstones_);
   dead_ = other.dead_;
@@ -173,9 +176,9 @@ void Points::adoptVectors(int file, uint64_t vectorsAt, int32_t count) {
 float Points::encode(int32_t from, int32_t to) {
   float longest = 0;
   for (int32_t i = from; i < to; i++) {
-    uint8_t* const row = codes_ + static_cast<size_t>(i) * shape.stride;
-    encodeRow(shape, vector(i), row);
-    longest = std::max(longest, lengthOf(shape, sumsOf(shape, row)));
+    RowSums& sums = rows().sumsOf(i);
+    encodeRow(shape, vector(i), rows().row(i), sums);
+    longest = std::max(longest, lengthOf(shape, sums));
   }
   return longest;
 }
@@ -184,7 +187,7 @@ void Points::adoptPoint(int32_t offset, std::string_view id, int64_t version, ui
   ids_[offset] = id;
   versions_[offset] = version;
   labels_[offset] = label;
-  if (label != noLabel) rows_[label] = offset + 1;
+  if (label != noLabel) labelled_[label] = offset + 1;
 }
 
 void Points::countAdopted(int32_t count, int32_t linked, int32_t entryPoint, float longest) {
@@ -201,7 +204,7 @@ void Points::moveVectors(int file, uint64_t vectorsAt, int32_t count) {
 size_t Points::bytes() const {
   const auto points = static_cast<size_t>(count());
   const size_t inMemory = vectorMemory_.isFile() ? 0 : rowBytes() + static_cast<size_t>(2 * m_) * sizeof(int32_t);
-  const size_t perPoint = inMemory + shape.stride + sizeof(int) + sizeof(size_t) + sizeof(std::string_view) +
+  const size_t perPoint = inMemory + shape.stride + (shape.sumsInRow ? 0 : sizeof(RowSums)) + sizeof(int) + sizeof(size_t) + sizeof(std::string_view) +
                           sizeof(int64_t) + sizeof(uint32_t) + sizeof(int32_t);
   return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + points / 8;
 }

@@ -63,7 +63,7 @@ class Points {
   int32_t append(const float* vector, std::string_view id, int64_t version, uint32_t label, int levels = 0);
   void kill(int32_t offset);
   /** No point has this label from now on. */
-  void unlabel(uint32_t label) { __atomic_store_n(&rows_[label], 0, __ATOMIC_RELEASE); }
+  void unlabel(uint32_t label) { __atomic_store_n(&labelled_[label], 0, __ATOMIC_RELEASE); }
   void publishLink(int32_t offset);
   /** Copies points with their links into an empty object; there must be room. Same offsets. */
   void copyFrom(const Points& other);
@@ -93,7 +93,7 @@ class Points {
   size_t bytes() const;
 
   const float* vector(int32_t i) const { return vectors_ + static_cast<size_t>(i) * dimension_; }
-  const uint8_t* code(int32_t i) const { return codes_ + static_cast<size_t>(i) * shape.stride; }
+  const RowSums& sums(int32_t i) const { return rows().sumsOf(i); }
   bool isDead(int32_t i) const {
     return (__atomic_load_n(&tombstones_[i >> 6], __ATOMIC_RELAXED) >> (i & 63)) & 1;
   }
@@ -102,7 +102,7 @@ class Points {
   /** A dead point's label may have become another's. */
   uint32_t label(int32_t i) const { return labels_[i]; }
   /** The offset of the point that has the label, or -1; it may be beyond a count taken before. */
-  int32_t rowOf(uint32_t label) const { return __atomic_load_n(&rows_[label], __ATOMIC_ACQUIRE) - 1; }
+  int32_t rowOf(uint32_t label) const { return __atomic_load_n(&labelled_[label], __ATOMIC_ACQUIRE) - 1; }
   /** The largest squared length of all vectors. */
   float longest() const {
     float value;
@@ -119,7 +119,7 @@ class Points {
     const int32_t* const slots = list(i, 0);
     for (int32_t j = 0; j < 2 * m_; j += 16) __builtin_prefetch(slots + j);
   }
-  const uint8_t* codes() const { return codes_; }
+  CodeRows rows() const { return CodeRows(shape, codes_, sums_); }
   /** Slots of a list on this level. */
   int32_t slots(int32_t level) const { return level == 0 ? 2 * m_ : m_; }
 
@@ -139,6 +139,7 @@ class Points {
   faiss::IndexHNSWFlat index_;
   VectorMemory vectorMemory_;
   Mapped<uint8_t> codeMemory_;
+  Mapped<RowSums> sumsMemory_;
   /**
    * The lists of level 0, which FAISS keeps between the others: here one multiplication finds them, and a walk reads whole
    * lines. Empty where vectors are in a file.
@@ -153,6 +154,7 @@ class Points {
 
   float* vectors_ = nullptr;
   uint8_t* codes_ = nullptr;
+  RowSums* sums_ = nullptr;
   int32_t* lists_ = nullptr;
   int32_t* ground_ = nullptr;
   const size_t* offsets_ = nullptr;
@@ -161,7 +163,7 @@ class Points {
   int64_t* versions_ = nullptr;
   uint64_t* tombstones_ = nullptr;
   uint32_t* labels_ = nullptr;
-  int32_t* rows_ = nullptr;
+  int32_t* labelled_ = nullptr;
   int32_t levelStart_[64] = {};
 
   float longest_ = 0;

@@ -42,33 +42,47 @@ void Searcher::rank(Top& top, size_t wanted, Hits& hits) const {
   for (size_t i = 0; i < scratch.pool.size() && ranked < wanted; i++) {
     const auto [distance, point] = scratch.pool.at(i);
     if (points_.isDead(point)) continue;
-    if (top.full() && distance - codeQuery.slack(options_.form(), points_.code(point), distance) > top.worst()) break;
+    if (top.full() && distance - codeQuery.slack(options_.form(), points_.sums(point), distance) > top.worst()) break;
     ranked++;
     top.offer(exactDistance(point), point);
   }
   hits.distances += ranked;
 }
 
-void Searcher::all(Top& top, size_t k, size_t ef, uint64_t living, Hits& hits) const {
+void Searcher::all(const Request& request, Top& top, size_t ef, uint64_t living, Hits& hits) const {
   hits.matches = living;
   hits.strategy = ef > 0 ? Strategy::graph : Strategy::scan;
-  if (ef > 0) walkAll(top, k, ef, living, hits);
+  if (ef > 0) walkAll(request, top, ef, living, hits);
   else scanRows(0, points_.count(), top, hits);
   hits.visited = hits.distances;
 }
 
+template <typename Query>
+void Searcher::walk(const Query& query, size_t ef, Entry entry, int32_t linked, Hits& hits) const {
+  Walk walk(points_, kernels_, options_.form(), scratch);
+  const Candidate start{walk.distance(query, entry.point), entry.point};
+  starts.assign(1, walk.descend(query, start, entry.level, 0, linked));
+  walk.expand(query, starts, 0, ef, linked);
+  hits.distances += walk.distances;
+}
+
 /** The entry is taken before `linked`, and that before `count` (Points, invariant 3). */
-void Searcher::walkAll(Top& top, size_t k, size_t ef, uint64_t living, Hits& hits) const {
+void Searcher::walkAll(const Request& request, Top& top, size_t ef, uint64_t living, Hits& hits) const {
   const Entry entry = points_.entry();
   const int32_t linked = points_.linked();
-  Walk walk(points_, kernels_, options_.form(), scratch);
-  codeQuery.fromVector(points_.shape, query_.data());
-  const Candidate start{walk.distance(codeQuery, entry.point), entry.point};
-  starts.assign(1, walk.descend(codeQuery, start, entry.level, 0, linked));
-  const uint64_t widened = ef + ef * static_cast<uint64_t>(points_.dead()) / std::max<uint64_t>(living, 1);
-  walk.expand(codeQuery, starts, 0, std::min<uint64_t>(widened, ef * widenMost), linked);
-  hits.distances += walk.distances;
-  rank(top, std::max(k, std::min(ef, k + rerankExtra)), hits);
+  const size_t k = request.k;
+  const uint64_t wide = ef + ef * static_cast<uint64_t>(points_.dead()) / std::max<uint64_t>(living, 1);
+  const uint64_t widened = std::min<uint64_t>(wide, ef * widenMost);
+  if (request.unquantised) {
+    walk(FloatQuery(query_.data(), points_.vector(0), query_.size()), widened, entry, linked, hits);
+    const Pool& pool = scratch.pool;
+    for (size_t i = 0; i < pool.size(); i++)
+      if (!points_.isDead(pool.at(i).point)) top.offer(pool.at(i).distance, pool.at(i).point);
+  } else {
+    codeQuery.fromVector(points_.shape, query_.data());
+    walk(codeQuery, widened, entry, linked, hits);
+    rank(top, std::max(k, std::min(ef, k + rerankExtra)), hits);
+  }
   scanRows(linked, points_.count(), top, hits);
 }
 

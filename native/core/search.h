@@ -22,6 +22,8 @@ struct Request {
   uint32_t ef = 0;
   /** Measure everything in float32. */
   bool exact = false;
+  /** Walk over vectors instead of 8-bit codes. Of use without a set. */
+  bool unquantised = false;
   /** nullptr: all points. */
   const LabelSet* allowed = nullptr;
   Strategy strategy = Strategy::graph;
@@ -50,14 +52,17 @@ class Searcher {
       : options_(options), kernels_(kernels), points_(points), query_(query) {}
 
   /** All points; `living` of them, `ef` 0 for a scan. Graph and tail together, each point once. */
-  void all(Top& top, size_t k, size_t ef, uint64_t living, Hits& hits) const;
+  void all(const Request& request, Top& top, size_t ef, uint64_t living, Hits& hits) const;
   /** The points of request.allowed. */
   void within(const Request& request, Top& top, size_t ef, bool graph, Hits& hits) const;
   /** Those of these rows that live. */
   void scanRows(int32_t from, int32_t to, Top& top, Hits& hits) const;
 
  private:
-  void walkAll(Top& top, size_t k, size_t ef, uint64_t living, Hits& hits) const;
+  void walkAll(const Request& request, Top& top, size_t ef, uint64_t living, Hits& hits) const;
+  /** Fills the pool; points from `linked` on are none of its. */
+  template <typename Query>
+  void walk(const Query& query, size_t ef, Entry entry, int32_t linked, Hits& hits) const;
   /** False: too few were found, or too much was spent. */
   bool walkWithin(const Request& request, Top& top, size_t ef, Hits& hits) const;
   void scanWithin(const Request& request, Top& top, Hits& hits) const;

@@ -106,7 +106,7 @@ void ShardIndex::answer(const Points& points, const std::vector<float>& query, c
   const Searcher searcher(options_, kernels_, points, query);
   Top top(points, request.k);
   if (request.allowed != nullptr) searcher.within(request, top, ef, graph, hits);
-  else searcher.all(top, request.k, graph ? ef : 0, static_cast<uint64_t>(liveCount_.load()), hits);
+  else searcher.all(request, top, graph ? ef : 0, static_cast<uint64_t>(liveCount_.load()), hits);
   std::vector<Candidate>& found = top.sorted();
   if (before % 2 != 0 || changes_.load() != before) {
     dropOlder(points, found);

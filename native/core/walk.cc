@@ -4,6 +4,12 @@
 #include <cstring>
 
 namespace vectron {
+namespace {
+
+/** Candidates whose neighbours are measured in one go: fewer waits for memory, for one distance more in a hundred. */
+constexpr size_t expandedAtOnce = 2;
+
+}  // namespace
 
 void Pool::reset(size_t capacity) {
   capacity_ = capacity;
@@ -19,9 +25,21 @@ void Pool::insert(float distance, int32_t point) {
   // Counted, not searched: the compiler makes vectors of it, and no branch is guessed wrong.
   uint32_t at = 0;
   for (size_t i = 0; i < size_; i++) at += distances[i] <= distance ? 1 : 0;
-  // One slot more than the capacity exists, so the worst falls off without a branch.
-  std::memmove(distances + at + 1, distances + at, (size_ - at) * sizeof *distances);
-  std::memmove(points + at + 1, points + at, (size_ - at) * sizeof *points);
+  // From behind, and in blocks that are read whole before they are written; one slot more than the capacity exists.
+  constexpr size_t block = 8;
+  size_t end = size_;
+  for (; end - at >= block; end -= block) {
+    float movedDistances[block];
+    int32_t movedPoints[block];
+    std::memcpy(movedDistances, distances + end - block, sizeof movedDistances);
+    std::memcpy(movedPoints, points + end - block, sizeof movedPoints);
+    std::memcpy(distances + end - block + 1, movedDistances, sizeof movedDistances);
+    std::memcpy(points + end - block + 1, movedPoints, sizeof movedPoints);
+  }
+  for (; end > at; end--) {
+    distances[end] = distances[end - 1];
+    points[end] = points[end - 1];
+  }
   distances[at] = distance;
   points[at] = point;
   if (size_ < capacity_) size_++;
@@ -44,54 +62,62 @@ void Visited::reset(size_t points) {
   tag_ = 1;
 }
 
-Candidate Walk::descend(const CodeQuery& query, Candidate start, int32_t from, int32_t to, int32_t limit) {
+template <typename Query>
+Candidate Walk::descend(const Query& query, Candidate start, int32_t from, int32_t to, int32_t limit) {
   Candidate best = start;
   for (int32_t level = from; level > to; level--) {
     for (bool moved = true; moved;) {
       moved = false;
       const int32_t* const list = points_.list(best.point, level);
       const int32_t slots = points_.slots(level);
+      scratch_.fresh.resize(static_cast<size_t>(slots));
+      size_t count = 0;
       for (int32_t j = 0; j < slots; j++) {
         const int32_t point = loadRelaxed(list + j);
         if (point < 0) break;
-        if (point >= limit) continue;
-        const float d = distance(query, point);
-        if (d < best.distance) {
-          best = {d, point};
-          moved = true;
-        }
+        if (point < limit) scratch_.fresh[count++] = point;
       }
+      measureAll(query, scratch_.fresh.data(), count, [&](float d, int32_t point) {
+        if (d >= best.distance) return;
+        best = {d, point};
+        moved = true;
+      });
     }
   }
   return best;
 }
 
-void Walk::expand(const CodeQuery& query, const std::vector<Candidate>& starts, int32_t level, size_t ef,
-                  int32_t limit) {
+template <typename Query>
+void Walk::expand(const Query& query, const std::vector<Candidate>& starts, int32_t level, size_t ef, int32_t limit) {
   Pool& pool = scratch_.pool;
   Visited& visited = scratch_.visited;
   const int32_t slots = points_.slots(level);
-  scratch_.fresh.resize(static_cast<size_t>(slots));
+  scratch_.fresh.resize(static_cast<size_t>(slots) * expandedAtOnce);
   int32_t* const fresh = scratch_.fresh.data();
   pool.reset(ef);
   visited.reset(static_cast<size_t>(limit));
   for (const Candidate& start : starts)
     if (visited.mark(start.point) && pool.admits(start.distance)) pool.insert(start.distance, start.point);
-  for (int32_t current = pool.take(); current >= 0; current = pool.take()) {
-    const int32_t* const list = points_.list(current, level);
+  for (;;) {
     int32_t count = 0;
-    for (int32_t j = 0; j < slots; j++) {
-      const int32_t point = loadRelaxed(list + j);
-      if (point < 0) break;
-      if (point >= limit || !visited.mark(point)) continue;
-      fresh[count++] = point;
+    for (size_t i = 0; i < expandedAtOnce; i++) {
+      const int32_t current = pool.take();
+      if (current < 0 && i == 0) return;
+      if (current >= 0) count += visited.fresh(points_.list(current, level), slots, limit, fresh + count);
     }
-    // The likely next one's list is on its way while these are measured.
-    if (level == 0 && pool.next() >= 0) points_.fetchGround(pool.next());
+    // The lists of the likely next ones are on their way while these are measured.
+    if (level == 0) pool.peek(expandedAtOnce, [&](int32_t next) { points_.fetchGround(next); });
     measureAll(query, fresh, static_cast<size_t>(count), [&](float d, int32_t point) {
-      if (pool.admits(d)) pool.insert(d, point);
+      if (!pool.admits(d)) return;
+      pool.insert(d, point);
+      if (level == 0 && pool.next() == point) points_.fetchGround(point);
     });
   }
 }
+
+template Candidate Walk::descend(const CodeQuery&, Candidate, int32_t, int32_t, int32_t);
+template Candidate Walk::descend(const FloatQuery&, Candidate, int32_t, int32_t, int32_t);
+template void Walk::expand(const CodeQuery&, const std::vector<Candidate>&, int32_t, size_t, int32_t);
+template void Walk::expand(const FloatQuery&, const std::vector<Candidate>&, int32_t, size_t, int32_t);
 
 }  // namespace vectron

@@ -102,7 +102,7 @@ napi_value link(napi_env env, napi_callback_info info) {
 }
 
 /** What the figures of a search mean on the way in, and on the way out. */
-enum Asked { askedEf, askedExact, askedSetKind, askedStrategy, askedDistancesMax };
+enum Asked { askedEf, askedExact, askedSetKind, askedStrategy, askedDistancesMax, askedUnquantised };
 enum Told { toldStrategy, toldFellBack, toldDistances, toldVisited, toldMatches, toldMicros, figuresCount };
 enum SetKind { noSet, setWords, setLabels, setKindLast = setLabels };
 
@@ -145,6 +145,7 @@ napi_value search(napi_env env, napi_callback_info info) {
     if (scoresLength < request.k || figuresLength < figuresCount) throw vectron::invalid("scores", "too short");
     request.ef = static_cast<uint32_t>(wholeOf(figures[askedEf], "ef", vectron::efMax));
     request.exact = figures[askedExact] != 0;
+    request.unquantised = figures[askedUnquantised] != 0;
     const uint64_t kind = wholeOf(figures[askedSetKind], "allowed", setKindLast);
     const vectron::LabelSet allowed = setOf(set, setLength, kind);
     if (kind != noSet) request.allowed = &allowed;

@@ -2,6 +2,7 @@
 #define NAPI_VERSION 8
 #include <node_api.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -125,9 +126,13 @@ napi_value numberOf(napi_env env, double value) {
   return result;
 }
 
+/** Text without bytes above 127 is the same in Latin-1, which need not be decoded. */
 napi_value stringOf(napi_env env, const std::string& value) {
   napi_value result = nullptr;
-  check(napi_create_string_utf8(env, value.data(), value.size(), &result));
+  if (std::all_of(value.begin(), value.end(), [](char byte) { return static_cast<unsigned char>(byte) < 128; }))
+    check(napi_create_string_latin1(env, value.data(), value.size(), &result));
+  else
+    check(napi_create_string_utf8(env, value.data(), value.size(), &result));
   return result;
 }
 

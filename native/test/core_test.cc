@@ -66,7 +66,7 @@ void testKernels() {
         if (n % 128 != 0 || n > 1000) continue;
         const int32_t rows[] = {1, 0, 1};
         int32_t dots[3];
-        set->dotRows(u.data(), n / 2, rows, 3, c.data(), n / 2, dots);
+        set->dotRows(u.data(), rows, 3, c.data(), n / 2, dots);
         for (size_t i = 0; i < 3; i++)
           EXPECT(dots[i] == set->dotCodes(u.data() + static_cast<size_t>(rows[i]) * (n / 2), c.data(), n / 2));
       }
@@ -76,7 +76,7 @@ void testKernels() {
 
 /** 8-bit distances are near the true ones, also far from the origin. */
 void testCodes() {
-  for (const size_t dimension : {1u, 2u, 47u, 48u, 49u, 784u}) {
+  for (const size_t dimension : {1u, 2u, 47u, 48u, 49u, 64u, 128u, 784u}) {
     Data data(7, dimension);
     const CodeShape shape(dimension);
     for (const float offset : {0.0f, 50.0f}) {
@@ -87,14 +87,16 @@ void testCodes() {
           b[i] += offset;
         }
         std::vector<uint8_t> row(shape.stride);
-        encodeRow(shape, b.data(), row.data());
+        RowSums beside;
+        const CodeRows rows(shape, row.data(), &beside);
+        encodeRow(shape, b.data(), row.data(), rows.sumsOf(0));
         CodeQuery query;
         query.fromVector(shape, a.data());
         const float exact = portableKernels.squaredL2(a.data(), b.data(), dimension);
-        const float coarse = query.distance(portableKernels, Form::squaredL2, row.data());
+        const float coarse = query.distance(portableKernels, Form::squaredL2, rows, 0);
         EXPECT(std::fabs(coarse - exact) <= 0.03f * exact + 0.01f * static_cast<float>(dimension) * (1 + offset / 50));
         const float dot = portableKernels.dot(a.data(), b.data(), dimension);
-        const float coarseDot = -query.distance(portableKernels, Form::innerProduct, row.data());
+        const float coarseDot = -query.distance(portableKernels, Form::innerProduct, rows, 0);
         const float lengths = std::sqrt(portableKernels.dot(a.data(), a.data(), dimension) *
                                         portableKernels.dot(b.data(), b.data(), dimension));
         EXPECT(std::fabs(coarseDot - dot) <= 0.01f * lengths + 1e-4f);
@@ -297,9 +299,7 @@ void testArguments() {
   EXPECT(codeOf([&] { index.search(good.data(), 2, 5, 10); }) == "FAILED_PRECONDITION");
 }
 
-}  // namespace
-
-int main() {
+void testAlone() {
   testChecksum();
   testKernels();
   testCodes();
@@ -308,8 +308,17 @@ int main() {
   testCompaction();
   testRebuild();
   testArguments();
-  testFiles();
-  testConcurrency();
+}
+
+}  // namespace
+
+/** `core_test files` runs that part alone, for a sanitizer or a debugger. */
+int main(int count, char** arguments) {
+  const bool all = count < 2;
+  const auto wants = [&](const char* part) { return all || std::string(arguments[1]) == part; };
+  if (all) testAlone();
+  if (wants("files")) testFiles();
+  if (wants("concurrency")) testConcurrency();
   std::printf(failures == 0 ? "core: all tests passed\n" : "core: %d failures\n", failures.load());
   return failures == 0 ? 0 : 1;
 }

@@ -45,7 +45,7 @@ export class ReplicaUpkeep {
       this.scheduled ||
       this.changesBeingSaved !== null ||
       this.index.loading ||
-      this.index.unlinked > 0 ||
+      (this.index.unlinked > 0 && !this.options.ingest) ||
       (this.path !== null && this.worthSaving())
     );
   }
@@ -74,7 +74,7 @@ export class ReplicaUpkeep {
   /** Has the graph file written if it is worth it: only when the shard is quiet, and not more often than told. */
   saveIfDue(context: ActorContext): void {
     // Also what searches left for the builders to look at.
-    if (this.machine.indexReady) this.index.linkInBackground();
+    if (this.machine.indexReady) this.link();
     if (this.path === null || this.index.loading) return;
     this.noteSaved();
     if (this.changesBeingSaved !== null || !this.worthSaving() || !this.isQuiet(context.now)) return;
@@ -104,12 +104,16 @@ export class ReplicaUpkeep {
       if (this.machine.catchUpIndex()) this.levelled(stamp, context);
       return true;
     }
-    this.index.linkInBackground();
+    this.link();
     if (!this.machine.payloadIndexesReady) {
       this.machine.buildPayloadIndexes();
       return true;
     }
     return !this.machine.collectGarbage();
+  }
+
+  private link(): void {
+    if (!this.options.ingest) this.index.linkInBackground();
   }
 
   /** What an earlier run or a snapshot brought is not in the file either. */

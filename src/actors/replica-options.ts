@@ -17,7 +17,13 @@ export interface ReplicaOptions {
   /** Of the snapshots it gives; smaller ones are for tests. */
   readonly snapshotLimits: SourceLimits;
   readonly reportMs: number;
+  /** More that wait to be linked, and writes are refused; not in ingest mode. */
   readonly unlinkedPointsMax: number;
+  /**
+   * Ingest mode: nothing is linked, so that all there is goes to writing. Points are found by scans. No graph file is
+   * written while points wait: the stamp of the last one marks what a start without this mode has to offer again and link.
+   */
+  readonly ingest: boolean;
   /** Points to reserve memory for at first. */
   readonly indexCapacity: number;
   /** The graph file is written when this many changes, and this share of the points, are not in it yet. */
@@ -39,6 +45,7 @@ export const replicaOptions: ReplicaOptions = {
   snapshotLimits: sourceLimits,
   reportMs: 1_000,
   unlinkedPointsMax,
+  ingest: false,
   indexCapacity: 4_096,
   saveChangesMin: 1_000,
   saveChangesShare: 0.1,

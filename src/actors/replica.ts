@@ -145,7 +145,7 @@ export class ReplicaActor implements Actor {
     const machine = this.openMachine(index);
     const member = this.newMember(machine);
     const { engine, keyHash, indexDirectory } = environment;
-    const { unlinkedPointsMax } = options;
+    const unlinkedPointsMax = options.ingest ? Number.POSITIVE_INFINITY : options.unlinkedPointsMax;
     const answers = {
       notLeader: () => this.notLeader(),
       stale: (why: string) => ({ ...failure('STALE_SHARD', why), epoch: machine.epoch }),

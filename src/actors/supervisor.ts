@@ -62,6 +62,7 @@ const timers = { list: 'list', register: 'register', heartbeat: 'heartbeat' } as
  *  3. It does nothing before the log writer has listed what was here, and removed here, before.
  *  4. It obeys no driver of another cluster, nor one that is behind (placement-client.ts), nor, while any replica is here
  *     that another one assigned, one that started from nothing: that would give the same ids away again.
+ *  5. It registers again when the driver takes another store for this node's.
  */
 export class SupervisorActor implements Actor {
   private readonly tuning: SupervisorTuning;
@@ -170,7 +171,13 @@ export class SupervisorActor implements Actor {
       this.replicas.remove(record, this.worker, context);
     }
     this.synced = true;
+    if (this.isReplaced(change)) this.arm(timers.register, this.tuning.retryMs, context);
     if (this.replicas.removed.size > 0) this.hurry(context);
+  }
+
+  /** A late copy of what an earlier store of this node asked makes the driver take that one for the node's. */
+  private isReplaced({ workers }: PlacementChange): boolean {
+    return workers.some(({ id, state }) => id === this.worker && state === 'draining');
   }
 
   /** A node's newest worker comes last and so decides its address. */

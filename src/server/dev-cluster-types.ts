@@ -19,6 +19,8 @@ export interface DevClusterOptions {
   readonly cluster?: string;
   /** Of each machine. Default 2. */
   readonly shardThreads?: number;
+  /** Default false: points are linked into graphs as they come. */
+  readonly ingest?: boolean;
   readonly raft?: RaftMemberTuning;
   /** What start-up is doing, for a person to read. */
   readonly onProgress?: (line: string) => void;

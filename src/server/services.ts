@@ -38,6 +38,7 @@ export async function runDev(config: Config<'dev'>, say: Say): Promise<RunningSe
     grpcPort: config.VECTRON_GRPC_PORT,
     httpPort: config.VECTRON_HTTP_PORT,
     shardThreads: config.VECTRON_SHARD_THREADS,
+    ingest: config.VECTRON_INGEST,
     raft: raftTuning(config),
     onProgress: say,
   });
@@ -72,6 +73,7 @@ export async function runWorker(config: Config<'worker'>, say: Say): Promise<Run
     ...nodeOptions(config, say),
     raft: raftTuning(config),
     shardThreads: config.VECTRON_SHARD_THREADS,
+    ingest: config.VECTRON_INGEST,
     zone: config.VECTRON_ZONE,
     rack: config.VECTRON_RACK,
     gateway,

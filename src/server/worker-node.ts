@@ -22,6 +22,8 @@ import type { ShardThreadData } from './threads/shard-thread';
 
 export interface WorkerOptions extends NodeOptions {
   readonly shardThreads: number;
+  /** Points are not linked into graphs: see ReplicaOptions. */
+  readonly ingest: boolean;
   readonly zone: string;
   readonly rack: string;
   /** Where this worker serves the public API itself; null: gateways of their own do. */
@@ -168,10 +170,11 @@ export class WorkerNode implements ReplicaHosts {
   }
 
   private makeMachine(): MachineRuntime {
-    const { node, cluster, link, shardThreads, raft, report } = this.options;
+    const { node, cluster, link, shardThreads, ingest, raft, report } = this.options;
     const { handles } = this.stores;
     const board = BeatBoard.memory(shardThreads * defaultGroupsPerThread);
-    const shardData: ShardThreadData = { stores: handles, indexDirectory: this.indexDirectory, raft, board };
+    const { indexDirectory } = this;
+    const shardData: ShardThreadData = { stores: handles, indexDirectory, raft, ingest, board };
     return new MachineRuntime({
       node,
       cluster,

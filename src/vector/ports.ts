@@ -36,6 +36,8 @@ export type AllowedStrategy = 'scan' | 'walk' | 'twoHop';
 export interface SearchOptions {
   /** Candidates a walk keeps; never fewer than k. 0 or absent: chosen from k. */
   readonly ef?: number;
+  /** False: a walk without `allowed` measures vectors in float32 instead of 8-bit codes. Absent: true. */
+  readonly quantised?: boolean;
   /** Only these points may be found. */
   readonly allowed?: LabelSet;
   /** Of use with `allowed` only. Absent: scan. Without a graph it is a scan whatever is asked. */

@@ -226,7 +226,8 @@ export function removal(
 export function sendRemoval(of: Machine, record: ReturnType<typeof removal>, ofCluster: ClusterId = cluster): void {
   const { revision } = of.driver.machine;
   const change = { ...of.driver.machine.changesSince(revision, workerId(1)), removals: [record], cluster: ofCluster };
-  const event = { kind: 'pd.watchEvent', request: 1_000_000, failure: null, term: of.driver.term } as const;
+  const told = present(of.driver.told.findLast((message) => message.kind === 'pd.watchEvent'));
+  const event = { ...told, failure: null, term: of.driver.term };
   const from = at(nodeName('pd-1'), placementActor);
   of.nodes.host(node).deliver(supervisorAt, from, { ...event, change, leaders: [] }, lanes.completion);
 }

@@ -67,6 +67,18 @@ describe('SupervisorActor: whom it obeys', () => {
     expect(emptied.started).toEqual([]);
   });
 
+  test('it registers again when the driver takes another store of its node for the node', () => {
+    const machine = machineWithShards();
+    const worker = machine.supervisor.status().worker;
+    const stateOf = (): string | undefined => machine.driver.machine.worker(worker)?.state;
+    expect(stateOf()).toBe('ready');
+    machine.driver.apply(register(node, { store: 's0' }));
+    expect(stateOf()).toBe('draining');
+    machine.publish();
+    machine.runUntil(() => stateOf() === 'ready');
+    expect(machine.supervisor.status().worker).toBe(worker);
+  });
+
   test('a driver that started from nothing is not obeyed while a replica of the old one is here', () => {
     const machine = machineWithShards(7);
     const before = idsOf(machine.running);

@@ -7,6 +7,7 @@ import type { Message } from '../../src/protocol/messages';
 import type { Actor } from '../../src/runtime/actor';
 import { systemClock } from '../../src/runtime/node/clock';
 import { Heart, HeartbeatReader, heartbeatWords } from '../../src/runtime/node/heartbeat';
+import { pulseDelayMs } from '../../src/runtime/node/link-grpc';
 import { ThreadHub } from '../../src/runtime/node/thread-hub';
 import { until } from './support/machines';
 
@@ -160,4 +161,29 @@ test('a heart that stops is noticed by the reader’s own clock', async () => {
   await until('word 1 falls silent', () => reader.isSilent(1, 250));
   reader.restarted(1);
   expect(reader.isSilent(1, 250)).toBe(false);
+});
+
+test('a heart beats with its thread’s turns, and at most twice in the time of a beat', () => {
+  const words = heartbeatWords(1);
+  const counter = new Int32Array(words);
+  const heart = new Heart(words, 60_000);
+  heart.beatAt(0);
+  for (let turn = 0; turn < 100; turn++) heart.turned();
+  expect(counter[0]).toBe(1);
+  heart.stop();
+  const eager = new Heart(words, 0);
+  eager.beatAt(0);
+  eager.turned();
+  eager.stop();
+  expect(counter[0]).toBe(3);
+});
+
+test('streams speak at whole intervals of the wall clock, never twice within a quarter of one', () => {
+  for (const wallMs of [0, 1, 499, 740, 1_700_000_000_123.5]) {
+    expect((wallMs + pulseDelayMs(wallMs, 1_000)) % 1_000).toBe(0);
+  }
+  // A timer that was early, by a hair, does not speak again at once.
+  expect(pulseDelayMs(999, 1_000)).toBe(1_001);
+  expect(pulseDelayMs(750, 1_000)).toBe(250);
+  expect(pulseDelayMs(751, 1_000)).toBe(1_249);
 });

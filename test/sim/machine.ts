@@ -280,8 +280,9 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     });
   }
 
+  /** A fault strikes the supervisor, which asks: it starts again and reads the tombstones anew. */
   forget(replica: ReplicaId): void {
-    this.survives(() => clearQuarantine(this.disk.state, replica));
+    clearQuarantine(this.disk.state, replica);
   }
 
   /** An actor ended: its supervisor hears of it. */

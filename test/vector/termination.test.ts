@@ -54,6 +54,6 @@ describe('handles outlive threads', () => {
       index.destroy();
       rmSync(folder, { recursive: true });
     },
-    600 * terminations,
+    2_000 * terminations,
   );
 });

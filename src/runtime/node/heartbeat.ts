@@ -12,13 +12,20 @@ export const heartbeatMsFor = (silentMsMax: number): number =>
 export const heartbeatWords = (count: number): SharedArrayBuffer =>
   new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT);
 
-/** Beats in the calling thread until stopped: one timer for all words that are the thread's. */
+/**
+ * Beats in the calling thread until stopped: one timer for all words that are the thread's, which fires only in a thread
+ * that nothing else wakes.
+ */
 export class Heart {
   private readonly counters: Int32Array;
   private readonly indexes = new Set<number>();
   private readonly timer: NodeJS.Timeout;
+  private beatMs = 0;
 
-  constructor(words: SharedArrayBuffer, intervalMs: number) {
+  constructor(
+    words: SharedArrayBuffer,
+    private readonly intervalMs: number,
+  ) {
     this.counters = new Int32Array(words);
     this.timer = setInterval(() => this.beat(), intervalMs);
   }
@@ -29,11 +36,19 @@ export class Heart {
     this.beat();
   }
 
+  /** The thread's loop turns: that is as good as the timer, and puts it off. */
+  turned(): void {
+    if (performance.now() - this.beatMs < this.intervalMs / 2) return;
+    this.beat();
+    this.timer.refresh();
+  }
+
   stop(): void {
     clearInterval(this.timer);
   }
 
   private beat(): void {
+    this.beatMs = performance.now();
     for (const index of this.indexes) Atomics.add(this.counters, index, 1);
   }
 }

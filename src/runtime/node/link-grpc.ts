@@ -98,7 +98,10 @@ class GrpcConnection implements LinkConnection {
   }
 }
 
-/** One timer for the heartbeats of all streams: an idle thread wakes once for all of them. */
+/**
+ * One timer for the heartbeats of all streams, at whole intervals of the wall clock: processes whose clocks agree speak at
+ * once, so that an idle thread wakes once for what it says and most of what it hears, and not for each of its peers.
+ */
 class Pulse {
   private readonly connections = new Set<GrpcConnection>();
   private timer: NodeJS.Timeout | null = null;
@@ -107,19 +110,30 @@ class Pulse {
 
   add(connection: GrpcConnection): void {
     this.connections.add(connection);
-    this.timer ??= setInterval(() => this.beat(), this.intervalMs);
+    if (this.timer === null) this.arm();
   }
 
   remove(connection: GrpcConnection): void {
     this.connections.delete(connection);
     if (this.connections.size > 0 || this.timer === null) return;
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
     this.timer = null;
   }
 
+  private arm(): void {
+    this.timer = setTimeout(() => this.beat(), pulseDelayMs(Date.now(), this.intervalMs));
+  }
+
   private beat(): void {
+    this.arm();
     for (const connection of [...this.connections]) connection.keepAlive();
   }
+}
+
+/** To the next whole interval, unless that is too near: then to the one after it. Whatever the clock does, .25 to 1.25 intervals. */
+export function pulseDelayMs(wallMs: number, intervalMs: number): number {
+  const leftMs = intervalMs - (wallMs % intervalMs);
+  return leftMs < intervalMs / 4 ? leftMs + intervalMs : leftMs;
 }
 
 /** One attempt to reach a peer, and the stream it became. Ends once, for whatever reason. */

@@ -61,7 +61,7 @@ export function groupTask(setup: ThreadSetup): (task: GroupTask) => Promise<void
     const data = workerData as PoolThreadData;
     nameThread(`shards-${threadId}`);
     // Its first group is a thread's own until it exits, for all its groups finish together.
-    controller ??= makeController(setup, data.node, group, data.workerData);
+    controller ??= makeController(setup, data.node, group, data.workerData, () => heart?.turned());
     const shared = await controller;
     // Groups of one thread share everything but their heartbeat, and finish together.
     heart ??= heartOf(data.heartbeats);
@@ -79,8 +79,9 @@ async function makeController(
   node: NodeName,
   place: number,
   data: unknown,
+  onTurn?: () => void,
 ): Promise<ThreadController> {
-  const running = runThread({ node, thread: threadId, onEnded: () => undefined });
+  const running = runThread({ node, thread: threadId, onEnded: () => undefined }, onTurn);
   const actors = await setup({ node, thread: threadId, place, workerData: data, hub: running.hub });
   return new ThreadController(running, actors);
 }

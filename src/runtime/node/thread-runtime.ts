@@ -39,14 +39,21 @@ export interface RunningThread {
 }
 
 /** A hub and the loop that drives it, on the calling thread. */
-export function runThread(options: Pick<ThreadHubOptions, 'node' | 'thread' | 'onEnded'>): RunningThread {
+export function runThread(
+  options: Pick<ThreadHubOptions, 'node' | 'thread' | 'onEnded'>,
+  onTurn: () => void = () => undefined,
+): RunningThread {
   const hub = new ThreadHub({
     ...options,
     clock: systemClock,
     random: new Prng(randomSeed()),
     wake: () => loop.wake(),
   });
-  const loop = new ThreadLoop({ host: hub.host, clock: systemClock, afterTurn: () => hub.flush() });
+  const afterTurn = (): void => {
+    hub.flush();
+    onTurn();
+  };
+  const loop = new ThreadLoop({ host: hub.host, clock: systemClock, afterTurn });
   return { hub, loop, flush: () => hub.flush() };
 }
 

@@ -41,6 +41,13 @@ const consensus = {
 };
 const worker = {
   VECTRON_SHARD_THREADS: z.coerce.number().int().min(1).max(64).default(2).describe('shard threads of one worker'),
+  VECTRON_INGEST: z
+    .enum(['yes', 'no'])
+    .default('no')
+    .transform((value) => value === 'yes')
+    .describe(
+      'yes: points are not linked into graphs, only found by scans; a start without it links them in the background',
+    ),
 };
 const domain = {
   VECTRON_ZONE: z.string().default('').describe('failure domain, wider'),

@@ -17,13 +17,14 @@ export interface ShardThreadData {
   readonly stores: StoreHandles;
   readonly indexDirectory: string;
   readonly raft: RaftMemberTuning;
+  readonly ingest: boolean;
   /** Of the machine's BeatBoard. */
   readonly board: SharedArrayBuffer;
 }
 
 /** Entry file of a shard thread: makes replicas that share the machine's state store and the process's graphs. */
 export default groupTask(async ({ node, thread, place, workerData, hub }) => {
-  const { stores, indexDirectory, raft, board } = workerData as ShardThreadData;
+  const { stores, indexDirectory, raft, ingest, board } = workerData as ShardThreadData;
   const state = attachStateStore(stores);
   const engine = createNativeEngine({ onFailedSave: (key, why) => console.error(`graph file of ${key}: ${why}`) });
   const keyHash = await loadKeyHash();
@@ -43,7 +44,7 @@ export default groupTask(async ({ node, thread, place, workerData, hub }) => {
     supervisor: at(node, supervisorActor),
     indexDirectory,
     keeper,
-    options: { ...replicaOptions, raft },
+    options: { ...replicaOptions, raft, ingest },
   };
   return {
     create: (_name, descriptor) => new ReplicaActor(decode(replicaSpecCodec, descriptor), environment),

@@ -142,6 +142,7 @@ class NativeIndex implements VectorIndex {
   private isLoaded = false;
   private readonly figures = new Float64Array(8);
   private readonly searchFigures = new Float64Array(6);
+  private scores = new Float32Array(64);
 
   constructor(
     private readonly native: Addon,
@@ -245,19 +246,20 @@ class NativeIndex implements VectorIndex {
 
   private find(query: Float32Array, k: number, options: SearchOptions, exact: boolean): SearchResult {
     checkWhole(k, 1, searchKMax, 'k');
-    const scores = new Float32Array(k);
+    const scores = this.scoresFor(k);
     const figures = this.searchFigures;
-    const { ef = 0, allowed, strategy = 'scan', distancesMax = 0 } = options;
+    const { ef = 0, allowed, strategy = 'scan', distancesMax = 0, quantised = true } = options;
     const [set, kind] = setOf(allowed);
     figures[0] = ef;
     figures[1] = exact ? 1 : 0;
     figures[2] = kind;
     figures[3] = strategies.indexOf(strategy);
     figures[4] = distancesMax;
+    figures[5] = quantised ? 0 : 1;
     const ids = calling(() => this.native.search(this.handle, query, k, set, scores, figures));
     return {
       ids,
-      scores: ids.length === k ? scores : scores.slice(0, ids.length),
+      scores: scores.slice(0, ids.length),
       strategy: strategies[figures[0]] as SearchResult['strategy'],
       fellBack: figures[1] === 1,
       distances: figures[2],
@@ -265,6 +267,12 @@ class NativeIndex implements VectorIndex {
       matches: figures[4],
       micros: figures[5] as number,
     };
+  }
+
+  /** Used again: to give a new small array's memory to native code costs more than to copy out of an old one. */
+  private scoresFor(k: number): Float32Array {
+    if (this.scores.length < k) this.scores = new Float32Array(2 * k);
+    return this.scores;
   }
 
   private figure(at: number): number {
