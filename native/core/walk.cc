@@ -9,14 +9,26 @@ namespace {
 /** Candidates whose neighbours are measured in one go: fewer waits for memory, for one distance more in a hundred. */
 constexpr size_t expandedAtOnce = 2;
 
+constexpr size_t blockSize = 8;
+
+/** Some neighbouring values at once, in registers. */
+template <typename T>
+struct Block {
+  explicit Block(const T* from) { std::memcpy(values, from, sizeof values); }
+  void writeTo(T* to) const { std::memcpy(to, values, sizeof values); }
+  T values[blockSize];
+};
+
 }  // namespace
 
 void Pool::reset(size_t capacity) {
   capacity_ = capacity;
   size_ = next_ = 0;
-  if (distances_.size() > capacity) return;
-  distances_.resize(capacity + 1);
-  points_.resize(capacity + 1);
+  // The worst falls off behind the end, and the first block of an insertion may reach beyond it.
+  const size_t slots = capacity + 1 + blockSize;
+  if (distances_.size() >= slots) return;
+  distances_.resize(slots);
+  points_.resize(slots);
 }
 
 void Pool::insert(float distance, int32_t point) {
@@ -25,21 +37,16 @@ void Pool::insert(float distance, int32_t point) {
   // Counted, not searched: the compiler makes vectors of it, and no branch is guessed wrong.
   uint32_t at = 0;
   for (size_t i = 0; i < size_; i++) at += distances[i] <= distance ? 1 : 0;
-  // From behind, and in blocks that are read whole before they are written; one slot more than the capacity exists.
-  constexpr size_t block = 8;
-  size_t end = size_;
-  for (; end - at >= block; end -= block) {
-    float movedDistances[block];
-    int32_t movedPoints[block];
-    std::memcpy(movedDistances, distances + end - block, sizeof movedDistances);
-    std::memcpy(movedPoints, points + end - block, sizeof movedPoints);
-    std::memcpy(distances + end - block + 1, movedDistances, sizeof movedDistances);
-    std::memcpy(points + end - block + 1, movedPoints, sizeof movedPoints);
+  // From behind, a block at a time, each read whole before it is written. The first is read before all: where it reaches
+  // beyond those that are left, it says again what others wrote.
+  Block<float> firstDistances(distances + at);
+  Block<int32_t> firstPoints(points + at);
+  for (size_t end = size_; end - at > blockSize; end -= blockSize) {
+    Block<float>(distances + end - blockSize).writeTo(distances + end - blockSize + 1);
+    Block<int32_t>(points + end - blockSize).writeTo(points + end - blockSize + 1);
   }
-  for (; end > at; end--) {
-    distances[end] = distances[end - 1];
-    points[end] = points[end - 1];
-  }
+  firstDistances.writeTo(distances + at + 1);
+  firstPoints.writeTo(points + at + 1);
   distances[at] = distance;
   points[at] = point;
   if (size_ < capacity_) size_++;

@@ -25,7 +25,7 @@ export interface CreateCollectionRequest {
   hnsw:
     | HnswParameters
     | undefined;
-  /** int8 or none; empty: int8. How walks compare vectors; the best are compared again exactly. */
+  /** int8, which is all there is so far; empty: int8. How walks compare vectors; the best are compared again exactly. */
   quantisation: string;
   /** memory or disk; empty: memory. Where vectors are; their codes of 8 bits are in memory. */
   originals: string;
