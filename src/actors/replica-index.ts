@@ -1,8 +1,9 @@
 import type { MonotonicMs } from '../base/time';
 import { type IndexFigures, noFigures } from '../protocol/data-messages';
+import type { MessageOf } from '../protocol/messages';
 import type { ActorContext, Signal } from '../runtime/actor';
 import type { ShardMachine } from '../shard/shard-machine';
-import type { VectorIndex } from '../vector/ports';
+import type { VectorEngine, VectorIndex } from '../vector/ports';
 import type { ReplicaOptions } from './replica-options';
 
 export const upkeepKey = 'replica.upkeep';
@@ -17,6 +18,23 @@ export function figuresOf(index: VectorIndex): IndexFigures {
   if (index.loading) return noFigures;
   const { tombstones, bytes, recall } = index;
   return { tombstones, bytes: Math.round(bytes), recallExpected: recall.expected, recallFound: recall.found };
+}
+
+/** Of the process that this replica is in. */
+export function memoryReply(
+  { memory }: Pick<VectorEngine, 'memory'>,
+  { request, shard }: MessageOf<'data.memory'>,
+): MessageOf<'data.memoryReply'> {
+  const counted = (value: number): number => Math.min(Math.round(value), Number.MAX_SAFE_INTEGER);
+  const { bytes, bytesMax } = memory;
+  return {
+    kind: 'data.memoryReply',
+    request,
+    shard,
+    failure: null,
+    bytes: counted(bytes),
+    bytesMax: counted(bytesMax),
+  };
 }
 
 /**

@@ -13,6 +13,13 @@ import type { ShardMachine } from '../shard/shard-machine';
 import type { RaftMember } from './raft-member';
 
 export type MembersOrder = MessageOf<'members.ask' | 'members.change' | 'members.handOver' | 'level.raise'>;
+const orderKinds: ReadonlySet<string> = new Set<MembersOrder['kind']>([
+  'members.ask',
+  'members.change',
+  'members.handOver',
+  'level.raise',
+]);
+export const isOrder = (message: Message): message is MembersOrder => orderKinds.has(message.kind);
 
 /**
  * Where the replicas of one shard are, as one of them knows it: from its own record, from the log, from the driver's orders,

@@ -7,7 +7,7 @@ import type { ActorContext } from '../runtime/actor';
 import { failure, refusalOf } from '../runtime/refusal';
 
 export type DataRequest = MessageOf<
-  'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.query' | 'data.status'
+  'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.query' | 'data.memory' | 'data.status'
 >;
 
 const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
@@ -17,6 +17,7 @@ const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.scan',
   'data.select',
   'data.query',
+  'data.memory',
   'data.status',
 ]);
 export const isDataRequest = (message: Message): message is DataRequest => dataKinds.has(message.kind);

@@ -20,8 +20,8 @@ import type { MemberEnd } from './raft-member-options';
 import { ReplicaAudit } from './replica-audit';
 import { endCodes, endsBy } from './replica-ends';
 import { ReplicaExpiry } from './replica-expiry';
-import { figuresOf, ReplicaUpkeep, unlinkedOf } from './replica-index';
-import { type MembersOrder, ReplicaBook, ReplicaMembers } from './replica-members';
+import { figuresOf, memoryReply, ReplicaUpkeep, unlinkedOf } from './replica-index';
+import { isOrder, ReplicaBook, ReplicaMembers } from './replica-members';
 import {
   type ReplicaEnvironment,
   type ReplicaOptions,
@@ -267,6 +267,8 @@ export class ReplicaActor implements Actor {
   private dispatch(parts: Parts, request: OpenRequest, context: ActorContext): void {
     if (isOf(request, 'data.write')) parts.writes.accept(request, context);
     else if (isOf(request, 'data.status')) request.reply(this.status(parts, request.message), context);
+    else if (isOf(request, 'data.memory'))
+      request.reply(memoryReply(this.environment.engine, request.message), context);
     else parts.reads.accept(request as OpenRequest<ReadMessage>, context);
   }
 
@@ -381,14 +383,6 @@ function firstConfiguration({ bootstrap, shard, collection }: ReplicaSpec): Conf
 /** A new member knows nothing before it has heard of its own group from the log or by a snapshot. */
 const isServing = ({ member, machine }: Parts): boolean =>
   member.state === 'running' && machine.configuration.voters.length > 0;
-
-const orderKinds: ReadonlySet<string> = new Set<MembersOrder['kind']>([
-  'members.ask',
-  'members.change',
-  'members.handOver',
-  'level.raise',
-]);
-const isOrder = (message: Message): message is MembersOrder => orderKinds.has(message.kind);
 
 function isOf<K extends DataRequest['kind']>(request: OpenRequest, kind: K): request is OpenRequest<MessageOf<K>> {
   return request.message.kind === kind;

@@ -10,6 +10,8 @@ import { type RetryEnvironment, type RetryPolicy, withRetries } from './retry';
 import type {
   BatchOptions,
   ByFilterResult,
+  Capacity,
+  CapacityQuestion,
   CollectionOptions,
   CollectionStatus,
   Filter,
@@ -224,6 +226,12 @@ export class VectronClient {
       this.call('delete', { ...request, ...protection }, options, true),
     );
     return messages.writeResult(reply);
+  }
+
+  /** What so many points would take in memory, and what there is. */
+  async capacity(question: CapacityQuestion, call: CallOptions = {}): Promise<Capacity> {
+    const none = { points: 0, collection: '', dimension: 0, m: 0, replicationFactor: 0, originals: '' };
+    return messages.capacityOf(await this.read('getCapacity', { ...none, ...question }, call));
   }
 
   /**

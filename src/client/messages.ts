@@ -2,6 +2,7 @@ import { bytesOfFloats, floatsOf, fromUtf8, utf8 } from '../base/bytes';
 import type * as proto from '../protocol/generated/vectron/v1/vectron';
 import { clientError, errorOfDetail, InvalidArgumentError, type VectronClientError } from './errors';
 import type {
+  Capacity,
   CollectionOptions,
   CollectionStatus,
   Distance,
@@ -168,6 +169,14 @@ export const searchOutcomes = ({ results }: proto.SearchBatchReply): readonly (S
     if (outcome?.$case === 'error') return errorOfDetail(outcome.error, 'INTERNAL');
     return clientError('INTERNAL', 'a search of the batch has no outcome');
   });
+
+export const capacityOf = ({ machines, ...reply }: proto.CapacityReply): Capacity => ({
+  ...reply,
+  machines: machines.map(({ node, indexBytes, indexBytesMax, leftBytes, predictedBytes }) => ({
+    ...{ node, predictedBytes, indexBytes: indexBytes ?? null },
+    ...{ indexBytesMax: indexBytesMax ?? null, leftBytes: leftBytes ?? null },
+  })),
+});
 
 const shardSearch = (stats: proto.ShardSearchStats): SearchResult['shards'][number] => ({
   ...stats,

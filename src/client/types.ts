@@ -249,6 +249,32 @@ export interface ByFilterResult {
   readonly commit: readonly string[];
 }
 
+/** Of a collection that exists, or of one that is thought of. */
+export type CapacityQuestion =
+  | { readonly points?: number; readonly collection: string }
+  | {
+      readonly points?: number;
+      readonly dimension: number;
+      readonly m?: number;
+      readonly originals?: 'memory' | 'disk';
+      readonly replicationFactor?: number;
+    };
+
+export interface Capacity {
+  /** Of the indexes of one copy of the points, and of all copies. */
+  readonly predictedBytes: number;
+  readonly predictedBytesTotal: number;
+  /** Measured: of the indexes of a machine's process, what they may take, and what is left before writes are refused; null: not known. */
+  readonly machines: readonly {
+    readonly node: string;
+    readonly indexBytes: number | null;
+    readonly indexBytesMax: number | null;
+    readonly leftBytes: number | null;
+    readonly predictedBytes: number;
+  }[];
+  readonly fits: boolean;
+}
+
 export interface SearchHit {
   readonly id: string;
   /** Larger is better. */

@@ -5,7 +5,7 @@ import type { CommitToken } from '../protocol/commit-token';
 import type { Hit, IndexFigures, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import type { FlagRange } from '../protocol/flags';
-import type { CollectionRecord, HnswParameters, Metric, StorageSettings } from '../protocol/records';
+import type { CollectionRecord, HnswParameters, Metric, Originals, StorageSettings } from '../protocol/records';
 import type { IndexedType, PayloadIndex } from '../protocol/schemas';
 import type { Place } from '../vector/order';
 
@@ -81,6 +81,11 @@ export interface GatewayApi {
     call: { readonly collection: string; readonly filter: Filter | null } & ReadDial;
     answer: { readonly count: number; readonly served: readonly ShardRead[] };
   };
+  /** What so many points of a collection, or of a shape, would take, what there is, and what is left. */
+  capacity: {
+    call: { readonly points: number; readonly of: string | CapacityShape };
+    answer: CapacityAnswer;
+  };
   /** With null as type the index is dropped. Done once every shard's group has it. */
   changeIndex: {
     call: { readonly collection: string; readonly key: string; readonly type: IndexedType | null };
@@ -150,6 +155,31 @@ export interface PayloadChange {
   readonly set: Readonly<Record<string, unknown>>;
   readonly remove: readonly string[];
   readonly replace: boolean;
+}
+
+export interface CapacityShape {
+  readonly dimension: number;
+  readonly m: number;
+  readonly originals: Originals;
+  readonly replicationFactor: number;
+}
+
+export interface CapacityAnswer {
+  /** Of one copy of all points. */
+  readonly predictedBytes: number;
+  /** Of all copies. */
+  readonly predictedBytesTotal: number;
+  readonly machines: readonly MachineCapacity[];
+  /** There is room for it on every machine that it would be on, as far as is known. */
+  readonly fits: boolean;
+}
+
+export interface MachineCapacity {
+  readonly node: string;
+  /** Of the indexes of its process; null: it has no replica that could tell. `leftBytes`: before writes are refused. */
+  readonly measured: { readonly bytes: number; readonly bytesMax: number; readonly leftBytes: number } | null;
+  /** The part of the prediction that would be there. */
+  readonly predictedBytes: number;
 }
 
 /** How fresh a read must be (DESIGN D12). */

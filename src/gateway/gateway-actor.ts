@@ -9,6 +9,7 @@ import type { AnswerOf, CallKind, CallOf, Done, GatewayCall } from './calls';
 import { GroupCalls, type Reply } from './group-calls';
 import { Leaders } from './leaders';
 import { changeByFilter } from './operations/by-filter';
+import { capacity } from './operations/capacity';
 import { collectionStatus, createCollection, deleteCollection, listCollections } from './operations/collections';
 import { type Core, WriteKeys } from './operations/core';
 import { clusterFlags } from './operations/flags';
@@ -176,6 +177,7 @@ export class GatewayActor implements Actor {
     else if (call.kind === 'deleteCollection') deleteCollection(core, call, until, done);
     else if (call.kind === 'flags') clusterFlags(core, until, done);
     else if (call.kind === 'listCollections') listCollections(core, until, done);
+    else if (call.kind === 'capacity') capacity(core, call, until, done);
     else if (call.kind === 'changeIndex') changeIndex(core, call, until, done);
     else if (call.kind === 'listIndexes') listIndexes(core, call.collection, until, done);
     else collectionStatus(core, call, until, done);

@@ -63,6 +63,15 @@ export class RoutingTable {
     return [...this.workers.values()].map(({ node, address }) => ({ node, address }));
   }
 
+  /** Of each machine that hosts any replica, one of them. */
+  hosted(): ReadonlyMap<string, { readonly shard: ShardRecord; readonly member: Member }> {
+    const found = new Map<string, { readonly shard: ShardRecord; readonly member: Member }>();
+    for (const shard of this.shards.values()) {
+      for (const member of shard.members) if (!found.has(member.node)) found.set(member.node, { shard, member });
+    }
+    return found;
+  }
+
   /** The collection's shards in the order of their ranges; null while the routing known here has a hole. */
   shardsOf(id: CollectionId): readonly ShardRecord[] | null {
     const held = this.ordered.get(id);

@@ -209,6 +209,9 @@ export const dataVariants = {
       ...readReplyHeader,
     }),
   ],
+  /** What the indexes of the replica's process take, and may take. Answered by every replica. */
+  66: ['data.memory', struct({ ...requestHeader })],
+  67: ['data.memoryReply', struct({ ...replyHeader, bytes: varint, bytesMax: varint })],
   /** Several searches, each as of a moment of its own; the answer's applied index is that of the first. */
   64: ['data.query', struct({ ...requestHeader, queries: list(queryCodec, queriesMax), ...readHeader })],
   65: [

@@ -22,6 +22,7 @@ type DataRequest =
   | 'data.scan'
   | 'data.select'
   | 'data.query'
+  | 'data.memory'
   | 'data.status';
 /** What the placement driver answers. */
 export type PlacementRequest =
@@ -81,6 +82,7 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
     appliedIndex: none,
     ageMs: null,
   }),
+  'data.memory': (m, failed) => ({ kind: 'data.memoryReply', ...header(m, failed), bytes: 0, bytesMax: 0 }),
   'data.status': (m, failed) => ({
     kind: 'data.statusReply',
     ...header(m, failed),

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { capacityCommand } from './capacity-command';
 import { loadEnvironment, type Service } from './config/env-files';
 import { describeConfig, parseConfig } from './config/schema';
 import { flagsCommand } from './flags-command';
@@ -6,7 +7,7 @@ import { messageOf } from './node-options';
 import { type RunningService, runDev, runGateway, runPlacement, runWorker } from './services';
 
 const usage =
-  'usage: vectron dev | pd | worker | gateway | config | flags [http://gateway:port] (settings, and VECTRON_API_KEY, by environment)';
+  'usage: vectron dev | pd | worker | gateway | config | flags [http://gateway:port] | capacity http://gateway:port --points N (--collection C | --dimension D) (settings, and VECTRON_API_KEY, by environment)';
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
@@ -56,7 +57,9 @@ function fail(error: unknown): never {
 const services: readonly Service[] = ['dev', 'pd', 'worker', 'gateway'];
 const command = process.argv[2] ?? '';
 if (command === 'config') say(services.map((service) => describeConfig(service)).join('\n\n'));
-else if (command === 'flags') {
+else if (command === 'capacity') {
+  capacityCommand(process.argv.slice(3), process.env['VECTRON_API_KEY']).then(say, fail);
+} else if (command === 'flags') {
   flagsCommand(process.argv[3], process.env['VECTRON_API_KEY']).then(say, fail);
 } else if ((services as readonly string[]).includes(command)) {
   // Signals are listened for before anything has begun: starting takes time.

@@ -39,6 +39,10 @@ export interface IndexMemory {
 /** Growing copies and rebuilds need room beside what they replace. */
 const fullShare = 0.9;
 
+/** What may still be taken. */
+export const leftOf = ({ bytes, bytesMax }: IndexMemory): number =>
+  Math.max(0, Math.floor(bytesMax * fullShare - bytes));
+
 /** Whether so many points more may be taken: refused well before the limit, as what is refused later is refused by the kernel. */
 export const admits = ({ bytes, bytesMax }: IndexMemory, more: IndexShape): boolean =>
   bytes + predictedBytes(more) <= bytesMax * fullShare;

@@ -53,6 +53,14 @@ export class FakeBackend implements GatewayBackend {
   private answer(call: GatewayCall): unknown {
     if (call.kind === 'createCollection') return this.create(call);
     if (call.kind === 'flags') return { level: 1, nodes: [{ name: 'pd-1', driver: true, range: null }], shards: [] };
+    if (call.kind === 'capacity') {
+      const measured = { bytes: 10, bytesMax: 100, leftBytes: 80 };
+      const machines = [
+        { node: 'm1', measured, predictedBytes: 7 },
+        { node: 'm2', measured: null, predictedBytes: 0 },
+      ];
+      return { predictedBytes: 7, predictedBytesTotal: 21, machines, fits: true };
+    }
     if (call.kind === 'listCollections') return { names: [...this.collections.keys()].sort() };
     if (call.kind === 'deleteCollection') {
       this.find(call.name, 'name');
@@ -76,6 +84,7 @@ export class FakeBackend implements GatewayBackend {
           | 'deleteCollection'
           | 'collectionStatus'
           | 'flags'
+          | 'capacity'
           | 'changeIndex'
           | 'listIndexes';
       }

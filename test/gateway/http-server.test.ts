@@ -188,6 +188,23 @@ describe('the JSON twin', () => {
     expect((await post(`${path}/count`, {})).body).toMatchObject({ count: 1 });
   });
 
+  test('what a collection would take is told', async () => {
+    const { body } = await post('/v1/capacity', { points: 5, dimension: 3 });
+    expect(body).toEqual({
+      predicted_bytes: 7,
+      predicted_bytes_total: 21,
+      machines: [
+        { node: 'm1', index_bytes: 10, index_bytes_max: 100, left_bytes: 80, predicted_bytes: 7 },
+        { node: 'm2', predicted_bytes: 0 },
+      ],
+      fits: true,
+    });
+    const of = { dimension: 3, m: 16, originals: 'memory', replicationFactor: 3 };
+    expect(backend.calls.at(-1)?.call).toEqual({ kind: 'capacity', points: 5, of });
+    await post('/v1/capacity', { points: 5, collection: 'things' });
+    expect(backend.calls.at(-1)?.call).toEqual({ kind: 'capacity', points: 5, of: 'things' });
+  });
+
   test('budgets come from the header, the body and the default, and the smallest counts', async () => {
     await createThings();
     const path = '/v1/collections/things/points/search';

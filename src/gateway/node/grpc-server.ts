@@ -161,6 +161,8 @@ function handlersOf({ backend, defaults }: GrpcServerOptions): Handlers {
     },
     upsert: async (request, timeoutMs) => reply.writeReply(await backend.call(from.upsert(request), timeoutMs)),
     delete: async (request, timeoutMs) => reply.writeReply(await backend.call(from.remove(request), timeoutMs)),
+    getCapacity: async (request, timeoutMs) =>
+      reply.capacityReply(await backend.call(from.capacity(request), timeoutMs)),
     deleteByFilter: async (request, timeoutMs) =>
       reply.byFilterReply(await backend.call(from.deleteByFilter(request), timeoutMs)),
     setPayloadByFilter: async (request, timeoutMs) =>

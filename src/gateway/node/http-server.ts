@@ -165,6 +165,9 @@ function addCollections(app: FastifyInstance, { backend, defaults, timeoutMs }: 
   app.get('/v1/flags', async (request) =>
     json.flagsReply(await backend.call({ kind: 'flags' }, timeoutOf(request, timeoutMs))),
   );
+  app.post('/v1/capacity', async (request) =>
+    json.capacityReply(await backend.call(from.capacity(request.body), timeoutOf(request, timeoutMs))),
+  );
   app.delete<Params>('/v1/collections/:name', async (request) => {
     const name = check.collectionName(request.params.name, 'name');
     await backend.call({ kind: 'deleteCollection', name }, timeoutOf(request, timeoutMs));

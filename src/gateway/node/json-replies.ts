@@ -8,6 +8,7 @@ import {
   type AnswerOf,
   type ByFilterAnswer,
   type CallOf,
+  type CapacityAnswer,
   type ClusterFlags,
   type CollectionState,
   type PayloadIndexList,
@@ -142,6 +143,19 @@ export const writeReply = (answer: WriteAnswer): object => ({
   previous: answer.previous.map((one) => point(one)),
   replayed: answer.replayed,
   previous_omitted: answer.previousOmitted,
+});
+
+export const capacityReply = ({ predictedBytes, predictedBytesTotal, machines, fits }: CapacityAnswer): object => ({
+  predicted_bytes: predictedBytes,
+  predicted_bytes_total: predictedBytesTotal,
+  machines: machines.map(({ node, measured, predictedBytes: part }) => ({
+    node,
+    ...(measured === null
+      ? {}
+      : { index_bytes: measured.bytes, index_bytes_max: measured.bytesMax, left_bytes: measured.leftBytes }),
+    predicted_bytes: part,
+  })),
+  fits,
 });
 
 export const byFilterReply = ({ count, replayed, commit }: ByFilterAnswer): object => ({

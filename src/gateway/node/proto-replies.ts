@@ -5,6 +5,7 @@ import {
   type AnswerOf,
   type ByFilterAnswer,
   type CallOf,
+  type CapacityAnswer,
   type CollectionState,
   type PayloadIndexList,
   type ReplicaState,
@@ -108,6 +109,17 @@ export function writeReply(answer: WriteAnswer): proto.UpsertReply & proto.Delet
     previousOmitted,
   };
 }
+
+export const capacityReply = ({ machines, ...answer }: CapacityAnswer): proto.CapacityReply => ({
+  ...answer,
+  machines: machines.map(({ node, measured, predictedBytes }) => ({
+    node,
+    indexBytes: measured?.bytes,
+    indexBytesMax: measured?.bytesMax,
+    leftBytes: measured?.leftBytes,
+    predictedBytes,
+  })),
+});
 
 export const byFilterReply = ({ count, replayed, commit }: ByFilterAnswer): proto.ByFilterReply => ({
   count,

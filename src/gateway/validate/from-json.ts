@@ -2,6 +2,7 @@ import { type Condition, type Point, plainWrite, type WriteOptions } from '../..
 import type { ReadLevel } from '../../protocol/data-messages';
 import type { BatchedSearch, CallOf, ReadDial } from '../calls';
 import { neededFilter, payloadChange } from './by-filter';
+import { capacityOf } from './capacity';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { filterOf, keyOf } from './filter';
@@ -177,6 +178,11 @@ export function removeMany(collection: unknown, body: unknown): CallOf<'delete'>
     ids,
     options: optionsOf(fields, versionsOf(fields['if_versions'], ids.length)),
   };
+}
+
+export function capacity(body: unknown): CallOf<'capacity'> {
+  const fields = fieldsOf(body, '', ['points', 'collection', 'dimension', 'm', 'originals', 'replication_factor']);
+  return capacityOf({ ...fields, replicationFactor: fields['replication_factor'] });
 }
 
 export function deleteByFilter(collection: unknown, body: unknown): CallOf<'deleteByFilter'> {

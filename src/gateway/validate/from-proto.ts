@@ -4,6 +4,7 @@ import type { ReadLevel } from '../../protocol/data-messages';
 import type * as proto from '../../protocol/generated/vectron/v1/vectron';
 import type { CallOf } from '../calls';
 import { neededFilter, payloadChange } from './by-filter';
+import { capacityOf } from './capacity';
 import { condition, readDial, versionsOf, writeOptions } from './consistency';
 import * as check from './fields';
 import { filterOf, keyOf } from './filter';
@@ -169,6 +170,8 @@ export function remove(request: proto.DeleteRequest): CallOf<'delete'> {
   const ids = idList(request.ids);
   return { kind: 'delete', collection, ids, options: optionsOf(request, versionsOf(request.ifVersions, ids.length)) };
 }
+
+export const capacity = (request: proto.CapacityRequest): CallOf<'capacity'> => capacityOf(request);
 
 export function deleteByFilter(request: proto.DeleteByFilterRequest): CallOf<'deleteByFilter'> {
   return {

@@ -543,6 +543,43 @@ export interface ByFilterReply {
   commit: string[];
 }
 
+/** Of a collection, or of a shape. */
+export interface CapacityRequest {
+  points: number;
+  collection: string;
+  dimension: number;
+  /** Links a node; 0: 16. */
+  m: number;
+  /** 0: 3. */
+  replicationFactor: number;
+  /** As in CreateCollectionRequest. */
+  originals: string;
+}
+
+export interface CapacityReply {
+  /** Of the indexes of one copy of the points, and of all copies. */
+  predictedBytes: number;
+  predictedBytesTotal: number;
+  machines: MachineCapacity[];
+  /** Every machine that they would be on has room for its part, as far as is known. */
+  fits: boolean;
+}
+
+export interface MachineCapacity {
+  node: string;
+  /** Measured of the indexes of its process, and what they may take; absent: it has no replica that could tell. */
+  indexBytes?: number | undefined;
+  indexBytesMax?:
+    | number
+    | undefined;
+  /** Before writes of points are refused with RESOURCE_EXHAUSTED and the field memory. */
+  leftBytes?:
+    | number
+    | undefined;
+  /** The part of the prediction that would be here. */
+  predictedBytes: number;
+}
+
 export interface UpdateUserProfileRequest {
   plan: string;
 }
@@ -4849,6 +4886,276 @@ export const ByFilterReply: MessageFns<ByFilterReply> = {
   },
 };
 
+function createBaseCapacityRequest(): CapacityRequest {
+  return { points: 0, collection: "", dimension: 0, m: 0, replicationFactor: 0, originals: "" };
+}
+
+export const CapacityRequest: MessageFns<CapacityRequest> = {
+  encode(message: CapacityRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.points !== 0) {
+      writer.uint32(8).uint64(message.points);
+    }
+    if (message.collection !== "") {
+      writer.uint32(18).string(message.collection);
+    }
+    if (message.dimension !== 0) {
+      writer.uint32(24).uint32(message.dimension);
+    }
+    if (message.m !== 0) {
+      writer.uint32(32).uint32(message.m);
+    }
+    if (message.replicationFactor !== 0) {
+      writer.uint32(40).uint32(message.replicationFactor);
+    }
+    if (message.originals !== "") {
+      writer.uint32(50).string(message.originals);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CapacityRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCapacityRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.points = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.collection = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dimension = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.m = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.replicationFactor = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.originals = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCapacityReply(): CapacityReply {
+  return { predictedBytes: 0, predictedBytesTotal: 0, machines: [], fits: false };
+}
+
+export const CapacityReply: MessageFns<CapacityReply> = {
+  encode(message: CapacityReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.predictedBytes !== 0) {
+      writer.uint32(8).uint64(message.predictedBytes);
+    }
+    if (message.predictedBytesTotal !== 0) {
+      writer.uint32(16).uint64(message.predictedBytesTotal);
+    }
+    for (const v of message.machines) {
+      MachineCapacity.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.fits !== false) {
+      writer.uint32(32).bool(message.fits);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CapacityReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCapacityReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.predictedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.predictedBytesTotal = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.machines.push(MachineCapacity.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.fits = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMachineCapacity(): MachineCapacity {
+  return { node: "", indexBytes: undefined, indexBytesMax: undefined, leftBytes: undefined, predictedBytes: 0 };
+}
+
+export const MachineCapacity: MessageFns<MachineCapacity> = {
+  encode(message: MachineCapacity, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.indexBytes !== undefined) {
+      writer.uint32(16).uint64(message.indexBytes);
+    }
+    if (message.indexBytesMax !== undefined) {
+      writer.uint32(24).uint64(message.indexBytesMax);
+    }
+    if (message.leftBytes !== undefined) {
+      writer.uint32(32).uint64(message.leftBytes);
+    }
+    if (message.predictedBytes !== 0) {
+      writer.uint32(40).uint64(message.predictedBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MachineCapacity {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMachineCapacity();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.indexBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.indexBytesMax = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.leftBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.predictedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseUpdateUserProfileRequest(): UpdateUserProfileRequest {
   return { plan: "" };
 }
@@ -5522,6 +5829,15 @@ export const VectronDefinition = {
       requestType: SetPayloadByFilterRequest as typeof SetPayloadByFilterRequest,
       requestStream: false,
       responseType: ByFilterReply as typeof ByFilterReply,
+      responseStream: false,
+      options: {},
+    },
+    /** What so many points would take in memory, what the machines have, and what is left before writes are refused. */
+    getCapacity: {
+      name: "GetCapacity",
+      requestType: CapacityRequest as typeof CapacityRequest,
+      requestStream: false,
+      responseType: CapacityReply as typeof CapacityReply,
       responseStream: false,
       options: {},
     },
