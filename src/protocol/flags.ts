@@ -49,6 +49,14 @@ export const flags = [
       'Points may end at a log time (decision 0020): a shard takes writes that say how long their points live, and commands that ' +
       'purge what has ended. Before, both are refused.',
   },
+  {
+    number: 5,
+    name: 'issueTimes',
+    since: '0.1.0',
+    changes:
+      'A shard holds the time at which a key was drawn against its leader’s clock, if that is ahead of log time. Before, it held ' +
+      'it against log time alone, which after some quiet hours is hours behind, and refused the first writes.',
+  },
 ] as const satisfies readonly Flag[];
 
 export interface Flag {

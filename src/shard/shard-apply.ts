@@ -12,7 +12,7 @@ import {
   type ShardCommand,
   shardCommandCodec,
 } from '../protocol/commands';
-import { checkLevel, type FlagRange } from '../protocol/flags';
+import { checkLevel, type FlagRange, isOn } from '../protocol/flags';
 import { type HashRange, inRange, type KeyHash } from '../protocol/key-hash';
 import { configurationChangeCodec, type Entry } from '../protocol/raft-messages';
 import { memberListCodec } from '../protocol/records';
@@ -272,7 +272,12 @@ class ApplyWork {
     this.timeMs = nextLogTime(this.timeMs, command.timeMs);
     const { operation, options } = command;
     const slots = idsOf(operation).map((id) => present(this.slots.get(id), () => `apply: point ${id} was not loaded`));
-    return new WritePart(operation, options, slots, this.shape.keyHash, this.level).perform(index, this.timeMs);
+    const clockMs = isOn('issueTimes', this.level) ? laterOf(this.timeMs, command.timeMs) : this.timeMs;
+    return new WritePart(operation, options, slots, this.shape.keyHash, this.level).perform(
+      index,
+      this.timeMs,
+      clockMs,
+    );
   }
 
   finish(entries: readonly Entry[]): Applied {
@@ -317,6 +322,9 @@ function earlierOf(id: string, value: Uint8Array | undefined): Earlier | null {
   const hash = recordHash(id, value);
   return { version, touched, live: !deleted, expiryMs, dedupe: DedupeTable.read(dedupe), recordHash: hash };
 }
+
+const laterOf = (timeMs: number, stampMs: number): number =>
+  Number.isFinite(stampMs) ? Math.max(timeMs, stampMs) : timeMs;
 
 /** Log time never goes back, and after its first step never leaps (DESIGN D14). */
 function nextLogTime(previousMs: number, stampMs: number): number {

@@ -111,9 +111,13 @@ export class WritePart {
     this.key = options.key === '' ? null : dedupeKeyOf(options.key, keyHash, isOn('sessionKeys', level));
   }
 
-  perform(index: LogIndex, timeMs: number): Outcome {
+  /**
+   * `clockMs`: the leader's clock, as far as the shard believes it. Log time follows it by an hour a command, so that after
+   * a quiet night it is hours behind, and a key that was just drawn must not be taken for one of the future.
+   */
+  perform(index: LogIndex, timeMs: number, clockMs: number): Outcome {
     this.timeMs = timeMs;
-    const untimely = this.untimely(timeMs);
+    const untimely = this.untimely(timeMs, clockMs);
     if (untimely !== null) return untimely;
     const items = this.slots.map((slot, at) => this.itemOf(slot, at, timeMs));
     const misused = this.misused(items);
@@ -124,15 +128,15 @@ export class WritePart {
   }
 
   /** Before anything is looked up: once an entry may be gone, its key must not be taken for a new one. */
-  private untimely(timeMs: number): Refused | null {
+  private untimely(timeMs: number, clockMs: number): Refused | null {
     const { key, issuedMs, windowMs } = this.options;
     if (key === '') return null;
     if (issuedMs + windowMs < timeMs) {
       const message = `the window of its idempotency key ended ${Math.ceil(timeMs - issuedMs - windowMs)} ms ago`;
       return { ok: false, code: 'IDEMPOTENCY_EXPIRED', message, field: 'idempotency_key' };
     }
-    if (issuedMs <= timeMs + idempotencyWindowMsMax) return null;
-    const message = `issued_ms is ${Math.ceil(issuedMs - timeMs)} ms ahead of the shard's time`;
+    if (issuedMs <= clockMs + idempotencyWindowMsMax) return null;
+    const message = `issued_ms is ${Math.ceil(issuedMs - clockMs)} ms ahead of the shard's time`;
     return { ok: false, code: 'INVALID_ARGUMENT', message, field: 'issued_ms' };
   }
 

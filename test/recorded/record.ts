@@ -2,7 +2,7 @@ import { bytesOfFloats } from '../../src/base/bytes';
 import { VectronError } from '../../src/base/errors';
 import { Prng } from '../../src/base/prng';
 import { encode } from '../../src/protocol/codec';
-import { type Condition, type ShardOperation, shardCommandCodec } from '../../src/protocol/commands';
+import { type Condition, type Life, type ShardOperation, shardCommandCodec } from '../../src/protocol/commands';
 import { flags } from '../../src/protocol/flags';
 import { anyOperation, commandOf as placementCommandOf, register } from '../placement/generate';
 import { commandOf, dimension, entryOf, epoch, pointOf, remove, upsert, writeOf } from '../shard/shard-helpers';
@@ -73,6 +73,25 @@ function levelledWrite(random: Prng, n: number): Uint8Array {
   return writeOf(operation, { key: sessionKey(random, n), conditions, ...times }, timeMs);
 }
 
+/** Three hours pass every now and then in which nobody writes. */
+const quietHoursMs = 3 * 3_600_000;
+const quietEvery = 40;
+
+function timedCommand(random: Prng, n: number): Uint8Array {
+  const timeMs = timeOf(random, n) + Math.floor(n / quietEvery) * quietHoursMs;
+  const ids = Array.from({ length: random.between(1, 3) }, () => `point-${random.between(1, 60)}`);
+  if (random.chance(0.15)) return encode(shardCommandCodec, { kind: 'expire', epoch, timeMs, ids });
+  const lives: readonly Life[] = [
+    { kind: 'default' },
+    { kind: 'kept' },
+    { kind: 'given', ttlMs: random.between(1, 20_000) },
+  ];
+  const points = ids.map((id) => ({ ...pointOf(id, random), life: random.pick(lives) }));
+  const operation = random.chance(0.6) ? ({ kind: 'put', points } as const) : anyWrite(random);
+  const times = { issuedMs: timeMs - random.between(0, 900), windowMs: 60_000 };
+  return writeOf(operation, { key: random.chance(0.7) ? `key-${n}` : '', ...times }, timeMs);
+}
+
 const generators: Readonly<Record<string, { machine: RecordedLog['machine']; about: string; next: Generator }>> = {
   'shard-levels': {
     machine: 'shard',
@@ -84,6 +103,15 @@ const generators: Readonly<Record<string, { machine: RecordedLog['machine']; abo
       if (random.chance(0.02)) return ['noop', none];
       if (random.chance(0.02)) return ['command', schemaCommand(random, n)];
       return ['command', random.chance(0.1) ? conditionalWrite(random, n) : levelledWrite(random, n)];
+    },
+  },
+  'shard-times': {
+    machine: 'shard',
+    about:
+      'points that end and are purged, and hours in which nobody writes, before and after the flags that change both',
+    next: (random, n) => {
+      if (random.chance(0.04)) return ['command', raiseCommand(n, raiseEvery)];
+      return random.chance(0.02) ? ['noop', none] : ['command', timedCommand(random, n)];
     },
   },
   'placement-moves': {

@@ -153,6 +153,22 @@ describe('log time', () => {
     expect(stamped(5, Number.NaN)).toBe(start + logTimeStepMsMax);
   });
 
+  test('is hours behind after a quiet night, and yet the first write with a key is taken', () => {
+    const wake = start + 9 * logTimeStepMsMax;
+    const outcomeAt = (at: number, issuedMs: number) => {
+      const one = machine(new MemoryStore(), at);
+      const first = writeOf(upsert(a), { key: 'evening', issuedMs: start, windowMs: 1_000 }, start);
+      one.apply(logOf(first, writeOf(upsert(b), { key: 'morning', issuedMs, windowMs: 1_000 }, wake)));
+      expect(one.logTimeMs).toBe(start + logTimeStepMsMax);
+      return one.outcomeOf(entryOf(2, a.vector).index);
+    };
+    const since = flagNumber('issueTimes');
+    expect(outcomeAt(since, wake)).toMatchObject({ ok: true, affected: 1 });
+    expect(outcomeAt(since - 1, wake)).toMatchObject({ ok: false, field: 'issued_ms' });
+    // Further ahead than the leader's own clock allows is still refused: such a key would be kept for as long.
+    expect(outcomeAt(since, wake + 2 * logTimeStepMsMax)).toMatchObject({ ok: false, field: 'issued_ms' });
+  });
+
   test('before the flag is on, points cannot end', () => {
     const one = machine(new MemoryStore(), level - 1);
     one.apply(logOf(writeOf(put(lasting(1), a), {}, start), expire(start, 'a')));
