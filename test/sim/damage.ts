@@ -7,7 +7,7 @@ import { deletion, encodeRecord } from '../../src/shard/point-record';
 import { digestWith, recordHash } from '../../src/shard/record-digest';
 import { entriesFrom, logRecordKey, pointKey, pointRange, replicaStateKey } from '../../src/storage/keys';
 import { readRecord } from '../../src/storage/log-records';
-import { WriteBatch } from '../../src/storage/ports';
+import type { KeyValueStore } from '../../src/storage/ports';
 import type { SimCluster } from './cluster';
 import type { WorkerMachine } from './machine';
 import { must } from './violation';
@@ -152,7 +152,7 @@ export class Damage {
       this.cluster.world.note(`DAMAGE apply of ${spec.replica}`);
       this.victims.set(spec.replica, { spec, machine, kind: 'apply', key: null, bytes: null });
       this.differing.add(spec.shard.id);
-      machine.disk.state.write(new WriteBatch().put(key, value), { sync: false });
+      addToNextWrite(Reflect.get(shard, 'options').state, key, value);
       const digest = digestWith(descriptor.digest, recordHash(ghost, value));
       return Reflect.get(shard, 'write').call(
         shard,
@@ -162,6 +162,15 @@ export class Damage {
     };
     Reflect.set(shard, 'write', write);
   }
+}
+
+/** In the batch of the apply: no fault may strike the one and not the other. */
+function addToNextWrite(state: KeyValueStore, key: Uint8Array, value: Uint8Array): void {
+  const original = state.write;
+  state.write = (batch, options) => {
+    state.write = original;
+    original.call(state, batch.put(key, value), options);
+  };
 }
 
 const spaceOf = (actor: ReplicaActor): Space => Reflect.get(actor.machine as object, 'space');

@@ -140,12 +140,17 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.storeNumber++;
   }
 
-  /** The machine, which is down, has a disk that lied: what it had synced is not all there, and its name still is. */
+  /**
+   * The machine, which is down, has a disk that lied: what it had synced is not all there, and its name still is. An empty
+   * one had nothing to lose.
+   */
   deceive(): void {
+    const lying = this.disk.afterLie(this.context.world.random);
+    if (lying.corruption === null) return;
     this.context.world.note(`LIE ${this.name}`);
     this.context.world.tally.add('lie');
     this.isDeceived = true;
-    this.disk = this.disk.afterLie(this.context.world.random);
+    this.disk = lying;
     this.faults.attach();
   }
 
