@@ -50,6 +50,8 @@ export type SupervisorStatus = Omit<MessageOf<'supervisor.statusReply'>, 'kind' 
 
 /** Reports of one turn of elections travel in one heartbeat. */
 const urgentMs = 10;
+/** Told again, as a late word of a program that ran here before may have taken its place. */
+const supportEvery = 6;
 const timers = { list: 'list', register: 'register', heartbeat: 'heartbeat' } as const;
 
 /**
@@ -77,8 +79,8 @@ export class SupervisorActor implements Actor {
   /** The incarnation of the driver that gave the worker id. */
   private registeredBy = 0;
   private hurrying = false;
-  /** The leader of the driver knows which levels this machine supports. */
-  private supportTold = false;
+  /** Heartbeats since the leader of the driver answered that it knows which levels this machine supports; null: not yet. */
+  private supportTold: number | null = null;
   /** Replicas in the log that are not of this cluster or cannot be read: left alone. */
   unusableCount = 0;
 
@@ -151,7 +153,7 @@ export class SupervisorActor implements Actor {
   }
 
   placementLeaderFound(context: ActorContext): void {
-    this.supportTold = false;
+    this.supportTold = null;
     if (this.worker === 0) this.register(context);
     else this.hurry(context);
   }
@@ -260,7 +262,7 @@ export class SupervisorActor implements Actor {
       return;
     }
     this.worker = reply.worker;
-    this.supportTold = false;
+    this.supportTold = null;
     this.registeredBy = reply.incarnation;
     this.follow(context);
     this.hurry(context);
@@ -310,7 +312,7 @@ export class SupervisorActor implements Actor {
   }
 
   private tellSupport(context: ActorContext): void {
-    if (this.supportTold) return;
+    if (this.supportTold !== null && ++this.supportTold < supportEvery) return;
     const { cluster, flags: range = flagRange } = this.setup;
     const { worker } = this;
     this.client.call(
@@ -319,7 +321,7 @@ export class SupervisorActor implements Actor {
       // is told again.
       { timeoutMs: this.tuning.heartbeatMs, repeatable: false },
       ({ ok }) => {
-        if (ok && worker === this.worker) this.supportTold = true;
+        if (ok && worker === this.worker) this.supportTold = 0;
       },
       context,
     );

@@ -71,6 +71,7 @@ describe('the JSON twin', () => {
         { number: 2, name: 'payloadIndexes', on: false },
         { number: 3, name: 'storage', on: false },
         { number: 4, name: 'expiry', on: false },
+        { number: 5, name: 'issueTimes', on: false },
       ],
       nodes: [{ name: 'pd-1', service: 'pd', supports: null }],
     });
