@@ -139,7 +139,9 @@ export function unsettled(cluster: SimCluster): string | null {
       if (actor.openCount > 0) return `${where} has ${actor.openCount} requests open`;
       if (raft instanceof Raft && raft.uncommittedBytes !== 0)
         return `${where}: ${raft.uncommittedBytes} B uncommitted`;
-      if ((actor.machine?.expiry.ended.size ?? 0) > 0) return `${where} has points to purge`;
+      if (actor.machine?.expiry.nextMs !== null || actor.machine.expiry.ended.size > 0) {
+        return `${where} has points that end, or that it has to purge`;
+      }
       if (actor.machine?.indexReady !== true) return `${where}: the index is behind`;
     }
   }

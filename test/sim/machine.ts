@@ -220,6 +220,8 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
     this.starting.add(spec.replica);
     this.context.world.schedule(this.startDelayMs(), 'start replica', node, () => {
       if (!node.up || !this.starting.delete(spec.replica)) return;
+      // A supervisor that started again asks for what runs already.
+      if (this.replicas.has(spec.replica)) return;
       const thread = this.threadFor(spec.replica);
       if (thread === undefined) return this.tellDown(spec.replica, 'its thread is gone');
       const { chunkBytes } = this.context.log;
