@@ -27,17 +27,12 @@ const notFoundYet: ReadonlySet<string> = new Set([
   'vote-from-refusal',
   'any-heartbeat-confirms',
   'one-confirms-reads',
-  'two-log-writers',
-  'removal-not-repeated',
   'previous-term-unchecked',
   'completion-of-the-replaced',
   'old-snapshot-taken',
   'log-kept-beside-snapshot',
   'conflicting-tail-kept',
-  'sleep-while-behind',
   'beat-in-dead-thread-name',
-  'mark-not-compared',
-  'full-disk-ignored',
 ]);
 
 /** Those that a run of `--mutations all` must find. */

@@ -7,6 +7,7 @@ import { type Address, addressText, type Lane } from '../../src/protocol/envelop
 import { type Message, messageCodec } from '../../src/protocol/messages';
 import { ActorHost } from '../../src/runtime/actor-host';
 import { hashOf } from './consensus-checker';
+import { Echoes } from './echoes';
 import { EventQueue } from './event-queue';
 import { SimNetwork } from './network';
 import type { SimOptions } from './options';
@@ -36,6 +37,7 @@ export class SimWorld {
   readonly tally = new Tally<FaultKind>();
   readonly nodes = new Map<NodeName, SimNode>();
   private readonly queue = new EventQueue();
+  private readonly echoes: Echoes;
   private nowMs = 0;
   eventCount = 0;
   /** Whose thread has its turn; null: nobody's. */
@@ -50,6 +52,7 @@ export class SimWorld {
   ) {
     this.random = new Prng(options.seed ^ 0x5eed);
     this.network = new SimNetwork(options.network, this.random.fork(), this.tally);
+    this.echoes = new Echoes(options.seed, options.network);
   }
 
   get now(): number {
@@ -149,14 +152,26 @@ export class SimWorld {
     });
   }
 
+  private echo(from: Address, message: Message): void {
+    for (const { delayMs, arrive } of this.echoes.provokedBy(from, message, this.nowMs)) {
+      this.tally.add('echo');
+      this.schedule(delayMs, 'echo', null, arrive);
+    }
+  }
+
   /** Between nodes: encoded, so that what arrives shares no memory with what was sent. */
   transmit(to: Address, from: Address, message: Message, lane: Lane): void {
     this.hooks.onSent(to, from, message);
+    if (this.network.isLossy) this.echo(from, message);
     const delays = this.network.fate(from.node, to.node, this.nowMs);
     if (delays.length === 0) return this.noteMessage(message, from, to, 'lost ');
     const bytes = encode(messageCodec, message);
     this.digest = (Math.imul(this.digest, 31) + hashOf(bytes.subarray(0, 64))) | 0;
     const target = this.nodes.get(to.node);
+    this.echoes.keep(to, message, this.nowMs, () => {
+      this.noteMessage(message, from, to, 'again: ');
+      this.nodes.get(to.node)?.arrive(to, from, decode(messageCodec, bytes), lane);
+    });
     for (const delayMs of delays) {
       if (this.network.truncates()) this.arriveCutShort(delayMs, to, from, message, bytes, lane);
       else {
@@ -256,6 +271,7 @@ export class SimNode {
       source.wrote();
       if (message.kind === 'log.remove') this.removes();
     }
+    if (message.kind === 'log.appended') source.hasSynced();
     this.world.schedule(source.channelDelay(target), message.kind, null, () => {
       if (source.alive || source.afterlifeMs === 0) arrive();
       else this.world.schedule(source.afterlifeMs, message.kind, null, arrive);
@@ -289,6 +305,8 @@ export class SimThread {
   /** It lives, runs nothing and will never run anything again. */
   isHung = false;
   private stalledUntilMs = 0;
+  /** The next sync ends only then; 0: when it likes. */
+  private syncUntilMs = 0;
   private wakeAtMs: number | null = null;
   /** When events of this thread will come, the earliest last. */
   private readonly pending: number[] = [];
@@ -336,6 +354,19 @@ export class SimThread {
     const { whenItWrites } = this;
     this.whenItWrites = null;
     if (whenItWrites !== null) this.node.world.schedule(0, 'thread kill', this.node, whenItWrites);
+  }
+
+  /** Of a log thread: the next sync lasts until then, and what comes meanwhile is the next one's. */
+  syncUntil(atMs: number): void {
+    this.syncUntilMs = atMs;
+  }
+
+  hasSynced(): void {
+    const { syncUntilMs } = this;
+    this.syncUntilMs = 0;
+    if (syncUntilMs <= this.node.world.now) return;
+    for (const name of this.node.threads.keys()) this.lastArrivalMs.set(name, syncUntilMs);
+    this.stallUntil(syncUntilMs + this.completionDelayMs);
   }
 
   /** Nothing of it runs before then. */
