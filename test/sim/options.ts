@@ -164,8 +164,8 @@ function threadAndDiskFaults(random: Prng) {
 /** Each in half of the seeds; the corpus found what it found without. */
 function worstMoments(seed: number, random: Prng) {
   const isOld = corpus.includes(seed);
-  const echoChance = offOr(random, 0.5, () => scale(random, 0.05, 0.7));
-  const deposeEveryMs = offOr(random, 0.5, () => scale(random, 4_000, 15_000));
+  const echoChance = offOr(random, 0.5, () => logUniform(random, 0.05, 0.7));
+  const deposeEveryMs = offOr(random, 0.5, () => logUniform(random, 4_000, 15_000));
   return { echoChance: isOld ? 0 : echoChance, deposeEveryMs: isOld ? 0 : deposeEveryMs };
 }
 
