@@ -142,6 +142,7 @@ class ShardIndex {
   bool wantsRebuild() const;
   void rebuildOne();
   void finishRebuild();
+  void dropLabels(uint64_t end);
   uint32_t takeLabel();
   /** Removes what is held, if this is newer. The label it freed, or noLabel. */
   uint32_t forget(Held& held, int64_t version);
