@@ -50,6 +50,11 @@ export class MemoryDisk {
     this.start();
   }
 
+  /** Nothing was ever written to it. */
+  get isEmpty(): boolean {
+    return this.log.sequence === 0 && this.state.sequence === 0;
+  }
+
   /** Why the stores as they are cannot be trusted, or null: they hold less than their marks say. */
   get corruption(): string | null {
     return belowMark(this.log, this.logMark) ?? belowMark(this.state, this.stateMark);

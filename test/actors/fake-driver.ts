@@ -19,6 +19,7 @@ export class FakeDriver implements Actor {
   term = term(1);
   leading = true;
   readonly heartbeats: MessageOf<'pd.heartbeat'>[] = [];
+  supportsHeard = 0;
   /** What it sent, in this order. */
   readonly told: Message[] = [];
   private readonly watchers = new Map<string, Watcher>();
@@ -71,6 +72,7 @@ export class FakeDriver implements Actor {
         this.apply({ kind: 'confirmRemovals', worker: message.worker, replicas: message.removed });
         return { kind: 'pd.heartbeatReply', request: message.request, ...head };
       case 'pd.support':
+        this.supportsHeard++;
         return { kind: 'pd.heartbeatReply', request: message.request, ...head };
       case 'pd.watch': {
         // Does not notice when it is behind: whoever follows it must.

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { crc32c } from '../../src/base/crc32c';
 import { clusterId, logIndex, replicaId, shardId, term } from '../../src/base/ids';
 import type { MessageOf } from '../../src/protocol/messages';
-import { configuration, ListMachine, MemberBench, peer, self } from './raft-member-doubles';
+import { configuration, entryAt, ListMachine, MemberBench, peer, self } from './raft-member-doubles';
 
 const hardState = { term: term(3), vote: peer, commit: logIndex(0) };
 
@@ -142,6 +142,19 @@ describe('receiving a snapshot', () => {
     expect(answers(bench)).toEqual([[3, 'installed']]);
     bench.hear(chunk(2));
     expect(answers(bench)).toEqual([[3, 'installed']]);
+  });
+
+  it('gives up what is committed and waits to be applied: the snapshot has it', () => {
+    const bench = new MemberBench(new ListMachine(), { applyBytesMax: 1 }).open({ hardState });
+    bench.core.say({ committed: [1, 2, 3, 4, 5].map((index) => entryAt(index, 1, 50)) });
+    bench.tick();
+    for (const n of [0, 1, 2]) bench.hear(chunk(n));
+    expect(bench.machine.restored).toEqual(['finish 0,1,2']);
+    const appliedBefore = bench.machine.slices.length;
+    expect(appliedBefore).toBeLessThan(5);
+    bench.settle();
+    bench.tick(5);
+    expect(bench.machine.slices).toHaveLength(appliedBefore);
   });
 
   it('drops a damaged chunk, and says what it has of a stream when chunks are missing', () => {

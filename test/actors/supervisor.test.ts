@@ -56,6 +56,15 @@ describe('SupervisorActor', () => {
     expect(present(started).spec.shard.members).toHaveLength(2);
   });
 
+  test('tells again and again which levels it supports, as an earlier word may come late', () => {
+    const machine = machineWithShards();
+    const { driver } = machine;
+    machine.runUntil(() => driver.supportsHeard > 0, 10_000);
+    const [heard, beats] = [driver.supportsHeard, driver.heartbeats.length];
+    machine.runUntil(() => driver.supportsHeard >= heard + 2, 120_000);
+    expect(driver.heartbeats.length - beats).toBeGreaterThanOrEqual(6);
+  });
+
   test('keeps its worker id over a restart', () => {
     const machine = machineWithShards();
     const again = new Machine(machine.disk);

@@ -146,7 +146,7 @@ export class WorkerMachine extends SimMachine implements ReplicaHosts {
    */
   deceive(): void {
     const lying = this.disk.afterLie(this.context.world.random);
-    if (lying.corruption === null) return;
+    if (lying.corruption === null && this.disk.isEmpty) return;
     this.context.world.note(`LIE ${this.name}`);
     this.context.world.tally.add('lie');
     this.isDeceived = true;

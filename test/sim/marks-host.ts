@@ -27,7 +27,6 @@ const isFalse = (_self: unknown, _args: unknown, result: unknown): boolean => re
 
 interface MemberParts {
   readonly current: string;
-  readonly toApply: { readonly length: number };
 }
 
 const members: readonly Probe[] = [
@@ -37,7 +36,6 @@ const members: readonly Probe[] = [
   before<MemberParts, [MessageOf<'log.opened'>]>(RaftMember.prototype, 'opened', {
     log_opened_with_entries: (_m, [{ entries }]) => entries.length > 0,
     log_opened_after_a_snapshot: (_m, [{ baseIndex }]) => baseIndex > 0,
-    removed_replica_finds_its_tombstone: (_m, [{ outcome }]) => outcome === 'removed',
     corrupt_log_found_at_start: (_m, [{ outcome }]) => outcome === 'corrupt',
     log_opened_twice: (m) => m.current === 'running',
     term_without_entries_at_start: (_m, [{ hardState, entries }]) => hardState !== null && entries.length === 0,
@@ -45,7 +43,6 @@ const members: readonly Probe[] = [
   after<MemberSnapshots>(MemberSnapshots.prototype, 'needs', { snapshot_not_needed_any_more: isFalse }),
   before<MemberParts>(RaftMember.prototype, 'installed', {
     snapshot_installed: () => true,
-    snapshot_installed_over_unapplied_entries: ({ toApply }) => toApply.length > 0,
   }),
   called(RaftMember.prototype, 'quarantine', 'member_put_in_quarantine'),
   called(MemberLog.prototype, 'reset', 'log_began_anew'),
@@ -127,19 +124,13 @@ const snapshots: readonly Probe[] = [
 
 const kindOfWork = (feed: unknown): string | undefined => (feed as { work: { kind: string } | null }).work?.kind;
 
-interface ItemLook {
-  readonly entry: unknown;
-}
-
 const requests: readonly Probe[] = [
   after(WritePart.prototype, 'untimely', { idempotency_key_out_of_its_window: isSome }),
   after<WritePart, unknown[], ReadonlySet<unknown>>(WritePart.prototype, 'violated', {
     condition_failed_at_apply: (_part, _args, items) => items.size > 0,
   }),
-  before<WritePart, [readonly ItemLook[], LogIndex, boolean]>(WritePart.prototype, 'answer', {
+  before<WritePart, [unknown, LogIndex, boolean]>(WritePart.prototype, 'answer', {
     write_answered_from_memory: (_part, [, , replayed]) => replayed,
-    write_answered_from_memory_in_part: (_part, [items, , replayed]) =>
-      !replayed && items.some(({ entry }) => entry === undefined) && items.some(({ entry }) => entry !== undefined),
   }),
   before<ReplicaWrites, [unknown, ProposalOutcome]>(ReplicaWrites.prototype, 'settled', {
     write_of_unknown_outcome: (_writes, [, { kind }]) => kind === 'unknown',

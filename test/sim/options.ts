@@ -1,6 +1,7 @@
 import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { Prng } from '../../src/base/prng';
 import corpus from './corpus.json';
+import { logUniform } from './log-uniform';
 
 /**
  * What one seed decides before anything runs. Each fault kind is off in some seeds and wild in others, so that no kind
@@ -118,11 +119,6 @@ export interface NemesisOptions {
   readonly crashInRecoveryChance: number;
 }
 
-/** A log-uniform draw, so that small and large values are equally at home. */
-function scale(random: Prng, low: number, high: number): number {
-  return low * (high / low) ** random.float();
-}
-
 const offOr = (random: Prng, offChance: number, value: () => number): number =>
   random.chance(offChance) ? 0 : value();
 
@@ -132,8 +128,8 @@ const sleepAfter = (random: Prng): number => random.pick([2, 4, 8, 40, 0]);
 const applyBytes = (random: Prng): number => (random.chance(0.3) ? 1 : raftMemberTuning.applyBytesMax);
 
 const slowness = (random: Prng): Pick<TimeOptions, 'linkLagEveryMs' | 'turnMs'> => ({
-  turnMs: random.chance(0.2) ? scale(random, 0.1, 3) : 0.005,
-  linkLagEveryMs: offOr(random, 0.5, () => scale(random, 3_000, 20_000)),
+  turnMs: random.chance(0.2) ? logUniform(random, 0.1, 3) : 0.005,
+  linkLagEveryMs: offOr(random, 0.5, () => logUniform(random, 3_000, 20_000)),
 });
 
 /** Many groups in few seeds, as they cost time. */
@@ -145,12 +141,12 @@ const oneVersion: ReadonlySet<number> = new Set(corpus.filter((seed) => seed <= 
 /** Of its own numbers: the other options of a seed stay what they were. */
 function versions(random: Prng): VersionOptions {
   const oldShare = random.chance(0.5) ? 0 : random.pick([0.2, 0.5, 1]);
-  return { oldShare, upgradeEveryMs: scale(random, 1_500, 8_000) };
+  return { oldShare, upgradeEveryMs: logUniform(random, 1_500, 8_000) };
 }
 
 /** Each in two of five seeds. */
 function threadAndDiskFaults(random: Prng) {
-  const now = (low: number, high: number): number => offOr(random, 0.6, () => scale(random, low, high));
+  const now = (low: number, high: number): number => offOr(random, 0.6, () => logUniform(random, low, high));
   return {
     diskFullEveryMs: now(8_000, 30_000),
     readErrorEveryMs: now(1_000, 15_000),
@@ -178,50 +174,50 @@ export function drawOptions(seed: number): SimOptions {
     keys: random.between(8, 48),
     faultPhaseMs: faultPhase(seed, random),
     network: {
-      delayMeanMs: scale(random, 0.2, 100),
-      dropChance: offOr(random, 0.3, () => scale(random, 0.001, 0.3)),
-      duplicateChance: offOr(random, 0.3, () => scale(random, 0.001, 0.5)),
-      straggleChance: offOr(random, 0.3, () => scale(random, 0.001, 0.1)),
+      delayMeanMs: logUniform(random, 0.2, 100),
+      dropChance: offOr(random, 0.3, () => logUniform(random, 0.001, 0.3)),
+      duplicateChance: offOr(random, 0.3, () => logUniform(random, 0.001, 0.5)),
+      straggleChance: offOr(random, 0.3, () => logUniform(random, 0.001, 0.1)),
     },
     disk: {
-      syncMeanMs: scale(random, 0.1, 20),
+      syncMeanMs: logUniform(random, 0.1, 20),
       crashInWriteChance: random.chance(0.5) ? 0.9 : 0,
       powerLossChance: random.pick([1, 0.8, 0.3]),
       scrubRestMs: new Prng(seed ^ 0x5c4b).chance(0.5) ? 4_000 : 600_000,
       slowStartChance: offOr(new Prng(seed ^ 0x510b), 0.5, () => 0.2),
     },
     nemesis: {
-      crashEveryMs: scale(random, 3_000, 10_000),
-      downMeanMs: scale(random, 200, 6_000),
-      partitionEveryMs: scale(random, 3_000, 10_000),
-      partitionMeanMs: scale(random, 300, 6_000),
-      actorKillEveryMs: offOr(random, 0.4, () => scale(random, 3_000, 20_000)),
-      threadKillEveryMs: offOr(random, 0.4, () => scale(random, 3_000, 20_000)),
-      placementCrashEveryMs: offOr(random, 0.4, () => scale(random, 5_000, 20_000)),
-      gatewayRestartEveryMs: offOr(random, 0.4, () => scale(random, 500, 20_000)),
-      diskErrorEveryMs: offOr(random, 0.6, () => scale(random, 5_000, 20_000)),
+      crashEveryMs: logUniform(random, 3_000, 10_000),
+      downMeanMs: logUniform(random, 200, 6_000),
+      partitionEveryMs: logUniform(random, 3_000, 10_000),
+      partitionMeanMs: logUniform(random, 300, 6_000),
+      actorKillEveryMs: offOr(random, 0.4, () => logUniform(random, 3_000, 20_000)),
+      threadKillEveryMs: offOr(random, 0.4, () => logUniform(random, 3_000, 20_000)),
+      placementCrashEveryMs: offOr(random, 0.4, () => logUniform(random, 5_000, 20_000)),
+      gatewayRestartEveryMs: offOr(random, 0.4, () => logUniform(random, 500, 20_000)),
+      diskErrorEveryMs: offOr(random, 0.6, () => logUniform(random, 5_000, 20_000)),
     },
     log: {
-      windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(scale(random, 64, 4_096)),
-      chunkBytes: Math.floor(scale(random, 128, 65_536)),
+      windowBytes: random.chance(0.4) ? raftMemberTuning.logWindowBytes : Math.floor(logUniform(random, 64, 4_096)),
+      chunkBytes: Math.floor(logUniform(random, 128, 65_536)),
       savesGraphs: random.chance(0.5),
       sleepAfterTicks: sleepAfter(new Prng(seed ^ 0x51ee9)),
       applyBytesMax: applyBytes(new Prng(seed ^ 0xa991)),
     },
-    churnEveryMs: offOr(random, 0.6, () => scale(random, 500, 5_000)),
+    churnEveryMs: offOr(random, 0.6, () => logUniform(random, 500, 5_000)),
   };
   // Drawn last: the seeds of the corpus stay what they are.
-  const damageEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
+  const damageEveryMs = offOr(random, 0.6, () => logUniform(random, 3_000, 15_000));
   const machines = random.pick([3, 3, 3, 4, 5]);
   // Above what a heartbeat every 5 s looks like between a slow clock and a fast one.
-  const deadAfterMs = scale(random, 25_000, 60_000);
-  const moveEveryMs = offOr(random, 0.4, () => scale(random, 1_000, 15_000));
-  const handOverEveryMs = offOr(random, 0.4, () => scale(random, 500, 10_000));
-  const wipeEveryMs = offOr(random, 0.5, () => scale(random, 5_000, 20_000));
-  const snapshotFaultEveryMs = offOr(random, 0.6, () => scale(random, 3_000, 15_000));
-  const truncateChance = offOr(random, 0.6, () => scale(random, 0.0005, 0.02));
-  const crashInRecoveryChance = offOr(random, 0.5, () => scale(random, 0.1, 0.7));
-  const rarely = (): number => offOr(random, 0.5, () => scale(random, 3_000, 20_000));
+  const deadAfterMs = logUniform(random, 25_000, 60_000);
+  const moveEveryMs = offOr(random, 0.4, () => logUniform(random, 1_000, 15_000));
+  const handOverEveryMs = offOr(random, 0.4, () => logUniform(random, 500, 10_000));
+  const wipeEveryMs = offOr(random, 0.5, () => logUniform(random, 5_000, 20_000));
+  const snapshotFaultEveryMs = offOr(random, 0.6, () => logUniform(random, 3_000, 15_000));
+  const truncateChance = offOr(random, 0.6, () => logUniform(random, 0.0005, 0.02));
+  const crashInRecoveryChance = offOr(random, 0.5, () => logUniform(random, 0.1, 0.7));
+  const rarely = (): number => offOr(random, 0.5, () => logUniform(random, 3_000, 20_000));
   const clocks = random.pick(['exact', 'exact', 'normal', 'normal', 'hostile'] as const);
   const times = { pauseEveryMs: rarely(), stallEveryMs: rarely(), clogEveryMs: rarely(), wallJumpEveryMs: rarely() };
   const more = {
@@ -233,7 +229,7 @@ export function drawOptions(seed: number): SimOptions {
     crashInRecoveryChance,
   };
   const late = new Prng(seed ^ 0x1a7e);
-  const lateCopyChance = offOr(late, 0.5, () => scale(late, 0.002, 0.2));
+  const lateCopyChance = offOr(late, 0.5, () => logUniform(late, 0.002, 0.2));
   const lostFileChance = offOr(late, 0.5, () => 0.3);
   return {
     ...options,

@@ -1,6 +1,7 @@
 import type { Prng } from '../../src/base/prng';
 import type { SimCluster } from './cluster';
 import type { FaultSchedule } from './fault-schedule';
+import { logUniform } from './log-uniform';
 import type { PlacementMachine, WorkerMachine } from './machine';
 import type { TimeOptions } from './options';
 
@@ -27,7 +28,7 @@ export class TimeFaults {
 
   /** Mostly short, now and then longer than any election. */
   private standstillEnd(): number {
-    return this.cluster.world.now + standstillMsMax ** this.random.float();
+    return this.cluster.world.now + logUniform(this.random, 1, standstillMsMax);
   }
 
   private anyMachine(): WorkerMachine | PlacementMachine | null {

@@ -4,6 +4,7 @@ import type { ReadDial } from '../../src/gateway/calls';
 import type { CommitToken } from '../../src/protocol/commit-token';
 import { ByFilterRounds } from './by-filter-rounds';
 import type { SimCluster } from './cluster';
+import { logUniform } from './log-uniform';
 import { MortalRounds } from './mortal-rounds';
 import type { SimOptions } from './options';
 import { Oracle } from './oracle';
@@ -166,7 +167,7 @@ export class Workload {
 
   private readBounded(done: () => void): void {
     const key = this.recentKey();
-    const stalenessMs = Math.ceil(3_000 ** this.random.float());
+    const stalenessMs = Math.ceil(logUniform(this.random, 1, 3_000));
     const { now, clockSpread } = this.cluster.world;
     const floor = this.oracle.floorOf(key, now - stalenessMs * clockSpread - readLatenessMs);
     this.readAt(key, { level: 'bounded', tokens: [], stalenessMs }, () => floor, done);

@@ -8,6 +8,7 @@ import { type Message, messageCodec } from '../../src/protocol/messages';
 import { ActorHost } from '../../src/runtime/actor-host';
 import { hashOf } from './consensus-checker';
 import { EventQueue } from './event-queue';
+import { logUniform } from './log-uniform';
 import { SimNetwork } from './network';
 import type { SimOptions } from './options';
 import { type FaultKind, Tally } from './tally';
@@ -70,7 +71,7 @@ export class SimWorld {
     const { clockSpread: spread } = this;
     if (spread === 1) return 1;
     this.tally.add('clockRate');
-    return spread ** (2 * this.random.float() - 1);
+    return logUniform(this.random, 1 / spread, spread);
   }
 
   /** A run's fingerprint: equal seeds must give equal ones. Draws once more, so that drifted randomness shows too. */
