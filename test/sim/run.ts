@@ -136,6 +136,7 @@ function create(cluster: SimCluster, name: string, shardCount: number, replicati
         metric: 'euclidean',
         hnsw: { m: 8, efConstruction: 32 },
         storage: defaultStorage,
+        ttlMs: 0,
         shardCount,
         replicationFactor,
       },
