@@ -70,6 +70,7 @@ export const createRequest = (options: CollectionOptions): proto.CreateCollectio
   hnsw: { m: options.hnsw?.m ?? 0, efConstruction: options.hnsw?.efConstruction ?? 0 },
   quantisation: options.quantisation ?? '',
   originals: options.originals ?? '',
+  ttlMs: options.ttlMs ?? 0,
 });
 
 export const searchRequest = (
@@ -196,6 +197,7 @@ export const statusOf = (reply: proto.CollectionStatus): CollectionStatus => ({
   ...reply,
   quantisation: reply.quantisation as Quantisation,
   originals: reply.originals as Originals,
+  ttlMs: reply.ttlMs ?? null,
   recall: reply.recall ?? null,
   shards: reply.shards.map((shard) => ({
     ...shard,

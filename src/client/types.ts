@@ -70,8 +70,15 @@ export interface CollectionOptions {
   readonly quantisation?: Quantisation;
   /** Default memory. On disk: a quarter of the memory, and the best of a search are read from a mapped file. */
   readonly originals?: Originals;
+  /** How long points live whose write has no ttlMs, in milliseconds. Default 0: for ever. */
+  readonly ttlMs?: number;
   /** Defaults: m 16, efConstruction 200. */
   readonly hnsw?: { readonly m?: number; readonly efConstruction?: number };
+}
+
+export interface CollectionChange {
+  /** Of points that are written from then on, in milliseconds; 0: for ever. Those that are there keep their ends. */
+  readonly ttlMs: number;
 }
 
 export interface CollectionStatus {
@@ -82,6 +89,8 @@ export interface CollectionStatus {
   readonly hnsw: { readonly m: number; readonly efConstruction: number };
   readonly quantisation: Quantisation;
   readonly originals: Originals;
+  /** 0: points live for ever, if they do not say. Null: not known just now. */
+  readonly ttlMs: number | null;
   readonly shards: readonly ShardStatus[];
   readonly points: number;
   /** As a replica's, over all of them. */
@@ -133,7 +142,7 @@ export interface PointInput {
   readonly ifVersion?: number;
   /** Only if the point does not exist (insert), or does (update). */
   readonly onlyIf?: 'absent' | 'present';
-  /** How long it lives from this write on, in milliseconds. Default: for ever. */
+  /** How long it lives from this write on, in milliseconds. Default: as the collection says. */
   readonly ttlMs?: number;
 }
 

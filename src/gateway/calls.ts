@@ -23,9 +23,13 @@ export interface GatewayApi {
       readonly shardCount: number;
       readonly replicationFactor: number;
       readonly storage: StorageSettings;
+      /** How long points live whose write does not say, in milliseconds; 0: for ever. */
+      readonly ttlMs: number;
     };
     answer: CollectionRecord;
   };
+  /** Of points that are written from then on. Done once every shard's group has it. */
+  changeTtl: { call: { readonly name: string; readonly ttlMs: number }; answer: CollectionTtl };
   deleteCollection: { call: { readonly name: string }; answer: null };
   listCollections: { call: Record<never, never>; answer: { readonly names: readonly string[] } };
   /** Which changes of behaviour are switched on, and which node supports which (src/protocol/flags.ts). */
@@ -120,6 +124,12 @@ export interface ScrollOrder {
   readonly descending: boolean;
   /** Where the page before ended; null: from the beginning. */
   readonly after: Place | null;
+}
+
+export interface CollectionTtl {
+  readonly ttlMs: number;
+  /** Every shard has it in its log. */
+  readonly settled: boolean;
 }
 
 export interface PayloadIndexList {
@@ -295,6 +305,8 @@ export interface ClusterFlags {
 export interface CollectionState {
   readonly collection: CollectionRecord;
   readonly shards: readonly ShardState[];
+  /** Null: the placement driver did not say in time. */
+  readonly ttlMs: number | null;
 }
 
 export type CallKind = keyof GatewayApi;

@@ -32,11 +32,14 @@ export type PlacementRequest =
   | 'pd.support'
   | 'pd.flags'
   | 'pd.createCollection'
+  | 'pd.createMortal'
   | 'pd.deleteCollection'
   | 'pd.moveReplica'
   | 'pd.transferLeader'
   | 'pd.changeSchema'
   | 'pd.getSchema'
+  | 'pd.changeTtl'
+  | 'pd.getTtl'
   | 'pd.watch'
   | 'pd.status';
 
@@ -102,6 +105,12 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
 
 const noSchema = { collection: collectionId(0), schema: emptySchema, settled: false, revision: revision(0) };
 
+const notCreated = (request: number, failed: Failure): MessageOf<'pd.collectionCreated'> => ({
+  ...{ kind: 'pd.collectionCreated', request, failure: failed },
+  ...{ collection: null, revision: revision(0) },
+});
+const noTtl = { collection: collectionId(0), ttlMs: 0, settled: false, revision: revision(0) };
+
 const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
   'pd.registerWorker': (m, failed) => ({
     kind: 'pd.workerRegistered',
@@ -141,13 +150,8 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     nodes: [],
     shards: [],
   }),
-  'pd.createCollection': (m, failed) => ({
-    kind: 'pd.collectionCreated',
-    request: m.request,
-    failure: failed,
-    collection: null,
-    revision: revision(0),
-  }),
+  'pd.createCollection': (m, failed) => notCreated(m.request, failed),
+  'pd.createMortal': (m, failed) => notCreated(m.request, failed),
   'pd.deleteCollection': (m, failed) => ({
     kind: 'pd.collectionDeleted',
     request: m.request,
@@ -169,6 +173,8 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
   }),
   'pd.changeSchema': ({ request }, failed) => ({ kind: 'pd.schema', request, failure: failed, ...noSchema }),
   'pd.getSchema': ({ request }, failed) => ({ kind: 'pd.schema', request, failure: failed, ...noSchema }),
+  'pd.changeTtl': ({ request }, failed) => ({ kind: 'pd.ttl', request, failure: failed, ...noTtl }),
+  'pd.getTtl': ({ request }, failed) => ({ kind: 'pd.ttl', request, failure: failed, ...noTtl }),
   'pd.watch': (m, failed) => ({
     kind: 'pd.watchEvent',
     request: m.request,
@@ -199,6 +205,9 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     digest: '',
   }),
 };
+
+export const isPlacementRequest = (message: Message): message is MessageOf<PlacementRequest> =>
+  Object.hasOwn(ofPlacement, message.kind);
 
 const refusals: { readonly [K in MessageKind]?: (request: never, failed: Failure) => Message } = {
   ...ofData,

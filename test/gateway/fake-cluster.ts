@@ -61,6 +61,9 @@ export class FakeCluster {
   peers: readonly { readonly node: string; readonly address: string }[] = [];
   readonly actor: GatewayActor;
   readonly host: ActorHost;
+  /** How long after a change of it every shard knows how long points live. */
+  settlesTtlAfterMs = 0;
+  private readonly ttls = new Map<string, { readonly ttlMs: number; readonly settledMs: number }>();
   private readonly events: { atMs: number; order: number; run: () => void }[] = [];
   private order = 0;
   private nextId = 1;
@@ -273,7 +276,8 @@ export class FakeCluster {
       return refusalOf(message, { ...failure('NOT_LEADER', 'not me'), leader });
     }
     if (message.kind === 'pd.watch') return this.watchEvent(message.request);
-    if (message.kind === 'pd.createCollection') return this.create(message);
+    if (message.kind === 'pd.createCollection' || message.kind === 'pd.createMortal') return this.create(message);
+    if (message.kind === 'pd.changeTtl' || message.kind === 'pd.getTtl') return this.ttl(message);
     if (message.kind !== 'pd.deleteCollection') return null;
     const gone = this.collections.get(message.name);
     if (gone === undefined) return refusalOf(message, { ...failure('NOT_FOUND', 'no such collection'), field: 'name' });
@@ -283,7 +287,23 @@ export class FakeCluster {
     return { kind: 'pd.collectionDeleted', request, failure: null, revision: revision(++this.revision) };
   }
 
-  private create(message: MessageOf<'pd.createCollection'>): Message | null {
+  private ttl(message: MessageOf<'pd.changeTtl' | 'pd.getTtl'>): Message | null {
+    const { request, name } = message;
+    const found = this.collections.get(name);
+    if (found === undefined)
+      return refusalOf(message, { ...failure('NOT_FOUND', 'no such collection'), field: 'name' });
+    if (message.kind === 'pd.changeTtl') this.setTtl(name, message.ttlMs);
+    const { ttlMs, settledMs } = this.ttls.get(name) ?? { ttlMs: 0, settledMs: 0 };
+    const settled = settledMs <= this.nowMs;
+    const at = { collection: found.id, revision: revision(this.revision) };
+    return { kind: 'pd.ttl', request, failure: null, ttlMs, settled, ...at };
+  }
+
+  private setTtl(name: string, ttlMs: number): void {
+    this.ttls.set(name, { ttlMs, settledMs: this.nowMs + this.settlesTtlAfterMs });
+  }
+
+  private create(message: MessageOf<'pd.createCollection' | 'pd.createMortal'>): Message | null {
     if (this.collections.has(message.name)) {
       return refusalOf(message, { ...failure('ALREADY_EXISTS', 'it exists'), field: 'name' });
     }
@@ -300,6 +320,7 @@ export class FakeCluster {
         shard.leader = 1;
       });
     }
+    if (message.kind === 'pd.createMortal') this.setTtl(name, message.ttlMs);
     const collection = this.collections.get(name) ?? null;
     return { kind: 'pd.collectionCreated', request, failure: null, collection, revision: revision(this.revision) };
   }

@@ -47,7 +47,8 @@ const query = (fields: Partial<SearchRequest> = {}): SearchRequest => ({
   ...anyAge,
   ...fields,
 });
-const shape = { name: 'things', dimension: 3, distance: 'dot', hnsw: undefined, quantisation: '', originals: '' };
+const storage = { quantisation: '', originals: '' };
+const shape = { name: 'things', dimension: 3, distance: 'dot', hnsw: undefined, ...storage, ttlMs: 0 };
 const create = { ...shape, shardCount: 0, replicationFactor: 0 };
 
 let backend: FakeBackend;

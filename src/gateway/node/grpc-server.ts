@@ -159,6 +159,7 @@ function handlersOf({ backend, defaults }: GrpcServerOptions): Handlers {
       const call = { kind: 'collectionStatus', name: check.collectionName(name, 'name') } as const;
       return reply.collectionStatus(await backend.call(call, timeoutMs));
     },
+    updateCollection: async (request, timeoutMs) => backend.call(from.updateCollection(request), timeoutMs),
     upsert: async (request, timeoutMs) => reply.writeReply(await backend.call(from.upsert(request), timeoutMs)),
     delete: async (request, timeoutMs) => reply.writeReply(await backend.call(from.remove(request), timeoutMs)),
     getCapacity: async (request, timeoutMs) =>

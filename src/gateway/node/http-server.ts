@@ -168,6 +168,11 @@ function addCollections(app: FastifyInstance, { backend, defaults, timeoutMs }: 
   app.post('/v1/capacity', async (request) =>
     json.capacityReply(await backend.call(from.capacity(request.body), timeoutOf(request, timeoutMs))),
   );
+  app.patch<Params>('/v1/collections/:name', async (request) =>
+    json.ttlReply(
+      await backend.call(from.updateCollection(request.params.name, request.body), timeoutOf(request, timeoutMs)),
+    ),
+  );
   app.delete<Params>('/v1/collections/:name', async (request) => {
     const name = check.collectionName(request.params.name, 'name');
     await backend.call({ kind: 'deleteCollection', name }, timeoutOf(request, timeoutMs));

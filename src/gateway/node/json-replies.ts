@@ -11,6 +11,7 @@ import {
   type CapacityAnswer,
   type ClusterFlags,
   type CollectionState,
+  type CollectionTtl,
   type PayloadIndexList,
   recallOf,
   type SearchAnswer,
@@ -22,7 +23,7 @@ import {
 } from '../calls';
 
 /** Answers as JSON, with the field names of the .proto file. */
-export function collectionStatus({ collection, shards }: CollectionState): object {
+export function collectionStatus({ collection, shards, ttlMs }: CollectionState): object {
   return {
     name: collection.name,
     dimension: collection.dimension,
@@ -30,6 +31,7 @@ export function collectionStatus({ collection, shards }: CollectionState): objec
     replication_factor: collection.replicationFactor,
     hnsw: { m: collection.hnsw.m, ef_construction: collection.hnsw.efConstruction },
     ...collection.storage,
+    ...(ttlMs === null ? {} : { ttl_ms: ttlMs }),
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),
@@ -119,6 +121,8 @@ const filteredStats = (
 });
 
 export const countReply = ({ count, served }: AnswerOf<'count'>): object => ({ count, served: served.map(shardRead) });
+
+export const ttlReply = ({ ttlMs, settled }: CollectionTtl): object => ({ ttl_ms: ttlMs, settled });
 
 export const indexList = ({ indexes, settled }: PayloadIndexList): object => ({ indexes, settled });
 

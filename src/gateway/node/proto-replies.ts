@@ -19,7 +19,7 @@ import {
 import { errorDetail } from './grpc-errors';
 
 /** Answers as messages of the public .proto. */
-export function collectionStatus({ collection, shards }: CollectionState): proto.CollectionStatus {
+export function collectionStatus({ collection, shards, ttlMs }: CollectionState): proto.CollectionStatus {
   const { name, dimension, metric, replicationFactor, hnsw } = collection;
   return {
     name,
@@ -28,6 +28,7 @@ export function collectionStatus({ collection, shards }: CollectionState): proto
     replicationFactor,
     hnsw: { m: hnsw.m, efConstruction: hnsw.efConstruction },
     ...collection.storage,
+    ttlMs: ttlMs ?? undefined,
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),

@@ -91,6 +91,9 @@ export function slice(value: unknown, countAsked: unknown): { readonly index: nu
   return { index: wholeNumber(value ?? 0, 'slice', 0, count - 1), count };
 }
 
+/** Of a collection: how long its points live. Absent and 0: for ever. */
+export const ttlMs = (value: unknown): number => wholeNumber(orDefault(value, 0), 'ttl_ms', 0, ttlMsMax);
+export const neededTtlMs = (value: unknown): number => wholeNumber(value, 'ttl_ms', 0, ttlMsMax);
 /** 0: none given. */
 export const timeoutMs = (value: unknown): number => wholeNumber(value ?? 0, 'timeout_ms', 0, deadlineMsMax);
 

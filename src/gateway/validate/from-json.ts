@@ -14,7 +14,7 @@ import { orderOf } from './order';
  * error would otherwise silently mean the default. */
 export function createCollection(body: unknown, defaults: CollectionDefaults): CallOf<'createCollection'> {
   const shape = ['name', 'dimension', 'distance', 'shard_count', 'replication_factor'];
-  const fields = fieldsOf(body, '', [...shape, 'hnsw', 'quantisation', 'originals']);
+  const fields = fieldsOf(body, '', [...shape, 'hnsw', 'quantisation', 'originals', 'ttl_ms']);
   const hnsw = fieldsOf(fields['hnsw'] ?? {}, 'hnsw', ['m', 'ef_construction']);
   return {
     kind: 'createCollection',
@@ -25,6 +25,16 @@ export function createCollection(body: unknown, defaults: CollectionDefaults): C
     shardCount: check.shardCount(fields['shard_count'], defaults.shardCount),
     replicationFactor: check.replicationFactor(fields['replication_factor'], defaults.replicationFactor),
     storage: check.storage(fields['quantisation'], fields['originals']),
+    ttlMs: check.ttlMs(fields['ttl_ms']),
+  };
+}
+
+export function updateCollection(name: unknown, body: unknown): CallOf<'changeTtl'> {
+  const fields = fieldsOf(body, '', ['ttl_ms']);
+  return {
+    kind: 'changeTtl',
+    name: check.collectionName(name, 'name'),
+    ttlMs: check.neededTtlMs(fields['ttl_ms']),
   };
 }
 

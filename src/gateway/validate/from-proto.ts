@@ -31,8 +31,15 @@ export function createCollection(
     shardCount: check.shardCount(request.shardCount, defaults.shardCount),
     replicationFactor: check.replicationFactor(request.replicationFactor, defaults.replicationFactor),
     storage: check.storage(request.quantisation, request.originals),
+    ttlMs: check.ttlMs(request.ttlMs),
   };
 }
+
+export const updateCollection = ({ name, ttlMs }: proto.UpdateCollectionRequest): CallOf<'changeTtl'> => ({
+  kind: 'changeTtl',
+  name: check.collectionName(name, 'name'),
+  ttlMs: check.neededTtlMs(ttlMs),
+});
 
 export function upsert(request: proto.UpsertRequest): CallOf<'upsert'> {
   const collection = check.collectionName(request.collection, 'collection');

@@ -29,6 +29,20 @@ export interface CreateCollectionRequest {
   quantisation: string;
   /** memory or disk; empty: memory. Where vectors are; their codes of 8 bits are in memory. */
   originals: string;
+  /** How long points live whose write has no ttl_ms, in milliseconds of their shard's time; 0: for ever. At most a hundred years. */
+  ttlMs: number;
+}
+
+export interface UpdateCollectionRequest {
+  name: string;
+  /** As in CreateCollectionRequest; needed. Points that are there already keep the end they have. */
+  ttlMs?: number | undefined;
+}
+
+export interface UpdateCollectionReply {
+  ttlMs: number;
+  /** Every shard has it in its log. */
+  settled: boolean;
 }
 
 export interface HnswParameters {
@@ -106,6 +120,8 @@ export interface CollectionStatus {
   recall?: number | undefined;
   quantisation: string;
   originals: string;
+  /** As in CreateCollectionRequest; absent: the placement driver did not say in time. */
+  ttlMs?: number | undefined;
 }
 
 export interface ShardStatus {
@@ -152,8 +168,8 @@ export interface PointInput {
   /** absent or present; empty: whether it exists or not. */
   onlyIf: string;
   /**
-   * How long the point lives from this write on, in milliseconds of its shard's time; absent: for ever. Then it is as if it had
-   * been deleted.
+   * How long the point lives from this write on, in milliseconds of its shard's time; absent: as its collection says. Then it
+   * is as if it had been deleted.
    */
   ttlMs?: number | undefined;
 }
@@ -637,6 +653,7 @@ function createBaseCreateCollectionRequest(): CreateCollectionRequest {
     hnsw: undefined,
     quantisation: "",
     originals: "",
+    ttlMs: 0,
   };
 }
 
@@ -665,6 +682,9 @@ export const CreateCollectionRequest: MessageFns<CreateCollectionRequest> = {
     }
     if (message.originals !== "") {
       writer.uint32(66).string(message.originals);
+    }
+    if (message.ttlMs !== 0) {
+      writer.uint32(72).uint64(message.ttlMs);
     }
     return writer;
   },
@@ -744,6 +764,128 @@ export const CreateCollectionRequest: MessageFns<CreateCollectionRequest> = {
             }
 
             message.originals = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.ttlMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateCollectionRequest(): UpdateCollectionRequest {
+  return { name: "", ttlMs: undefined };
+}
+
+export const UpdateCollectionRequest: MessageFns<UpdateCollectionRequest> = {
+  encode(message: UpdateCollectionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.ttlMs !== undefined) {
+      writer.uint32(16).uint64(message.ttlMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateCollectionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateCollectionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ttlMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateCollectionReply(): UpdateCollectionReply {
+  return { ttlMs: 0, settled: false };
+}
+
+export const UpdateCollectionReply: MessageFns<UpdateCollectionReply> = {
+  encode(message: UpdateCollectionReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ttlMs !== 0) {
+      writer.uint32(8).uint64(message.ttlMs);
+    }
+    if (message.settled !== false) {
+      writer.uint32(16).bool(message.settled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateCollectionReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateCollectionReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ttlMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.settled = reader.bool();
             continue;
           }
         }
@@ -1379,6 +1521,7 @@ function createBaseCollectionStatus(): CollectionStatus {
     recall: undefined,
     quantisation: "",
     originals: "",
+    ttlMs: undefined,
   };
 }
 
@@ -1416,6 +1559,9 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
     }
     if (message.originals !== "") {
       writer.uint32(90).string(message.originals);
+    }
+    if (message.ttlMs !== undefined) {
+      writer.uint32(96).uint64(message.ttlMs);
     }
     return writer;
   },
@@ -1519,6 +1665,14 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
             }
 
             message.originals = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.ttlMs = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -5694,6 +5848,15 @@ export const VectronDefinition = {
       requestType: GetCollectionStatusRequest as typeof GetCollectionStatusRequest,
       requestStream: false,
       responseType: CollectionStatus as typeof CollectionStatus,
+      responseStream: false,
+      options: {},
+    },
+    /** Changes how long points live that are written from then on. Answers once every shard has it in its log. */
+    updateCollection: {
+      name: "UpdateCollection",
+      requestType: UpdateCollectionRequest as typeof UpdateCollectionRequest,
+      requestStream: false,
+      responseType: UpdateCollectionReply as typeof UpdateCollectionReply,
       responseStream: false,
       options: {},
     },
