@@ -66,6 +66,7 @@ void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row, RowSum
 /** A row as the other side of a distance: its codes less 128, zeros behind them. */
 class CodeQuery {
  public:
+  void reserve(const CodeShape& shape) { codes_.reserve(shape.stride); }
   void fromRow(const CodeShape& shape, const uint8_t* row, const RowSums& sums);
   /** For Form::sphere: the squared radius, at least the squared length of all vectors there are. */
   void onSphere(float squaredRadius);

@@ -1,6 +1,7 @@
 #include "graph_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -90,6 +91,12 @@ void place(Header& header, uint64_t headBytes) {
   header.faissBytes = headBytes + header.vectorBytes();
 }
 
+bool sameFile(const std::string& a, const std::string& b) {
+  struct stat one, other;
+  return stat(a.c_str(), &one) == 0 && stat(b.c_str(), &other) == 0 && one.st_dev == other.st_dev &&
+         one.st_ino == other.st_ino;
+}
+
 void writeRows(BodyWriter& body, const Moment& moment) {
   const Points& points = *moment.points;
   for (int32_t i = 0; i < moment.count; i++) {
@@ -113,7 +120,7 @@ double GraphFile::save(ShardIndex& index, const std::string& path) {
   const std::string beside = path + ".new";
   RemoveUnlessKept leftOver{beside};
   const OpenFile file(beside, O_RDWR | O_CREAT | O_TRUNC);
-  std::unique_lock<std::mutex> linking(index.linking_);
+  std::unique_lock<ReadWriteLock> linking(index.linking_);
   const Moment moment = index.momentNow();
   const Options& options = index.options_;
   Header header = headerOf(options, moment);
@@ -189,6 +196,7 @@ void GraphFile::extractFaiss(const std::string& path, const std::string& target)
   const uint64_t fileBytes = from.length();
   const Header header = graph_format::readHeader(from.get(), fileBytes);
   graph_format::verifyBody(from.get(), header, fileBytes);
+  if (sameFile(path, target)) throw invalid("target", "is the graph file");
   const OpenFile to(target, O_WRONLY | O_CREAT | O_TRUNC);
   std::vector<char> chunk(1 << 20);
   for (uint64_t at = 0; at < header.faissBytes; at += chunk.size()) {
