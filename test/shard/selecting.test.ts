@@ -61,11 +61,11 @@ describe('selecting while the shard is written to', () => {
     let serial = 0;
     pair.payload = () => utf8(JSON.stringify({ kind: 'a', n: serial++ / 2 }));
     const kind = { key: 'kind', type: 'keyword' } as const;
-    pair.setSchema({ revision: 1, indexes: [kind, { key: 'n', type: 'integer' }] });
+    pair.setSchema({ revision: 1, ttlMs: 0, indexes: [kind, { key: 'n', type: 'integer' }] });
     for (let i = 0; i < 30; i++) pair.write(10);
     pair.settle();
-    pair.setSchema({ revision: 2, indexes: [kind] });
-    pair.setSchema({ revision: 3, indexes: [kind, { key: 'n', type: 'float' }] });
+    pair.setSchema({ revision: 2, ttlMs: 0, indexes: [kind] });
+    pair.setSchema({ revision: 3, ttlMs: 0, indexes: [kind, { key: 'n', type: 'float' }] });
     const ordered = { kind: 'ordered', key: 'n', descending: false, after: null, countMax: 1_000 } as const;
     const page = (): string[] => pair.select(null, ordered).points.map(({ id }) => id);
     const whileBuilt = page();
