@@ -117,7 +117,10 @@ uint32_t ShardIndex::place(std::string_view key, Held& held, int64_t version) {
   return label;
 }
 
-/** There is room for it in the points: labels are as many as there were live points at most. */
+/**
+ * There is room for it in the points: labels are as many as there were live points at most, and where fewer have room
+ * (a rebuild that began before the last were given) dropLabels() took the rest back.
+ */
 uint32_t ShardIndex::takeLabel() {
   if (freeLabels_.empty()) return labelCount_++;
   const uint32_t label = freeLabels_.back();
@@ -248,8 +251,18 @@ void ShardIndex::finishRebuild() {
   const Points& next = *rebuild_.next;
   for (int32_t i = 0; i < next.count(); i++)
     if (!next.isDead(i)) held_.find(next.id(i))->second.offset = i;
+  const uint64_t labels = next.labelCapacity();
   swap(std::move(rebuild_.next));
   rebuild_ = Rebuild{};
+  dropLabels(labels);
+}
+
+/** Free labels from `end` on, for which the points have no room, are as if they had never been given. */
+void ShardIndex::dropLabels(uint64_t end) {
+  if (labelCount_ <= end) return;
+  const auto beyond = [&](uint32_t label) { return label >= end; };
+  freeLabels_.erase(std::remove_if(freeLabels_.begin(), freeLabels_.end(), beyond), freeLabels_.end());
+  labelCount_ = static_cast<uint32_t>(end);
 }
 
 std::unique_ptr<Points> ShardIndex::compacted(uint64_t capacity) {

@@ -151,6 +151,7 @@ class ShardIndex {
   bool lacksRoomToRebuild() const;
   bool isRebuilt() const;
   void finishRebuild();
+  void dropLabels(uint64_t end);
   uint64_t leftToLink() const;
   uint32_t takeLabel();
   /** Removes what is held, if this is newer. The label it freed, or noLabel. */

@@ -322,6 +322,7 @@ int main(int count, char** arguments) {
   const auto wants = [&](const char* part) { return all || std::string(arguments[1]) == part; };
   if (all) testAlone();
   if (wants("files")) testFiles();
+  if (wants("growth")) testGrowth();
   if (wants("concurrency")) testConcurrency();
   std::printf(failures == 0 ? "core: all tests passed\n" : "core: %d failures\n", failures.load());
   return failures == 0 ? 0 : 1;
