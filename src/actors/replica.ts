@@ -151,7 +151,7 @@ export class ReplicaActor implements Actor {
       stale: (why: string) => ({ ...failure('STALE_SHARD', why), epoch: machine.epoch }),
       corrupt: (thrown: VectronError, context: ActorContext) => member.quarantine(thrown.message, context),
     };
-    const reads = new ReplicaReads({ spec, member, machine, ...answers });
+    const reads = new ReplicaReads({ spec, member, machine, index, ...answers });
     const writes = new ReplicaWrites({ spec, member, machine, index, engine, keyHash, unlinkedPointsMax, ...answers });
     const path = replicaIndexPath(indexDirectory, spec.replica);
     // Replicas fall quiet together; one after another they may be busy with their files.

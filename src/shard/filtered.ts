@@ -1,5 +1,6 @@
 import { floatsOf } from '../base/bytes';
 import type { Filter } from '../protocol/filters';
+import { efFor, wantedHits } from '../vector/breadth';
 import { matches, parsedPayload } from '../vector/filter-match';
 import { Bits } from '../vector/payload/bits';
 import { isExact } from '../vector/payload/filter-bounds';
@@ -8,7 +9,7 @@ import { planSearch } from '../vector/planner';
 import type { SearchResult, VectorIndex } from '../vector/ports';
 import { type Ordered, pageAt, placesByIndex } from './ordered';
 import type { Nearest, ReadSelection, Selected, SelectingPlan } from './selecting';
-import { bestOf, efFor, hitsOf, isThere, type PointView, readRecords, wantedHits } from './shard-query';
+import { bestOf, hitsOf, isThere, type PointView, readRecords } from './shard-query';
 
 export interface FilteredView {
   readonly view: PointView;
@@ -107,12 +108,13 @@ function searchWithin(
   { index }: FilteredView,
   slots: Bits,
   count: number,
-  { vector, k: asked, ef = 0, exact = false, oversampling }: Nearest,
+  { vector, ef = 0, exact = false, quantised = true, ...asked }: Nearest,
 ): SearchResult {
   const query = floatsOf(vector);
-  const k = wantedHits(asked, oversampling);
+  const k = wantedHits(asked);
   const allowed = { words: slots.view };
-  if (exact) return index.exact(query, k, allowed);
+  // Walks within a set measure codes.
+  if (exact || !quantised) return index.exact(query, k, allowed);
   const plan = planSearch({ matches: count, points: index.size, k, ef: efFor(k, ef) });
   return index.search(query, k, { ...plan, allowed });
 }

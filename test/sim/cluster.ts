@@ -16,9 +16,10 @@ import { PlacementMachine, placementNodes, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
 import { PlacementChecker } from './placement-checker';
 import type { SimContext } from './sim-machine';
+import type { SimThread } from './sim-thread';
 import { checkProgram, firstPrograms, lowLevel } from './versions';
 import { Violation } from './violation';
-import { type SimNode, type SimThread, SimWorld } from './world';
+import { type SimNode, SimWorld } from './world';
 
 const notRunning = 'not running';
 export const simCluster = clusterId('sim');

@@ -28,8 +28,8 @@ import type { MemoryDisk } from '../../src/storage/memory-disk';
 import type { FlatFile } from '../../src/vector/flat-index';
 import { LaggingEngine } from './lagging-engine';
 import { SimMachine } from './sim-machine';
+import type { SimThread } from './sim-thread';
 import { must } from './violation';
-import type { SimThread } from './world';
 
 export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('pd-2'), nodeName('pd-3')];
 const placementMembers = placementNodes.map((node, i) => ({ replica: replicaId(i + 1), node }));

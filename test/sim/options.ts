@@ -36,6 +36,8 @@ export interface NetworkOptions {
   readonly duplicateChance: number;
   /** Chance that a message arrives up to six seconds late, or again so late. */
   readonly lateCopyChance: number;
+  /** Chance that what asks for answers meets old ones. */
+  readonly echoChance: number;
   /** Chance that a message takes ten times its delay, which reorders it. */
   readonly straggleChance: number;
   /** Chance that a message arrives without its end. */
@@ -115,6 +117,8 @@ export interface NemesisOptions {
   readonly damageEveryMs: number;
   /** Mean time before the next snapshot on its way loses its link, its receiver or its sender; 0: none does. */
   readonly snapshotFaultEveryMs: number;
+  /** Mean time between two leaders that lose their peers and keep their clients. */
+  readonly deposeEveryMs: number;
   /** Chance that a machine that starts ends again before it has found its place. */
   readonly crashInRecoveryChance: number;
 }
@@ -155,6 +159,14 @@ function threadAndDiskFaults(random: Prng) {
     overtakeEveryMs: now(4_000, 30_000),
     removalFaultEveryMs: now(1_000, 5_000),
   };
+}
+
+/** Each in half of the seeds; the corpus found what it found without. */
+function worstMoments(seed: number, random: Prng) {
+  const isOld = corpus.includes(seed);
+  const echoChance = offOr(random, 0.5, () => logUniform(random, 0.05, 0.7));
+  const deposeEveryMs = offOr(random, 0.5, () => logUniform(random, 4_000, 15_000));
+  return { echoChance: isOld ? 0 : echoChance, deposeEveryMs: isOld ? 0 : deposeEveryMs };
 }
 
 /** Seeds of the corpus keep the length at which they were red. */
@@ -231,14 +243,15 @@ export function drawOptions(seed: number): SimOptions {
   const late = new Prng(seed ^ 0x1a7e);
   const lateCopyChance = offOr(late, 0.5, () => logUniform(late, 0.002, 0.2));
   const lostFileChance = offOr(late, 0.5, () => 0.3);
+  const { echoChance, deposeEveryMs } = worstMoments(seed, new Prng(seed ^ 0x3057));
   return {
     ...options,
     machines,
     replicas: machines === 5 ? late.pick([3, 5]) : 3,
     deadAfterMs,
-    network: { ...options.network, truncateChance, lateCopyChance },
+    network: { ...options.network, truncateChance, lateCopyChance, echoChance },
     disk: { ...options.disk, lostFileChance },
-    nemesis: { ...options.nemesis, ...more, ...threadAndDiskFaults(late) },
+    nemesis: { ...options.nemesis, ...more, ...threadAndDiskFaults(late), deposeEveryMs },
     versions: oneVersion.has(seed) ? { oldShare: 0, upgradeEveryMs: 0 } : versions(new Prng(seed ^ 0xf1a65)),
     time: { clocks, ...times, ...slowness(new Prng(seed ^ 0x7042)) },
   };

@@ -124,6 +124,23 @@ export function oversampling(value: unknown): number {
   throw invalid('oversampling', `must be a number from 1 to ${oversamplingMax}`);
 }
 
+/** 0: as many as oversampling says. */
+export function rerank(value: unknown, k: number): number {
+  if (value === undefined || value === null || value === 0) return 0;
+  return wholeNumber(value, 'rerank', k, searchKMax);
+}
+
+/** Null: as the collection is. */
+export function quantised(value: unknown, exact: boolean): boolean | null {
+  if (value === undefined || value === null) return null;
+  const wanted = flag(value, 'quantised', true);
+  if (wanted && exact) throw invalid('quantised', 'is given beside exact, which measures every vector itself');
+  return wanted;
+}
+
+/** 0: the search does not wait. */
+export const waitIndexedMs = (value: unknown): number => wholeNumber(value ?? 0, 'wait_indexed_ms', 0, deadlineMsMax);
+
 const levels: readonly ReadLevel[] = ['linearizable', 'leader', 'session', 'bounded', 'eventual'];
 
 export function readLevel(value: unknown, byDefault: ReadLevel): ReadLevel {
