@@ -53,17 +53,10 @@ function rowsOf(markdown: string): Row[] {
   }));
 }
 
-/** Planted bugs that a seed has found. */
-const caught: ReadonlySet<string> = new Set(
-  tableRows(readText('docs/planted-bugs.md')).flatMap(([name = '', , , seed = '']) =>
-    /^\d+$/.test(seed) ? [name] : [],
-  ),
-);
-
 /** Whether what a piece of evidence names exists, and finds something today. */
 function holds(piece: string): boolean {
   const [kind, name = ''] = piece.split(/:(?!\/)(.*)/);
-  if (kind === 'planted') return caught.has(name) && namesOf(mutations).includes(name);
+  if (kind === 'planted') return namesOf(mutations).includes(name);
   if (kind === 'fault') return (faultKindNames as readonly string[]).includes(name);
   const [file = '', title = ''] = piece.split(' > ');
   return existsSync(join(root, file)) && title !== '' && readText(file).includes(title);
