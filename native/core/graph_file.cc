@@ -13,6 +13,7 @@
 #include "file_writer.h"
 #include "graph_format.h"
 #include "parallel.h"
+#include "precision.h"
 
 namespace vectron {
 
@@ -77,6 +78,7 @@ Header headerOf(const Options& options, const Moment& moment) {
   header.metric = static_cast<uint32_t>(options.metric);
   header.m = options.m;
   header.efConstruction = options.efConstruction;
+  header.linkedByVectors = moment.points->linkedByVectors() ? 1 : 0;
   header.appliedIndex = moment.appliedIndex;
   header.count = static_cast<uint64_t>(moment.count);
   header.linked = static_cast<uint64_t>(moment.linked);
@@ -186,6 +188,7 @@ void GraphFile::load(ShardIndex& index, const std::string& path) {
     removals.emplace_back(id, own.value<int64_t>());
   }
   points->countAdopted(count, static_cast<int32_t>(header.linked), graph.entryPoint, longest.get());
+  points->adoptLinks(header.linkedByVectors != 0, misleads(options, index.kernels_, *points));
   index.points_ = std::move(points);
   for (const auto& [id, version] : removals) index.forget(index.entryOf(id).second, version);
   index.appliedIndex_ = header.appliedIndex;

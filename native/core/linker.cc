@@ -63,6 +63,7 @@ bool Linker::linkNext(Points& points, LinkTurns::Time until) const {
 void Linker::aim(CodeQuery& query, const Points& points, int32_t point) const {
   query.fromRow(points.shape, points.rows().row(point), points.sums(point));
   query.onSphere(points.longest());
+  if (points.measuresVectors()) query.onVectors(kernels_, points.vector(point), points.vector(0));
 }
 
 float Linker::distance(const CodeQuery& query, const Points& points, int32_t point) const {

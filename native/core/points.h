@@ -85,6 +85,16 @@ class Points {
   void countAdopted(int32_t count, int32_t linked, int32_t entryPoint, float longest);
   /** The first `count` rows are in a file from now on, and need no memory. Beside readers and a writer. */
   void moveVectors(int file, uint64_t vectorsAt, int32_t count);
+  /** Whether walks measure vectors, as 8 bits would mislead them (misleads()), and whether all links were made so. */
+  bool measuresVectors() const { return __atomic_load_n(&measuresVectors_, __ATOMIC_RELAXED); }
+  bool linkedByVectors() const { return linkedByVectors_; }
+  /** How many points there were when that was last looked at. */
+  int32_t judged() const { return __atomic_load_n(&judged_, __ATOMIC_RELAXED); }
+  /** Alone under the lock that linkers share. Links there are stay as they were made. */
+  void judge(int32_t count, bool measuresVectors);
+  void judgeLike(const Points& other);
+  /** Adopted: how links were made, and whether codes mislead. */
+  void adoptLinks(bool byVectors, bool measuresVectors);
   const faiss::HNSW& hnsw() const { return index_.hnsw; }
   const Mapped<uint64_t>& tombstones() const { return tombstoneMemory_; }
 
@@ -170,6 +180,9 @@ class Points {
   int32_t levelStart_[64] = {};
 
   float longest_ = 0;
+  bool measuresVectors_ = false;
+  bool linkedByVectors_ = false;
+  int32_t judged_ = 0;
   int32_t count_ = 0;
   int32_t linked_ = 0;
   int32_t dead_ = 0;

@@ -18,6 +18,9 @@
 
 namespace vectron {
 
+/** Points that memory is reserved for at least. */
+constexpr uint64_t capacityLeast = 64;
+
 struct Stats {
   double live, unlinked, tombstones, bytes, labels;
   /** Of the nearest points of searches that were answered again exactly, and how many of them had been found. */
@@ -144,6 +147,7 @@ class ShardIndex {
   void kill(int32_t offset);
   std::unique_ptr<Points> larger(const Points& points) const;
   bool wantsRebuild() const;
+  bool wantsJudgement() const;
   bool wantsUpkeep() const;
   void upkeep();
   void linkShared(LinkTurns::Time until);

@@ -323,6 +323,7 @@ int main(int count, char** arguments) {
   if (all) testAlone();
   if (wants("files")) testFiles();
   if (wants("growth")) testGrowth();
+  if (wants("precision")) testPrecision();
   if (wants("concurrency")) testConcurrency();
   std::printf(failures == 0 ? "core: all tests passed\n" : "core: %d failures\n", failures.load());
   return failures == 0 ? 0 : 1;

@@ -105,6 +105,9 @@ void testFiles();
 /** In growth_test.cc: how memory grows and is given back, and what is told of it. */
 void testGrowth();
 
+/** In precision_test.cc: vectors of which 8 bits a component say little. */
+void testPrecision();
+
 /** In concurrent_test.cc: readers, writers and builders of one index at once. */
 void testConcurrency();
 

@@ -156,7 +156,12 @@ export class ReplicaActor implements Actor {
     const path = replicaIndexPath(indexDirectory, spec.replica);
     // Replicas fall quiet together; one after another they may be busy with their files.
     const place = spec.shard.members.findIndex((one) => one.replica === spec.replica);
-    const saving = { ...options, saveQuietMs: options.saveQuietMs * (1 + Math.max(place, 0)) };
+    const turns = 1 + Math.max(place, 0);
+    const saving = {
+      ...options,
+      saveQuietMs: options.saveQuietMs * turns,
+      saveOverdueMs: options.saveOverdueMs * turns,
+    };
     const upkeep = new ReplicaUpkeep(machine, index, path, saving, (context) => reads.release(context));
     this.book.learn(machine.members);
     const members = new ReplicaMembers(spec, this.book, member, machine);

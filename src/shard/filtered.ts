@@ -2,6 +2,7 @@ import { floatsOf } from '../base/bytes';
 import type { Filter } from '../protocol/filters';
 import { efFor, wantedHits } from '../vector/breadth';
 import { matches, parsedPayload } from '../vector/filter-match';
+import type { OrderedType } from '../vector/order';
 import { Bits } from '../vector/payload/bits';
 import { isExact } from '../vector/payload/filter-bounds';
 import type { PayloadIndexes } from '../vector/payload/payload-indexes';
@@ -36,12 +37,20 @@ export function planFiltered(
   return { kind: 'some', ids: idsOf(filtered.index, passing.slots) };
 }
 
-/** In the order of an index that is there, of what a filter lets pass; null: of all. */
-export function planOrdered(filtered: FilteredView, filter: Filter | null, selection: Ordered): SelectingPlan {
+/**
+ * In the order of an index that is there, of what a filter lets pass; null: of all. While an index of another type is built
+ * the one before still serves filters, and knows other values: no order follows it.
+ */
+export function planOrdered(
+  filtered: FilteredView,
+  filter: Filter | null,
+  selection: Ordered,
+  type: OrderedType | null,
+): SelectingPlan {
   const { view, index, indexes, stored } = filtered;
   const order = indexes.order(selection.key);
   const passing = filter === null ? null : passingSlots(filtered, filter);
-  if (order === null || passing?.exact === false) return { kind: 'all' };
+  if (order?.type !== type || passing?.exact === false) return { kind: 'all' };
   const places = placesByIndex(order, index, passing?.slots ?? null, selection);
   if (places === null) return { kind: 'all' };
   const figures = { visited: places.length, stored, strategy: 'index', distances: 0, estimate: null, micros: 0 };

@@ -139,7 +139,7 @@ export class Pair {
     }
   }
 
-  private payload(): Uint8Array {
+  payload(): Uint8Array {
     return this.random.chance(0.1) ? new Uint8Array(0) : utf8(JSON.stringify(randomPayload(this.random)));
   }
 

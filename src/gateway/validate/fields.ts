@@ -23,6 +23,7 @@ import type { ReadLevel } from '../../protocol/data-messages';
 import type { Metric } from '../../protocol/records';
 import { defaultStorage, type StorageSettings } from '../../protocol/records';
 import { type IndexedType, indexedTypes } from '../../protocol/schemas';
+import { squaredLengthMax } from '../../vector/metrics';
 import { checkJson, checkWholeNumbers, jsonDepthMax, parseJson } from './json';
 
 /**
@@ -31,7 +32,6 @@ import { checkJson, checkWholeNumbers, jsonDepthMax, parseJson } from './json';
  */
 const namePattern = new RegExp(`^[A-Za-z0-9_-]{1,${nameLengthMax}}$`);
 /** A vector longer than this could overflow float32 when two of them are compared: |a - b|² is at most 4 times it. */
-const normSquaredMax = 8e37;
 const hnswMMin = 2;
 
 export function collectionName(value: unknown, field: string): string {
@@ -236,9 +236,9 @@ export function vectorNumbers(value: unknown, field: string): Uint8Array {
 function checkNumbers(floats: Float32Array, field: string): void {
   let normSquared = 0;
   for (let i = 0; i < floats.length; i++) normSquared += (floats[i] as number) ** 2;
-  if (normSquared <= normSquaredMax) return;
+  if (normSquared <= squaredLengthMax) return;
   const at = floats.findIndex((number) => !Number.isFinite(number));
-  if (at < 0) throw invalid(field, `is too long: its squared length is above ${normSquaredMax}`);
+  if (at < 0) throw invalid(field, `is too long: its squared length is above ${squaredLengthMax}`);
   throw invalid(`${field}[${at}]`, 'is not a finite float32 number');
 }
 
