@@ -180,6 +180,15 @@ export interface SearchOptions extends Freshness {
   readonly minScore?: number;
   /** So many times topK are looked for, and the best topK of them given: 1 to 100. Default 1. */
   readonly oversampling?: number;
+  /** So many are looked for and compared exactly, if that is more: topK to 10,000. */
+  readonly rerank?: number;
+  /** Whether points are compared by codes of 8 bits first, and only the best exactly. Default: if the collection has them. */
+  readonly quantised?: boolean;
+  /**
+   * How long each shard may wait until its graph has every point that it holds when it is asked. Default 0: not. The answer
+   * is complete either way; SearchResult.indexed says whether the graphs were.
+   */
+  readonly waitIndexedMs?: number;
 }
 
 export type FilterValue = string | number | boolean;
@@ -314,9 +323,16 @@ export interface SearchResult {
     readonly selectivity: number | null;
     /** Of the search in the shard's index; null: not measured. */
     readonly searchMicros: number | null;
+    /** Candidates that the walk kept; null: there was no walk. */
+    readonly ef: number | null;
+    /** Points were compared by codes of 8 bits first, and at least `reranked` of them again exactly. */
+    readonly quantised: boolean;
+    readonly reranked: number;
     readonly elapsedMs: number;
   }[];
   readonly served: readonly ShardRead[];
+  /** With waitIndexedMs: the graphs of all shards that answered had every point in time. Null: not asked for. */
+  readonly indexed: boolean | null;
 }
 
 export interface BatchOptions {

@@ -224,6 +224,12 @@ export interface SearchCall extends ReadDial {
   readonly allowPartial: boolean;
   /** So many times k are looked for; 1: k. */
   readonly oversampling: number;
+  /** So many are looked for and measured exactly, if that is more; 0: as many as oversampling says. */
+  readonly rerank: number;
+  /** Whether walks and scans measure codes of 8 bits; null: if the collection has them. */
+  readonly quantised: boolean | null;
+  /** How long each shard may wait until its graph has all points that it holds; 0: not. */
+  readonly waitIndexedMs: number;
   /** Null: none. */
   readonly filter: Filter | null;
   /** Hits below are left out; null: none are. */
@@ -249,6 +255,11 @@ export interface ShardSearchStats extends Omit<SearchStats, 'strategy'> {
     /** The share of the points that was expected; null: there are no payload indexes. */
     readonly estimate: number | null;
   } | null;
+  /** Candidates that the walk kept; null: there was none. */
+  readonly ef: number | null;
+  /** Points were compared by codes of 8 bits first, and the best again exactly: at least `reranked` of them. */
+  readonly quantised: boolean;
+  readonly reranked: number;
   /** Of the search in the shard's index; 0: not measured. */
   readonly micros: number;
   /** Between question and answer, as the gateway saw it. */
@@ -262,6 +273,8 @@ export interface SearchAnswer {
   readonly shardsTotal: number;
   /** One for each shard that answered. */
   readonly shards: readonly ShardSearchStats[];
+  /** Every point of these shards was in their graphs; null: that was not waited for. */
+  readonly indexed: boolean | null;
   readonly served: readonly ShardRead[];
 }
 

@@ -22,6 +22,7 @@ type DataRequest =
   | 'data.scan'
   | 'data.select'
   | 'data.query'
+  | 'data.tunedQuery'
   | 'data.memory'
   | 'data.status';
 /** What the placement driver answers. */
@@ -84,6 +85,11 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
     results: [],
     appliedIndex: none,
     ageMs: null,
+  }),
+  'data.tunedQuery': (m, failed) => ({
+    kind: 'data.tunedQueried',
+    ...header(m, failed),
+    ...{ results: [], indexed: false, appliedIndex: none, ageMs: null },
   }),
   'data.memory': (m, failed) => ({ kind: 'data.memoryReply', ...header(m, failed), bytes: 0, bytesMax: 0 }),
   'data.status': (m, failed) => ({

@@ -193,8 +193,11 @@ function search(call: SearchCall, points: ReadonlyMap<string, Point>): SearchAns
   hits.sort((a, b) => b.score - a.score);
   const filtered = call.filter === null ? null : { matches: hits.length, visited: points.size, estimate: null };
   const figures = { strategy: 'scan' as const, distances: points.size, points: points.size, micros: 0, elapsedMs: 1 };
-  const stats = { shard: shardId(1), ...figures, filtered };
-  return { hits: hits.slice(0, call.k), partial: false, shardsTotal: 1, shards: [stats], served: [served(call.level)] };
+  const used = { ef: null, quantised: false, reranked: 0 };
+  const stats = { shard: shardId(1), ...figures, ...used, filtered };
+  const indexed = call.waitIndexedMs === 0 ? null : true;
+  const about = { partial: false, shardsTotal: 1, shards: [stats], served: [served(call.level)], indexed };
+  return { hits: hits.slice(0, call.k), ...about };
 }
 
 function stateOf({ record, points, ttlMs }: Collection): CollectionState {

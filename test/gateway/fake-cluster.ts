@@ -117,7 +117,7 @@ export class FakeCluster {
     const id = shardId(this.nextId++);
     const members = machines.map((node, i) => ({ replica: replicaId(this.nextId++), worker: workerId(i + 1), node }));
     const record = { id, collection, range, epoch: { version: 1, confVersion: 1 }, members };
-    const shard: FakeShard = { record, leader: 0, points: new Map(), retired: false };
+    const shard: FakeShard = { record, leader: 0, points: new Map(), retired: false, linksAfterMs: 0 };
     this.shards.set(id, shard);
     return shard;
   }
@@ -239,7 +239,8 @@ export class FakeCluster {
       return { kind: 'data.got', ...header, points, appliedIndex: logIndex(1), ageMs: null };
     }
     if (message.kind === 'data.select') return { ...header, ...selected(shard, message) };
-    if (message.kind === 'data.query') return { ...header, ...queried(shard, message) };
+    if (message.kind === 'data.query' || message.kind === 'data.tunedQuery')
+      return { ...header, ...queried(shard, message) };
     const hits = rank([...shard.points.values()], message.vector, message.k);
     const stats = { strategy: 'scan' as const, distances: shard.points.size, points: shard.points.size };
     return { kind: 'data.found', ...header, hits, stats, appliedIndex: logIndex(1), ageMs: null };
@@ -348,4 +349,6 @@ export class FakeCluster {
   }
 }
 
-type ShardRequest = MessageOf<'data.write' | 'data.search' | 'data.get' | 'data.select' | 'data.query' | 'data.status'>;
+type ShardRequest = MessageOf<
+  'data.write' | 'data.search' | 'data.get' | 'data.select' | 'data.query' | 'data.tunedQuery' | 'data.status'
+>;

@@ -44,6 +44,9 @@ const query = (fields: Partial<SearchRequest> = {}): SearchRequest => ({
   filter: undefined,
   minScore: undefined,
   oversampling: 0,
+  quantised: undefined,
+  rerank: 0,
+  waitIndexedMs: 0,
   ...anyAge,
   ...fields,
 });

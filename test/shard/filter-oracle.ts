@@ -67,7 +67,11 @@ function check(pair: Pair, filter: Filter, strategies: Map<string, number>): num
   const { random } = pair;
   const query = vectorOf(random);
   const k = random.pick([1, 10, 100]);
-  const { hits, count, strategy } = pair.select(filter, nearest(query, k), 3);
+  const tuning = {
+    ...{ ef: random.pick([0, 5, 300]), exact: random.chance(0.2), quantised: random.chance(0.7) },
+    ...{ oversampling: random.pick([1, 1, 2.5, 100]), rerank: random.pick([0, 0, k, 10_000]) },
+  };
+  const { hits, count, strategy } = pair.select(filter, { ...nearest(query, k), ...tuning }, 3);
   strategies.set(strategy, (strategies.get(strategy) ?? 0) + 1);
   const wanted = pair
     .matching(filter)

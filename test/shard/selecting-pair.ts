@@ -8,7 +8,7 @@ import type { Filter } from '../../src/protocol/filters';
 import { flagRange } from '../../src/protocol/flags';
 import type { Entry } from '../../src/protocol/raft-messages';
 import type { Schema } from '../../src/protocol/schemas';
-import type { ReadSelection, Selected, Selecting } from '../../src/shard/selecting';
+import type { Nearest, ReadSelection, Selected, Selecting } from '../../src/shard/selecting';
 import type { ShardMachine } from '../../src/shard/shard-machine';
 import { MemoryStore } from '../../src/storage/memory-store';
 import { matches, parsedPayload } from '../../src/vector/filter-match';
@@ -139,7 +139,7 @@ export class Pair {
     }
   }
 
-  private payload(): Uint8Array {
+  payload(): Uint8Array {
     return this.random.chance(0.1) ? new Uint8Array(0) : utf8(JSON.stringify(randomPayload(this.random)));
   }
 
@@ -164,7 +164,7 @@ export class Pair {
   }
 }
 
-export const nearest = (vector: Uint8Array, k: number): Selection => ({
+export const nearest = (vector: Uint8Array, k: number): Nearest => ({
   ...{ kind: 'nearest', vector, k },
   ...{ includeVector: false, includePayload: true },
 });

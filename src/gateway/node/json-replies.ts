@@ -87,6 +87,7 @@ export function searchReply(answer: SearchAnswer, shape: SearchShape): object {
     shards_total: answer.shardsTotal,
     shards_answered: answer.shards.length,
     served: answer.served.map(shardRead),
+    ...(answer.indexed === null ? {} : { indexed: answer.indexed }),
     ...(shape.explain ? { shards: answer.shards.map(searchStats) } : {}),
   };
 }
@@ -103,8 +104,9 @@ export const searchBatchReply = (
   }),
 });
 
-const searchStats = ({ filtered, elapsedMs, micros, ...stats }: ShardSearchStats): object => ({
+const searchStats = ({ filtered, elapsedMs, micros, ef, ...stats }: ShardSearchStats): object => ({
   ...stats,
+  ...(ef === null ? {} : { ef }),
   ...(filtered === null ? {} : filteredStats(filtered, stats.points)),
   ...(micros === 0 ? {} : { search_micros: micros }),
   elapsed_ms: elapsedMs,

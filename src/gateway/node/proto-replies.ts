@@ -61,6 +61,7 @@ export function searchReply(answer: SearchAnswer, explain: boolean): proto.Searc
     shardsAnswered: answer.shards.length,
     shards: explain ? answer.shards.map(searchStats) : [],
     served: answer.served.map(shardRead),
+    indexed: answer.indexed ?? undefined,
   };
 }
 
@@ -74,8 +75,9 @@ export const searchBatchReply = (
   }),
 });
 
-const searchStats = ({ filtered, micros, ...stats }: ShardSearchStats): proto.ShardSearchStats => ({
+const searchStats = ({ filtered, micros, ef, ...stats }: ShardSearchStats): proto.ShardSearchStats => ({
   ...stats,
+  ef: ef ?? undefined,
   matches: filtered?.matches,
   visited: filtered?.visited,
   estimatedSelectivity: filtered?.estimate ?? undefined,

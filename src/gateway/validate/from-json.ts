@@ -97,6 +97,9 @@ const searchFields = [
   'filter',
   'min_score',
   'oversampling',
+  'rerank',
+  'quantised',
+  'wait_indexed_ms',
 ];
 
 export interface JsonSearch extends BatchedSearch {
@@ -111,13 +114,15 @@ export function searchBatch(collection: unknown, body: unknown): CallOf<'searchB
 
 export function search(collection: unknown, body: unknown): JsonSearch {
   const fields = fieldsOf(body, '', searchFields);
+  const k = check.topK(fields['top_k']);
+  const exact = check.flag(fields['exact'], 'exact', false);
   const call: CallOf<'search'> = {
     kind: 'search',
     collection: check.collectionName(collection, 'collection'),
     vector: check.vectorNumbers(fields['vector'], 'vector'),
-    k: check.topK(fields['top_k']),
+    k,
     ef: check.ef(fields['ef']),
-    exact: check.flag(fields['exact'], 'exact', false),
+    exact,
     ...dialOf(fields, 'leader'),
     includeVector: check.flag(fields['include_vectors'], 'include_vectors', false),
     includePayload: check.flag(fields['include_metadata'], 'include_metadata', true),
@@ -125,6 +130,9 @@ export function search(collection: unknown, body: unknown): JsonSearch {
     filter: filterOf(fields['filter']),
     minScore: check.minScore(fields['min_score']),
     oversampling: check.oversampling(fields['oversampling']),
+    rerank: check.rerank(fields['rerank'], k),
+    quantised: check.quantised(fields['quantised'], exact),
+    waitIndexedMs: check.waitIndexedMs(fields['wait_indexed_ms']),
   };
   return {
     call,

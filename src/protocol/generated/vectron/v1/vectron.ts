@@ -273,8 +273,19 @@ export interface SearchRequest {
   minScore?:
     | number
     | undefined;
-  /** So many times top_k are looked for, and the best top_k of them given. 0: 1; at most 100. */
+  /** So many times top_k are looked for and compared exactly, and the best top_k of them given. 0: 1; at most 100. */
   oversampling: number;
+  /** Whether points are compared by codes of 8 bits first, and only the best exactly. Absent: if the collection has them. */
+  quantised?:
+    | boolean
+    | undefined;
+  /** So many are looked for and compared exactly, if that is more than oversampling says. 0: none; top_k to 10000. */
+  rerank: number;
+  /**
+   * How long each shard may wait until its graph has every point that it holds when it is asked; 0: not. Points that it
+   * does not have are found by scanning, so the answer is complete either way: SearchReply.indexed says whether it had them.
+   */
+  waitIndexedMs: number;
 }
 
 /** All of must, none of must_not, and at least min_should of should. At most 12 levels deep, 512 clauses, 4096 values. */
@@ -422,6 +433,8 @@ export interface SearchReply {
   shards: ShardSearchStats[];
   /** What each shard's answer achieved. */
   served: ShardRead[];
+  /** With wait_indexed_ms: the graphs of all shards that answered had every point in time. */
+  indexed?: boolean | undefined;
 }
 
 export interface SearchBatchRequest {
@@ -473,7 +486,16 @@ export interface ShardSearchStats {
     | number
     | undefined;
   /** Of the search itself in the shard's index; absent: not measured. */
-  searchMicros?: number | undefined;
+  searchMicros?:
+    | number
+    | undefined;
+  /** Candidates that the walk kept; absent: there was no walk. */
+  ef?:
+    | number
+    | undefined;
+  /** Points were compared by codes of 8 bits first, and at least `reranked` of them again exactly. */
+  quantised: boolean;
+  reranked: number;
 }
 
 export interface GetRequest {
@@ -2459,6 +2481,9 @@ function createBaseSearchRequest(): SearchRequest {
     filter: undefined,
     minScore: undefined,
     oversampling: 0,
+    quantised: undefined,
+    rerank: 0,
+    waitIndexedMs: 0,
   };
 }
 
@@ -2517,6 +2542,15 @@ export const SearchRequest: MessageFns<SearchRequest> = {
     }
     if (message.oversampling !== 0) {
       writer.uint32(145).double(message.oversampling);
+    }
+    if (message.quantised !== undefined) {
+      writer.uint32(152).bool(message.quantised);
+    }
+    if (message.rerank !== 0) {
+      writer.uint32(160).uint32(message.rerank);
+    }
+    if (message.waitIndexedMs !== 0) {
+      writer.uint32(168).uint32(message.waitIndexedMs);
     }
     return writer;
   },
@@ -2676,6 +2710,30 @@ export const SearchRequest: MessageFns<SearchRequest> = {
             }
 
             message.oversampling = reader.double();
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.quantised = reader.bool();
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.rerank = reader.uint32();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.waitIndexedMs = reader.uint32();
             continue;
           }
         }
@@ -3767,7 +3825,7 @@ export const ScrollReply: MessageFns<ScrollReply> = {
 };
 
 function createBaseSearchReply(): SearchReply {
-  return { results: [], partial: false, shardsTotal: 0, shardsAnswered: 0, shards: [], served: [] };
+  return { results: [], partial: false, shardsTotal: 0, shardsAnswered: 0, shards: [], served: [], indexed: undefined };
 }
 
 export const SearchReply: MessageFns<SearchReply> = {
@@ -3789,6 +3847,9 @@ export const SearchReply: MessageFns<SearchReply> = {
     }
     for (const v of message.served) {
       ShardRead.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.indexed !== undefined) {
+      writer.uint32(56).bool(message.indexed);
     }
     return writer;
   },
@@ -3852,6 +3913,14 @@ export const SearchReply: MessageFns<SearchReply> = {
             }
 
             message.served.push(ShardRead.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.indexed = reader.bool();
             continue;
           }
         }
@@ -4120,6 +4189,9 @@ function createBaseShardSearchStats(): ShardSearchStats {
     estimatedSelectivity: undefined,
     selectivity: undefined,
     searchMicros: undefined,
+    ef: undefined,
+    quantised: false,
+    reranked: 0,
   };
 }
 
@@ -4154,6 +4226,15 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
     }
     if (message.searchMicros !== undefined) {
       writer.uint32(80).uint64(message.searchMicros);
+    }
+    if (message.ef !== undefined) {
+      writer.uint32(88).uint32(message.ef);
+    }
+    if (message.quantised !== false) {
+      writer.uint32(96).bool(message.quantised);
+    }
+    if (message.reranked !== 0) {
+      writer.uint32(104).uint32(message.reranked);
     }
     return writer;
   },
@@ -4249,6 +4330,30 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
             }
 
             message.searchMicros = longToNumber(reader.uint64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.ef = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.quantised = reader.bool();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.reranked = reader.uint32();
             continue;
           }
         }
