@@ -67,36 +67,44 @@ export class Depositions {
     const { cluster, random } = this;
     const leaders = cluster.workers
       .filter(({ up, sick, dying }) => up && !sick && !dying)
-      .flatMap((machine) => [...machine.replicas.values()].map((replica) => ({ machine, ...replica })))
-      .filter(({ actor }) => actor.member?.isLeader === true);
+      .flatMap((machine) => [...machine.replicas.values()].map((replica) => ({ machine, replica })))
+      .filter(({ replica }) => replica.actor.member?.isLeader === true);
     if (this.isBusy || leaders.length === 0) return;
-    const { machine, actor, spec } = random.pick(leaders);
+    const { machine, replica } = random.pick(leaders);
+    const deposed = this.victim(machine, replica);
+    if (deposed === null) return;
+    const { kind, node, frozenUntilMs } = deposed;
+    cluster.world.tally.add('deposed');
+    cluster.world.note(`DEPOSE ${replica.spec.replica} on ${machine.name}, ${kind}`);
+    this.isBusy = true;
+    this.cutOff(deposed);
+    for (let left = random.between(4, burstMax); left > 0; left--) this.write();
+    if (kind === 'frozen') this.later(random.between(0, 200), () => node.pauseUntil(frozenUntilMs));
+    if (kind === 'longSync') this.lengthenSync(deposed);
+    this.await(deposed);
+  }
+
+  private victim(machine: WorkerMachine, { actor, spec }: SimReplica): Deposed | null {
+    const { random, cluster } = this;
+    const { now } = cluster.world;
     const raft = actor.member?.raft;
-    if (raft == null) return;
-    const { world } = cluster;
+    if (raft == null) return null;
+    const shard = spec.shard.id;
     const kind = random.pick(kinds);
-    world.tally.add('deposed');
-    world.note(`DEPOSE ${spec.replica} on ${machine.name}, ${kind}`);
-    const deposed: Deposed = {
+    return {
       kind,
       machine,
       node: machine.node,
       actor,
-      shard: spec.shard.id,
-      peers: this.membersOf(spec.shard.id).flatMap(({ name }) => (name === machine.name ? [] : name)),
+      shard,
+      peers: this.membersOf(shard).flatMap(({ name }) => (name === machine.name ? [] : name)),
       term: raft.term,
       index: raft.lastIndex,
       beyond: raft.term,
       changesLeft: kind === 'crash' && random.chance(0.5) ? 1 : 0,
-      frozenUntilMs: kind === 'frozen' ? world.now + random.between(2_500, 5_000) : 0,
-      giveUpMs: world.now + giveUpAfterMs,
+      frozenUntilMs: kind === 'frozen' ? now + random.between(2_500, 5_000) : 0,
+      giveUpMs: now + giveUpAfterMs,
     };
-    this.isBusy = true;
-    this.cutOff(deposed);
-    for (let left = random.between(4, burstMax); left > 0; left--) this.write();
-    if (kind === 'frozen') this.later(random.between(0, 200), () => deposed.node.pauseUntil(deposed.frozenUntilMs));
-    if (kind === 'longSync') this.lengthenSync(deposed);
-    this.await(deposed);
   }
 
   private membersOf(shard: ShardId): { readonly name: NodeName; readonly replica: SimReplica }[] {
