@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <new>
+#include <exception>
+#include <system_error>
 #include <thread>
 
-#include "failure.h"
 #include "priority.h"
 
 namespace vectron {
@@ -31,28 +31,47 @@ Builders& Builders::instance() {
 Builders::Builders() : threads_(threadsWanted()) {}
 
 void Builders::build(std::shared_ptr<ShardIndex> index) {
-  if (!index->inLine.exchange(true)) line(std::move(index), false);
+  if (index->inLine.exchange(true)) return;
+  if (!line(index, Task::own)) index->inLine = false;
 }
 
-void Builders::line(std::shared_ptr<ShardIndex> index, bool helps) {
+void Builders::grow(std::shared_ptr<ShardIndex> index) {
+  if (index->growsInLine.exchange(true)) return;
+  if (!line(index, Task::grow)) index->growsInLine = false;
+}
+
+bool Builders::line(std::shared_ptr<ShardIndex> index, Task::Kind kind) {
   {
     const std::lock_guard<std::mutex> lock(lock_);
-    line_.push_back({std::move(index), helps});
-    if (!started_) start();
+    if (!started_ && !start()) {
+      index->noteBuildFailure("no thread is to be had");
+      return false;
+    }
+    line_.push_back({std::move(index), kind});
   }
   waiting_.notify_one();
+  return true;
 }
 
-void Builders::start() {
-  for (unsigned i = 0; i < threads_; i++) std::thread([this] { work(); }).detach();
-  started_ = true;
+/** As many as are to be had; one will do. */
+bool Builders::start() {
+  try {
+    for (unsigned i = 0; i < threads_; i++) {
+      std::thread([this] { work(); }).detach();
+      started_ = true;
+    }
+  } catch (const std::system_error&) {
+    return started_;
+  }
+  return true;
 }
 
 void Builders::work() {
   lowerPriority();
   for (;;) {
     Task task = next();
-    if (task.helps) help(std::move(task.index));
+    if (task.kind == Task::grow) grown(*task.index);
+    else if (task.kind == Task::help) help(std::move(task.index));
     else own(std::move(task.index));
   }
 }
@@ -66,15 +85,27 @@ void Builders::own(std::shared_ptr<ShardIndex> index) {
 }
 
 void Builders::help(std::shared_ptr<ShardIndex> index) {
-  if (index->sharesLinking() && slice(*index) == Left::work) return line(std::move(index), true);
+  if (index->sharesLinking() && slice(*index) == Left::work) {
+    (void)line(std::move(index), Task::help);
+    return;
+  }
   index->helpers--;
+}
+
+/** What is put from here on asks again. */
+void Builders::grown(ShardIndex& index) {
+  index.growsInLine = false;
+  (void)attempt(index, [&] {
+    index.growAhead();
+    return Left::nothing;
+  });
 }
 
 /** Only the owner of the turn invites, so that there are never more helpers than other threads. */
 void Builders::invite(const std::shared_ptr<ShardIndex>& index) {
   while (index->helpers + 1 < threads_ && index->sharesLinking()) {
     index->helpers++;
-    line(index, true);
+    (void)line(index, Task::help);
   }
 }
 
@@ -86,15 +117,22 @@ Builders::Task Builders::next() {
   return task;
 }
 
-Builders::Left Builders::slice(ShardIndex& index) {
+template <typename Work>
+Builders::Left Builders::attempt(ShardIndex& index, Work work) {
   try {
-    index.auditRecall();
-    return index.link(sliceMicros) > 0 ? Left::work : Left::nothing;
-  } catch (const Failure&) {
-    return Left::failure;
-  } catch (const std::bad_alloc&) {
+    return work();
+  } catch (const std::exception& error) {
+    index.noteBuildFailure(error.what());
     return Left::failure;
   }
+}
+
+Builders::Left Builders::slice(ShardIndex& index) {
+  return attempt(index, [&] {
+    index.auditRecall();
+    index.forgetAsAsked();
+    return index.link(sliceMicros) > 0 ? Left::work : Left::nothing;
+  });
 }
 
 }  // namespace vectron

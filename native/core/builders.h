@@ -15,7 +15,8 @@ namespace vectron {
  *  1. An index stands in line once as its own, a slice a turn, as long as it has work. While that is much, it also stands
  *     there for others to help, behind all that waited before, so that one index uses every processor that no other wants.
  *  2. Threads start with the first work, hold nothing of JavaScript, and live as long as the process.
- *  3. An index that was destroyed, or finds no memory, leaves the line; the next build() tries again.
+ *  3. An index whose work fails, as it was destroyed or finds no memory, leaves the line and is told why
+ *     (takeBuildFailure()); the next build() tries again.
  */
 class Builders {
  public:
@@ -23,21 +24,27 @@ class Builders {
 
   /** Returns at once. */
   void build(std::shared_ptr<ShardIndex> index);
+  /** The same for larger memory alone, where nothing shall be linked. */
+  void grow(std::shared_ptr<ShardIndex> index);
 
  private:
   Builders();
-  void start();
+  bool start();
   void work();
   struct Task {
     std::shared_ptr<ShardIndex> index;
-    bool helps;
+    enum Kind { own, help, grow } kind;
   };
   void own(std::shared_ptr<ShardIndex> index);
   void help(std::shared_ptr<ShardIndex> index);
   void invite(const std::shared_ptr<ShardIndex>& index);
-  void line(std::shared_ptr<ShardIndex> index, bool helps);
+  /** False: there is no thread to do it. */
+  bool line(std::shared_ptr<ShardIndex> index, Task::Kind kind);
+  void grown(ShardIndex& index);
   Task next();
   enum class Left { nothing, work, failure };
+  template <typename Work>
+  static Left attempt(ShardIndex& index, Work work);
   static Left slice(ShardIndex& index);
 
   std::mutex lock_;

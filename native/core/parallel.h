@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -27,7 +28,12 @@ void inParallel(uint64_t count, Work work) {
     }
   };
   std::vector<std::thread> helpers;
-  for (uint64_t i = 1; i < std::min<uint64_t>(count, processors()); i++) helpers.emplace_back(run);
+  helpers.reserve(processors());
+  try {
+    for (uint64_t i = 1; i < std::min<uint64_t>(count, processors()); i++) helpers.emplace_back(run);
+  } catch (const std::system_error&) {
+    // No further thread is to be had: those there are do all the work.
+  }
   run();
   for (std::thread& helper : helpers) helper.join();
   if (thrown) std::rethrow_exception(thrown);

@@ -218,10 +218,10 @@ void Points::moveVectors(int file, uint64_t vectorsAt, int32_t count) {
 
 size_t Points::bytes() const {
   const auto points = static_cast<size_t>(count());
-  const size_t inMemory = vectorMemory_.isFile() ? 0 : rowBytes() + static_cast<size_t>(2 * m_) * sizeof(int32_t);
-  const size_t perPoint = inMemory + shape.stride + (shape.sumsInRow ? 0 : sizeof(RowSums)) + sizeof(int) + sizeof(size_t) + sizeof(std::string_view) +
+  const size_t ground = vectorMemory_.isFile() ? 0 : static_cast<size_t>(2 * m_) * sizeof(int32_t);
+  const size_t perPoint = ground + shape.stride + (shape.sumsInRow ? 0 : sizeof(RowSums)) + sizeof(int) + sizeof(size_t) + sizeof(std::string_view) +
                           sizeof(int64_t) + sizeof(uint32_t) + sizeof(int32_t);
-  return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + points / 8;
+  return vectorMemory_.inMemory(points * rowBytes()) + points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + points / 8;
 }
 
 }  // namespace vectron

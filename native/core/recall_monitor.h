@@ -7,9 +7,9 @@
 
 namespace vectron {
 
-/** A search as it was answered, and over what: the first `count` rows of `points`, of which `dead` were dead. */
+/** A search as it was answered, and over what: the first `count` rows of the points of a generation, of which `dead` were dead. */
 struct AnsweredSearch {
-  const void* points = nullptr;
+  uint64_t generation = 0;
   int32_t count = 0;
   int32_t dead = 0;
   size_t k = 0;
@@ -21,7 +21,8 @@ struct AnsweredSearch {
 /**
  * How good the searches of real clients are: now and then one is kept, to be answered again exactly by a builder.
  *
- *  1. One is kept at most, and one a second: a search pays a copy of itself for it, seldom, and never waits.
+ *  1. One is kept at most, and one in so long that looking at all rows takes about a hundredth of a
+ *     processor, a second at least: a search pays a copy of itself for it, seldom, and never waits.
  *  2. Figures only grow. Searches whose rows changed before they were answered again are left out.
  */
 class RecallMonitor {
@@ -29,6 +30,8 @@ class RecallMonitor {
   /** Cheap: asked by every search. */
   bool wantsOne() const { return isFree_.load(std::memory_order_relaxed) && isTime(); }
   void keep(AnsweredSearch&& search);
+  /** How long after one over so many floats the next is kept. */
+  static int64_t pauseMillis(double floats);
   /** False: none is kept. */
   bool take(AnsweredSearch& search);
   /** Of `expected` nearest points `found` had been found. */

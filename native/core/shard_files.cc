@@ -7,6 +7,7 @@ namespace vectron {
 
 double ShardIndex::save(const std::string& path) {
   const std::lock_guard<std::mutex> saving(saving_);
+  const std::shared_lock<std::shared_mutex> reading(texts_);
   return GraphFile::save(*this, path);
 }
 
@@ -46,10 +47,22 @@ std::vector<std::pair<std::string_view, int64_t>> ShardIndex::removalsOf(const M
   live();
   for (size_t i = from; i < to; i++) {
     const std::string_view id = (*moment.idTexts)[i];
-    const Held& held = held_.find(id)->second;
+    const auto found = held_.find(id);
+    if (found == held_.end() || found->first.data() != id.data()) continue;
+    const Held& held = found->second;
     if (held.label == noLabel && held.version >= 0) removals.emplace_back(id, held.version);
   }
   return removals;
+}
+
+void ShardIndex::noteBuildFailure(const std::string& why) {
+  const std::lock_guard<std::mutex> lock(savedLock_);
+  buildFailure_ = why;
+}
+
+std::string ShardIndex::takeBuildFailure() {
+  const std::lock_guard<std::mutex> lock(savedLock_);
+  return std::exchange(buildFailure_, "");
 }
 
 void ShardIndex::endLoad(const std::string& refused) {

@@ -56,6 +56,15 @@ ShardIndex::Retired ShardIndex::growBeside() {
   return swap(std::move(next));
 }
 
+bool ShardIndex::growAhead() {
+  Retired retired;
+  const std::lock_guard<ReadWriteLock> linking(linking_);
+  live();
+  if (!wantsGrowth()) return false;
+  retired = growBeside();
+  return true;
+}
+
 /** The same for the graph that is being built. */
 ShardIndex::Retired ShardIndex::enlargeRebuild() {
   Points& small = *rebuild_.next;

@@ -79,10 +79,8 @@ void ShardIndex::prepare(const char* field, const float* vector, size_t length, 
 std::pair<const std::string_view, ShardIndex::Held>& ShardIndex::entryOf(std::string_view id) {
   const auto found = held_.find(id);
   if (found != held_.end()) return *found;
-  idTexts_->emplace_back(id);
-  // The text, its entry in the map and the map's bucket: about this much beyond the characters.
-  idBytes_ += id.size() + 128;
-  return *held_.emplace(idTexts_->back(), Held{-1, noLabel}).first;
+  const std::string& text = textOf(id);
+  return *held_.emplace(text, Held{-1, noLabel}).first;
 }
 
 uint32_t ShardIndex::put(std::string_view id, int64_t version, const float* vector, size_t length) {
@@ -200,6 +198,8 @@ void ShardIndex::destroy() {
   held_.clear();
   // Not cleared: a file may be being written from it.
   idTexts_ = std::make_shared<std::deque<std::string>>();
+  forgottenTexts_.clear();
+  freeTexts_.clear();
   labelCount_ = 0;
   freeLabels_.clear();
   liveCount_ = 0;

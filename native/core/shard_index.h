@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -68,7 +69,7 @@ struct Saved {
  *     stand still, holds it alone.
  *  8. save() keeps linkers waiting while it writes the lists, and a change for the blink of an eye (GraphFile).
  *
- * Order of locks: saving_ before linking_ before writing_ before swapping_.
+ * Order of locks: saving_ before texts_ before linking_ before writing_ before swapping_.
  */
 class ShardIndex {
  public:
@@ -88,6 +89,8 @@ class ShardIndex {
   int64_t versionOf(std::string_view id);
   /** Links for about this long, beside others that do; returns how many are left to do, those of a rebuild included. */
   uint64_t link(uint64_t budgetMicros);
+  /** Takes larger memory before what there is is full, as link() does too. False: there is no need. */
+  bool growAhead();
   /** Whether another thread that links would find something to do for a while. */
   bool sharesLinking();
   /** These are 0 once destroyed. */
@@ -95,9 +98,21 @@ class ShardIndex {
   double bytesNow();
   /** Answers a search that was kept again, exactly. Long work, for builders. */
   void auditRecall();
+  /**
+   * Removals older than this are no longer remembered: nothing older will be put. Their memory is given back where no row
+   * and no file that is being written needs their ids; the rest by a later call. Long work, for builders.
+   */
+  void forgetRemovals(int64_t horizon);
+  /** For builders to do soon (Builders::build). */
+  void askToForget(int64_t horizon);
+  void forgetAsAsked();
   /** For Builders: whether one has this index in hand or in line, and how many others help it. */
   std::atomic<bool> inLine{false};
   std::atomic<unsigned> helpers{0};
+  std::atomic<bool> growsInLine{false};
+  void noteBuildFailure(const std::string& why);
+  /** Why builders gave up since this was last asked; empty if they did not. */
+  std::string takeBuildFailure();
   Hits search(const Request& request);
   Hits search(const float* query, size_t length, uint32_t k, uint32_t ef);
   Hits exact(const float* query, size_t length, uint32_t k);
@@ -160,6 +175,13 @@ class ShardIndex {
   void dropLabels(uint64_t end);
   uint64_t leftToLink() const;
   uint32_t takeLabel();
+  std::shared_ptr<const std::deque<std::string>> idTextsNow();
+  /** Searches of vectors on disk are not answered again: that would read them all, and displace what searches read. */
+  bool audits() const { return options_.folder.empty(); }
+  const std::string& textOf(std::string_view id);
+  void dropRemovals(int64_t horizon);
+  void freeTexts();
+  std::vector<const char*> idsOfDeadRows() const;
   /** Removes what is held, if this is newer. The label it freed, or noLabel. */
   uint32_t forget(Held& held, int64_t version);
   /** Alone under linking_, so that lists are those of the moment as long as it is held. */
@@ -188,6 +210,8 @@ class ShardIndex {
 
   const Options options_;
   const Kernels& kernels_;
+  /** Shared by whoever reads ids without another lock; alone, texts of ids go. */
+  mutable std::shared_mutex texts_;
   std::mutex saving_;
   ReadWriteLock linking_;
   std::mutex writing_;
@@ -209,6 +233,9 @@ class ShardIndex {
     std::vector<int32_t> moved;
   } rebuild_;
   std::shared_ptr<std::deque<std::string>> idTexts_;
+  /** Places of texts: of ids that are forgotten, and of none. */
+  std::vector<size_t> forgottenTexts_, freeTexts_;
+  std::atomic<int64_t> askedHorizon_{0};
   std::atomic<size_t> idBytes_{0};
   std::unordered_map<std::string_view, Held> held_;
   /** Under writing_. Labels below labelCount_ are in use or free. */
@@ -226,6 +253,8 @@ class ShardIndex {
   std::atomic<bool> isSaving_{false};
   std::mutex savedLock_;
   Saved saved_;
+  /** Under savedLock_. */
+  std::string buildFailure_;
 };
 
 }  // namespace vectron

@@ -12,6 +12,8 @@ namespace vectron {
 namespace {
 
 constexpr uint32_t efLeast = 64;
+/** Rows after which an audit looks whether it still has a reason. */
+constexpr int32_t auditStep = 4096;
 
 using Clock = std::chrono::steady_clock;
 
@@ -40,20 +42,26 @@ Hits ShardIndex::exact(const float* query, size_t length, uint32_t k) {
 /** What was put while it was answered would make it another search: then it is not kept. */
 void ShardIndex::keepForAudit(const Request& request, int32_t count, int32_t dead, const Hits& hits) {
   if (points_->count() != count || points_->dead() != dead) return;
-  recall_.keep({points_.get(), count, dead, request.k, prepared, hits.ids});
+  recall_.keep({generation_, count, dead, request.k, prepared, hits.ids});
 }
 
-/** Under a share of linking_, which keeps the points where they are: neither searches nor writes wait. */
+/** Nobody waits for it: it keeps the points and the texts of their ids alive, and ends once they are replaced or change. */
 void ShardIndex::auditRecall() {
   AnsweredSearch search;
   if (!recall_.take(search)) return;
-  const std::shared_lock<ReadWriteLock> linking(linking_);
-  const Points& points = live();
-  if (&points != search.points || points.dead() != search.dead) return;
+  const std::shared_lock<std::shared_mutex> reading(texts_);
+  const std::shared_ptr<Points> kept = shown();
+  const auto texts = idTextsNow();
+  const auto changed = [&] { return generation_ != search.generation || kept->dead() != search.dead; };
+  if (kept == nullptr || changed()) return;
+  const Points& points = *kept;
   Top top(points, search.k);
   Hits exact;
-  Searcher(options_, kernels_, points, search.query).scanRows(0, search.count, top, exact);
-  if (points.dead() != search.dead) return;
+  const Searcher searcher(options_, kernels_, points, search.query);
+  for (int32_t from = 0; from < search.count; from += auditStep) {
+    searcher.scanRows(from, std::min(search.count, from + auditStep), top, exact);
+    if (changed()) return;
+  }
   const std::unordered_set<std::string_view> found(search.ids.begin(), search.ids.end());
   uint64_t hits = 0, expected = 0;
   for (const Candidate& candidate : top.sorted()) {
@@ -73,7 +81,7 @@ Hits ShardIndex::search(const Request& request) {
   {
     const std::shared_lock<ReadWriteLock> reading(swapping_);
     const Points& points = live();
-    const bool keeps = !request.exact && request.allowed == nullptr && recall_.wantsOne();
+    const bool keeps = !request.exact && request.allowed == nullptr && audits() && recall_.wantsOne();
     const int32_t count = points.count(), dead = points.dead();
     answer(points, prepared, request, hits);
     if (keeps && hits.strategy == Strategy::graph) keepForAudit(request, count, dead, hits);

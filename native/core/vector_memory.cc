@@ -54,6 +54,8 @@ void readAt(int file, uint64_t offset, void* out, size_t length) {
   }
 }
 
+std::atomic<size_t> VectorMemory::roomMax{SIZE_MAX};
+
 VectorMemory::VectorMemory(size_t bytes, const std::string& folder)
     : bytes_(wholePages(bytes + pageBytes)) {
   if (!folder.empty()) {
@@ -83,10 +85,23 @@ VectorMemory::~VectorMemory() {
 void VectorMemory::makeRoom(size_t bytes) {
   if (file_ < 0 || bytes <= taken_) return;
   const size_t from = std::max(taken_, adopted_);
-  const size_t to = std::min(bytes_, std::max(bytes, from + stepBytes));
-  const int status = posix_fallocate(file_, static_cast<off_t>(from), static_cast<off_t>(to - from));
-  if (status != 0) throw Failure("RESOURCE_EXHAUSTED", std::string("no room for vectors on disk: ") + std::strerror(status));
+  const size_t to = std::min(bytes_, wholePages(std::max(bytes, from + stepBytes) + pageBytes - 1));
+  if (to > roomMax || posix_fallocate(file_, static_cast<off_t>(from), static_cast<off_t>(to - from)) != 0) return spill(from);
   taken_ = to;
+}
+
+/** No row from here on was written yet. */
+void VectorMemory::spill(size_t from) {
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+  if (mmap(data_ + from, bytes_ - from, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
+    throw Failure("RESOURCE_EXHAUSTED", std::string("no room for vectors: ") + std::strerror(errno));
+  spilledFrom_ = from;
+  taken_ = bytes_;
+}
+
+size_t VectorMemory::inMemory(size_t bytes) const {
+  if (file_ < 0) return bytes;
+  return bytes - std::min<size_t>(bytes, spilledFrom_);
 }
 
 void VectorMemory::adopt(int file, uint64_t offset, size_t length, bool there) {

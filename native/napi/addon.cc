@@ -131,6 +131,35 @@ napi_value linkInBackground(napi_env env, napi_callback_info info) {
   });
 }
 
+/** (index): builder threads take larger memory before what there is is full, and link nothing. Returns at once. */
+napi_value growInBackground(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<1> args(env, info);
+    vectron::Builders::instance().grow(args.handle().index);
+    return nullptr;
+  });
+}
+
+/** (index, horizon): builder threads forget removals with lower versions. Returns at once. */
+napi_value forgetRemovals(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<2> args(env, info);
+    const std::shared_ptr<ShardIndex>& index = args.handle().index;
+    index->askToForget(static_cast<int64_t>(args.whole(1, "horizon", safeInteger)));
+    vectron::Builders::instance().build(index);
+    return nullptr;
+  });
+}
+
+/** (index) to why builders gave up since this was last asked, or to undefined. */
+napi_value takeBuildFailure(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<1> args(env, info);
+    const std::string why = args.handle().index->takeBuildFailure();
+    return why.empty() ? nullptr : stringOf(env, why);
+  });
+}
+
 /** (index, query, k, set, scores, figures) to ids. Fills scores; figures are as in Asked, then as in Told. */
 napi_value search(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
@@ -267,6 +296,7 @@ napi_value init(napi_env env, napi_value exports) {
       napi_callback call;
     } functions[] = {{"open", open},       {"put", put},   {"remove", remove},
                      {"versionOf", versionOf}, {"link", link}, {"loaded", loaded}, {"linkInBackground", linkInBackground}, {"search", search},
+                     {"growInBackground", growInBackground}, {"forgetRemovals", forgetRemovals}, {"takeBuildFailure", takeBuildFailure},
                      {"stats", stats},     {"setAppliedIndex", setAppliedIndex}, {"save", save}, {"saveInBackground", saveInBackground}, {"takeSaved", takeSaved},
                      {"labelOf", labelOf}, {"idOf", idOf},
                      {"destroy", destroy}, {"drop", drop}, {"bytes", bytes}, {"extractFaiss", extractFaiss}};

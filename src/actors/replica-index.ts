@@ -138,7 +138,8 @@ export class ReplicaUpkeep {
   }
 
   private link(): void {
-    if (!this.options.ingest) this.index.linkInBackground();
+    if (this.options.ingest) this.index.growInBackground();
+    else this.index.linkInBackground();
   }
 
   /** What an earlier run or a snapshot brought is not in the file either. */

@@ -126,6 +126,17 @@ class FlatIndex implements VectorIndex {
     this.mustLive();
   }
 
+  growInBackground(): void {
+    this.mustLive();
+  }
+
+  forgetRemovals(horizon: number): void {
+    this.mustLive();
+    checkWhole(horizon, 0, Number.MAX_SAFE_INTEGER, 'horizon');
+    for (const [id, { version, vector }] of this.entries)
+      if (vector === null && version < horizon) this.entries.delete(id);
+  }
+
   search(query: Float32Array, k: number, options: SearchOptions = {}): SearchResult {
     checkSearchOptions(options);
     return this.exact(query, k, options.allowed);

@@ -116,6 +116,13 @@ export interface VectorIndex {
   link(budgetMicros: number): number;
   /** Lets threads of low priority link what is unlinked, and replace a graph that has too many tombstones. */
   linkInBackground(): void;
+  /** Has larger memory taken before what there is is full, where nothing shall be linked. Returns at once. */
+  growInBackground(): void;
+  /**
+   * Removals with lower versions are no longer remembered: for a horizon below which nothing will be put again. In the
+   * background; the memory of ids whose rows are still in the graph comes back after its next rebuild.
+   */
+  forgetRemovals(horizon: number): void;
   /** k >= 1. Never fewer than min(k, size) hits, or with a set min(k, live points in it). */
   search(query: Float32Array, k: number, options?: SearchOptions): SearchResult;
   /** Exact, by scanning all live points, or those of the set. */

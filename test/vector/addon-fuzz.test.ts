@@ -87,6 +87,9 @@ describe('the addon, called by whoever knows no better', () => {
     link: () => [index, prng.between(0, 300)],
     loaded: () => [index],
     linkInBackground: () => [index],
+    growInBackground: () => [index],
+    forgetRemovals: () => [index, prng.between(0, 1e6)],
+    takeBuildFailure: () => [index],
     search: () => [
       index,
       vector(),

@@ -26,7 +26,10 @@ export interface ShardThreadData {
 export default groupTask(async ({ node, thread, place, workerData, hub }) => {
   const { stores, indexDirectory, raft, ingest, board } = workerData as ShardThreadData;
   const state = attachStateStore(stores);
-  const engine = createNativeEngine({ onFailedSave: (key, why) => console.error(`graph file of ${key}: ${why}`) });
+  const engine = createNativeEngine({
+    onFailedSave: (key, why) => console.error(`graph file of ${key}: ${why}`),
+    onFailedBuild: (key, why) => console.error(`graph of ${key}: ${why}`),
+  });
   const keyHash = await loadKeyHash();
   const keeper = new ThreadKeeper(raft.electionTicks);
   const { actor } = hub.host.spawn(

@@ -44,6 +44,9 @@ interface Addon {
   idOf(index: Handle, label: number): string | undefined;
   link(index: Handle, budgetMicros: number): number;
   linkInBackground(index: Handle): void;
+  growInBackground(index: Handle): void;
+  forgetRemovals(index: Handle, horizon: number): void;
+  takeBuildFailure(index: Handle): string | undefined;
   search(
     index: Handle,
     query: Float32Array,
@@ -74,6 +77,8 @@ export interface NativeEngineOptions {
   readonly onRefusedFile?: (key: string, path: string, why: string) => void;
   /** Told why a file was not written in the background. */
   readonly onFailedSave?: (key: string, why: string) => void;
+  /** Told why threads that build gave up; they try again with the next change. */
+  readonly onFailedBuild?: (key: string, why: string) => void;
 }
 
 const metricNumber = { cosine: 0, euclidean: 1, dot: 2 } as const;
@@ -150,6 +155,7 @@ class NativeIndex implements VectorIndex {
     readonly dimension: number,
     private readonly refused: (why: string) => void,
     private readonly saveFailed: (why: string) => void,
+    private readonly buildFailed: (why: string) => void,
   ) {}
 
   get loading(): boolean {
@@ -212,7 +218,22 @@ class NativeIndex implements VectorIndex {
   }
 
   linkInBackground(): void {
+    this.noteBuild();
     calling(() => this.native.linkInBackground(this.handle));
+  }
+
+  growInBackground(): void {
+    this.noteBuild();
+    calling(() => this.native.growInBackground(this.handle));
+  }
+
+  forgetRemovals(horizon: number): void {
+    calling(() => this.native.forgetRemovals(this.handle, horizon));
+  }
+
+  private noteBuild(): void {
+    const why = calling(() => this.native.takeBuildFailure(this.handle));
+    if (why !== undefined) this.buildFailed(why);
   }
 
   search(query: Float32Array, k: number, options: SearchOptions = {}): SearchResult {
@@ -345,8 +366,9 @@ export function createNativeEngine(options: NativeEngineOptions = {}): VectorEng
         );
       const refused = (why: string): void => options.onRefusedFile?.(key, path ?? '', why);
       const saveFailed = (why: string): void => options.onFailedSave?.(key, why);
+      const buildFailed = (why: string): void => options.onFailedBuild?.(key, why);
       const handle = openReserved(openFor, Math.max(capacity, reserve), capacity);
-      return new NativeIndex(native, handle, dimension, refused, saveFailed);
+      return new NativeIndex(native, handle, dimension, refused, saveFailed, buildFailed);
     },
     drop: (key) => calling(() => native.drop(key)),
   };
