@@ -42,6 +42,7 @@ export class SimCluster {
   onSnapshot: ((from: NodeName, to: NodeName) => void) | null = null;
   private readonly resumed = new WeakSet<RaftMember>();
   snapshotsResumed = 0;
+  private readonly inflightBytesMax: number;
   /** Writes down what clients call, when somebody wants it judged. */
   history: CallHistory | null = null;
 
@@ -55,6 +56,7 @@ export class SimCluster {
       },
       trace,
     );
+    this.inflightBytesMax = options.log.inflightBytesMax;
     const cluster = simCluster;
     const context: SimContext = {
       world: this.world,
@@ -222,7 +224,7 @@ export class SimCluster {
   private claimsOf(shard: number): ClaimsChecker {
     const known = this.claims.get(shard);
     if (known !== undefined) return known;
-    const created = new ClaimsChecker(groupName(shard), (replica) => this.diskOf(replica));
+    const created = new ClaimsChecker(groupName(shard), this.inflightBytesMax, (replica) => this.diskOf(replica));
     this.claims.set(shard, created);
     return created;
   }
