@@ -1,4 +1,5 @@
 import type { RaftMember } from '../../src/actors/raft-member';
+import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { clusterId, type LogIndex, type NodeName, nodeName, type ReplicaId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
@@ -224,7 +225,8 @@ export class SimCluster {
   private claimsOf(shard: number): ClaimsChecker {
     const known = this.claims.get(shard);
     if (known !== undefined) return known;
-    const created = new ClaimsChecker(groupName(shard), this.inflightBytesMax, (replica) => this.diskOf(replica));
+    const inflightBytesMax = shard === 0 ? raftMemberTuning.inflightBytesMax : this.inflightBytesMax;
+    const created = new ClaimsChecker(groupName(shard), inflightBytesMax, (replica) => this.diskOf(replica));
     this.claims.set(shard, created);
     return created;
   }
