@@ -34,6 +34,7 @@ void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row, RowSum
 void CodeQuery::fromRow(const CodeShape& shape, const uint8_t* row, const RowSums& sums) {
   const size_t n = shape.dimension;
   shape_ = shape;
+  vector_ = nullptr;
   codes_.resize(shape.stride);
   for (size_t i = 0; i < n; i++) codes_[i] = static_cast<int8_t>(row[i] ^ 0x80);
   std::fill(codes_.begin() + static_cast<ptrdiff_t>(n), codes_.end(), int8_t{0});
@@ -47,6 +48,12 @@ void CodeQuery::onSphere(float squaredRadius) {
   const float n = static_cast<float>(shape_.dimension);
   squaredRadius_ = squaredRadius;
   missing_ = std::sqrt(std::max(0.0f, squaredRadius - (n * mean_ * mean_ + norm_)));
+}
+
+void CodeQuery::onVectors(const Kernels& kernels, const float* vector, const float* vectors) {
+  vector_ = vector;
+  vectors_ = vectors;
+  missing_ = missing(kernels, vector);
 }
 
 void CodeQuery::fromVector(const CodeShape& shape, const float* vector) {

@@ -66,19 +66,30 @@ void encodeRow(const CodeShape& shape, const float* vector, uint8_t* row, RowSum
 /** A row as the other side of a distance: its codes less 128, zeros behind them. */
 class CodeQuery {
  public:
+  void reserve(const CodeShape& shape) { codes_.reserve(shape.stride); }
   void fromRow(const CodeShape& shape, const uint8_t* row, const RowSums& sums);
   /** For Form::sphere: the squared radius, at least the squared length of all vectors there are. */
   void onSphere(float squaredRadius);
   void fromVector(const CodeShape& shape, const float* vector);
+  /**
+   * After those: from now on it measures vectors instead of codes, in float32. `vector` is what it was made from, `vectors`
+   * are those of all rows; both stay where they are.
+   */
+  void onVectors(const Kernels& kernels, const float* vector, const float* vectors);
 
   /** Smaller is nearer: squared distance, or the negated inner product. */
   float distance(const Kernels& kernels, Form form, const CodeRows& rows, int32_t row) const {
+    if (vector_ != nullptr) return exactDistance(kernels, form, row);
     return distanceOf(form, rows.sumsOf(row), kernels.dotCodes(rows.row(row), codes_.data(), shape_.stride));
   }
   /** To `count` of the rows. `dots` is scratch. Calls met(distance, row) for each, in their order. */
   template <typename Met>
   void distances(const Kernels& kernels, Form form, const CodeRows& all, const int32_t* rows, size_t count,
                  int32_t* dots, Met met) const {
+    if (vector_ != nullptr) {
+      for (size_t i = 0; i < count; i++) met(exactDistance(kernels, form, rows[i]), rows[i]);
+      return;
+    }
     for (size_t i = 0; i < std::min(count, rowsAhead); i++) fetchRow(all.row(rows[i]), all.stride);
     for (size_t i = 0; i < count; i++) __builtin_prefetch(&all.sumsOf(rows[i]));
     kernels.dotRows(all.codes, rows, count, codes_.data(), shape_.stride, dots);
@@ -89,6 +100,7 @@ class CodeQuery {
    * a step makes, and the squares of those errors. Not a bound, but rarely wrong.
    */
   float slack(Form form, const RowSums& x, float distance) const {
+    if (vector_ != nullptr) return 0;
     const float steps = (x.scale * x.scale + scale_ * scale_) / 12;
     if (form == Form::squaredL2)
       return 6 * std::sqrt(std::max(0.0f, distance) * steps) + static_cast<float>(shape_.dimension) * steps;
@@ -106,6 +118,15 @@ class CodeQuery {
     return n * apart * apart + (x.norm + norm_ - 2 * product);
   }
   float missing(const RowSums& x) const { return std::sqrt(std::max(0.0f, squaredRadius_ - lengthOf(shape_, x))); }
+  float missing(const Kernels& kernels, const float* x) const {
+    return std::sqrt(std::max(0.0f, squaredRadius_ - kernels.dot(x, x, shape_.dimension)));
+  }
+  float exactDistance(const Kernels& kernels, Form form, int32_t row) const {
+    const float* const x = vectors_ + static_cast<size_t>(row) * shape_.dimension;
+    if (form == Form::squaredL2) return kernels.squaredL2(vector_, x, shape_.dimension);
+    const float product = kernels.dot(vector_, x, shape_.dimension);
+    return form == Form::sphere ? -(product + missing_ * missing(kernels, x)) : -product;
+  }
 
   CodeShape shape_{1};
   std::vector<int8_t> codes_;
@@ -116,6 +137,9 @@ class CodeQuery {
   float squaredRadius_ = 0;
   /** The component that the sphere adds. */
   float missing_ = 0;
+  /** Null: codes are measured. */
+  const float* vector_ = nullptr;
+  const float* vectors_ = nullptr;
 };
 
 }  // namespace vectron

@@ -1,6 +1,7 @@
 #include "graph_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "file_writer.h"
 #include "graph_format.h"
 #include "parallel.h"
+#include "precision.h"
 
 namespace vectron {
 
@@ -76,6 +78,7 @@ Header headerOf(const Options& options, const Moment& moment) {
   header.metric = static_cast<uint32_t>(options.metric);
   header.m = options.m;
   header.efConstruction = options.efConstruction;
+  header.linkedByVectors = moment.points->linkedByVectors() ? 1 : 0;
   header.appliedIndex = moment.appliedIndex;
   header.count = static_cast<uint64_t>(moment.count);
   header.linked = static_cast<uint64_t>(moment.linked);
@@ -88,6 +91,12 @@ void place(Header& header, uint64_t headBytes) {
   header.bodyAt = graph_format::headerBytes;
   header.faissAt = (header.bodyAt + headBytes + page - 1) / page * page - headBytes;
   header.faissBytes = headBytes + header.vectorBytes();
+}
+
+bool sameFile(const std::string& a, const std::string& b) {
+  struct stat one, other;
+  return stat(a.c_str(), &one) == 0 && stat(b.c_str(), &other) == 0 && one.st_dev == other.st_dev &&
+         one.st_ino == other.st_ino;
 }
 
 void writeRows(BodyWriter& body, const Moment& moment) {
@@ -113,7 +122,7 @@ double GraphFile::save(ShardIndex& index, const std::string& path) {
   const std::string beside = path + ".new";
   RemoveUnlessKept leftOver{beside};
   const OpenFile file(beside, O_RDWR | O_CREAT | O_TRUNC);
-  std::unique_lock<std::mutex> linking(index.linking_);
+  std::unique_lock<ReadWriteLock> linking(index.linking_);
   const Moment moment = index.momentNow();
   const Options& options = index.options_;
   Header header = headerOf(options, moment);
@@ -179,6 +188,7 @@ void GraphFile::load(ShardIndex& index, const std::string& path) {
     removals.emplace_back(id, own.value<int64_t>());
   }
   points->countAdopted(count, static_cast<int32_t>(header.linked), graph.entryPoint, longest.get());
+  points->adoptLinks(header.linkedByVectors != 0, misleads(options, index.kernels_, *points));
   index.points_ = std::move(points);
   for (const auto& [id, version] : removals) index.forget(index.entryOf(id).second, version);
   index.appliedIndex_ = header.appliedIndex;
@@ -189,6 +199,7 @@ void GraphFile::extractFaiss(const std::string& path, const std::string& target)
   const uint64_t fileBytes = from.length();
   const Header header = graph_format::readHeader(from.get(), fileBytes);
   graph_format::verifyBody(from.get(), header, fileBytes);
+  if (sameFile(path, target)) throw invalid("target", "is the graph file");
   const OpenFile to(target, O_WRONLY | O_CREAT | O_TRUNC);
   std::vector<char> chunk(1 << 20);
   for (uint64_t at = 0; at < header.faissBytes; at += chunk.size()) {

@@ -117,7 +117,7 @@ Failure ioFailure(const std::string& what) { return Failure("INTERNAL", what + "
 
 std::vector<uint8_t> encodeHeader(const Header& h) {
   std::vector<uint8_t> out(magic, magic + sizeof magic);
-  for (const uint32_t value : {newest, h.dimension, h.metric, h.m, h.efConstruction, 0u}) appendValue(out, value);
+  for (const uint32_t value : {newest, h.dimension, h.metric, h.m, h.efConstruction, h.linkedByVectors}) appendValue(out, value);
   appendValue(out, h.appliedIndex);
   for (const uint64_t value : {h.count, h.linked, h.faissBytes, h.ownBytes, h.faissAt, h.bodyChecksum})
     appendValue(out, value);
@@ -138,7 +138,7 @@ Header readHeader(int file, uint64_t fileBytes) {
   header.metric = take<uint32_t>(at);
   header.m = take<uint32_t>(at);
   header.efConstruction = take<uint32_t>(at);
-  take<uint32_t>(at);
+  header.linkedByVectors = take<uint32_t>(at);
   header.appliedIndex = take<double>(at);
   header.count = take<uint64_t>(at);
   header.linked = take<uint64_t>(at);

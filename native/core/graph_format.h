@@ -38,6 +38,8 @@ struct Header {
   uint32_t metric = 0;
   uint32_t m = 0;
   uint32_t efConstruction = 0;
+  /** 1: links were made by vectors, not by codes. Older programs write and read 0. */
+  uint32_t linkedByVectors = 0;
   double appliedIndex = 0;
   uint64_t count = 0;
   uint64_t linked = 0;

@@ -1,97 +1,137 @@
 #include "linker.h"
 
 #include <algorithm>
+#include <mutex>
 
 namespace vectron {
+namespace {
 
-Linker::Linker(const Options& options, const Kernels& kernels) : options_(options), kernels_(kernels) {}
+/** Of all lists of the process: what two linkers want at once is seldom behind the same one. */
+constexpr size_t listLocks = 1024;
 
-void Linker::linkNext(Points& points) {
-  const int32_t point = points.linked();
-  plan(points, point);
-  commit();
-  points.publishLink(point);
+std::mutex& lockOf(const int32_t* list) {
+  static std::mutex locks[listLocks];
+  return locks[(reinterpret_cast<uintptr_t>(list) / 64) % listLocks];
 }
 
-void Linker::aim(CodeQuery& query, const Points& points, int32_t point) {
+void store(int32_t* list, int32_t slots, const std::vector<Candidate>& points) {
+  for (size_t j = 0; j < static_cast<size_t>(slots); j++)
+    storeRelaxed(list + j, j < points.size() ? points[j].point : -1);
+}
+
+}  // namespace
+
+/** Of one thread, for all indexes it links. */
+struct Linker::Scratch {
+  /** Takes all memory that linking a point needs. */
+  void prepare(const Options& options, const Points& points) {
+    const auto slots = static_cast<size_t>(points.slots(0));
+    walk.reserve(options.efConstruction, static_cast<size_t>(points.count()), slots);
+    for (CodeQuery* query : {&aimed, &other}) query->reserve(points.shape);
+    for (auto* list : {&starts, &near}) list->reserve(options.efConstruction + 1);
+    for (auto* list : {&selected, &crowded}) list->reserve(slots + 1);
+    if (lists.size() < levelsMax) lists.resize(levelsMax);
+    for (auto& list : lists) list.reserve(options.m);
+  }
+
+  /** More than the generator of levels ever gives. */
+  static constexpr size_t levelsMax = 64;
+  vectron::Scratch walk;
+  CodeQuery aimed, other;
+  std::vector<Candidate> starts, near, selected, crowded;
+  /** Planned, a level each; `top` is the highest, -1 for none. */
+  std::vector<std::vector<Candidate>> lists;
+  int32_t top = -1;
+};
+
+Linker::Scratch& Linker::scratch() {
+  static thread_local Scratch own;
+  return own;
+}
+
+bool Linker::linkNext(Points& points, LinkTurns::Time until) const {
+  Scratch& own = scratch();
+  own.prepare(options_, points);
+  const int32_t point = points.turns.take(points, until);
+  if (point < 0) return false;
+  plan(points, point, own);
+  commit(points, point, own);
+  points.turns.done(points, point);
+  return true;
+}
+
+void Linker::aim(CodeQuery& query, const Points& points, int32_t point) const {
   query.fromRow(points.shape, points.rows().row(point), points.sums(point));
   query.onSphere(points.longest());
+  if (points.measuresVectors()) query.onVectors(kernels_, points.vector(point), points.vector(0));
 }
 
 float Linker::distance(const CodeQuery& query, const Points& points, int32_t point) const {
   return query.distance(kernels_, options_.linkForm(), points.rows(), point);
 }
 
-void Linker::plan(const Points& points, int32_t point) {
-  edits_.clear();
-  editIds_.clear();
+/** The entry is taken before the count of those linked, so that it is among them. */
+void Linker::plan(const Points& points, int32_t point, Scratch& own) const {
   const Entry entry = points.entry();
-  if (entry.level < 0) return;
-  const int32_t top = std::min(points.level(point), entry.level);
-  Walk walk(points, kernels_, options_.linkForm(), scratch_);
-  aim(query_, points, point);
-  starts_.assign(1, walk.descend(query_, {walk.distance(query_, entry.point), entry.point}, entry.level, top, point));
-  for (int32_t level = top; level >= 0; level--) {
-    walk.expand(query_, starts_, level, options_.efConstruction, point);
-    near_.clear();
-    for (size_t i = 0; i < scratch_.pool.size(); i++) near_.push_back(scratch_.pool.at(i));
-    planLevel(points, point, level, near_);
-    starts_ = near_;
+  const int32_t linked = points.linked();
+  own.top = std::min(points.level(point), entry.level);
+  if (own.top < 0) return;
+  Walk walk(points, kernels_, options_.linkForm(), own.walk);
+  aim(own.aimed, points, point);
+  const float self = distance(own.aimed, points, point);
+  const Candidate entered{walk.distance(own.aimed, entry.point), entry.point};
+  own.starts.assign(1, walk.descend(own.aimed, entered, entry.level, own.top, linked));
+  for (int32_t level = own.top; level >= 0; level--) {
+    walk.expand(own.aimed, own.starts, level, options_.efConstruction, linked);
+    own.near.clear();
+    for (size_t i = 0; i < own.walk.pool.size(); i++) own.near.push_back(own.walk.pool.at(i));
+    select(points, own.near, self, static_cast<int32_t>(options_.m), own);
+    own.lists[static_cast<size_t>(level)] = own.selected;
+    own.starts.swap(own.near);
   }
 }
 
-void Linker::planLevel(const Points& points, int32_t point, int32_t level, const std::vector<Candidate>& near) {
-  select(points, near, distance(query_, points, point), static_cast<int32_t>(options_.m));
-  addEdit(points.list(point, level), selected_, points.slots(level));
-  const std::vector<Candidate> neighbours = selected_;
-  for (const Candidate& neighbour : neighbours) planBackLink(points, neighbour, point, level);
+void Linker::commit(const Points& points, int32_t point, Scratch& own) const {
+  for (int32_t level = 0; level <= own.top; level++)
+    store(points.list(point, level), points.slots(level), own.lists[static_cast<size_t>(level)]);
+  for (int32_t level = 0; level <= own.top; level++)
+    for (const Candidate& neighbour : own.lists[static_cast<size_t>(level)])
+      linkBack(points, neighbour, point, level, own);
 }
 
-void Linker::planBackLink(const Points& points, Candidate neighbour, int32_t point, int32_t level) {
+void Linker::linkBack(const Points& points, Candidate neighbour, int32_t point, int32_t level, Scratch& own) const {
   int32_t* const list = points.list(neighbour.point, level);
   const int32_t slots = points.slots(level);
+  const std::lock_guard<std::mutex> lock(lockOf(list));
   int32_t used = 0;
   while (used < slots && loadRelaxed(list + used) >= 0) used++;
-  if (used < slots) {
-    selected_.assign(1, {neighbour.distance, point});
-    addEdit(list + used, selected_, 1);
-    return;
-  }
-  aim(other_, points, neighbour.point);
-  const float self = distance(other_, points, neighbour.point);
-  crowded_.assign(1, {neighbour.distance, point});
+  if (used < slots) return storeRelaxed(list + used, point);
+  aim(own.other, points, neighbour.point);
+  const float self = distance(own.other, points, neighbour.point);
+  own.crowded.assign(1, {neighbour.distance, point});
   for (int32_t j = 0; j < used; j++) {
     const int32_t id = loadRelaxed(list + j);
-    crowded_.push_back({distance(other_, points, id), id});
+    own.crowded.push_back({distance(own.other, points, id), id});
   }
-  std::sort(crowded_.begin(), crowded_.end(), [](auto& a, auto& b) { return a.distance < b.distance; });
-  select(points, crowded_, self, slots);
-  addEdit(list, selected_, slots);
+  std::sort(own.crowded.begin(), own.crowded.end(), [](auto& a, auto& b) { return a.distance < b.distance; });
+  select(points, own.crowded, self, slots, own);
+  store(list, slots, own.selected);
 }
 
-void Linker::select(const Points& points, const std::vector<Candidate>& candidates, float self, int32_t most) {
-  selected_.clear();
+void Linker::select(const Points& points, const std::vector<Candidate>& candidates, float self, int32_t most,
+                    Scratch& own) const {
+  std::vector<Candidate>& selected = own.selected;
+  selected.clear();
   int32_t equals = 0;
   for (const Candidate& candidate : candidates) {
-    if (static_cast<int32_t>(selected_.size()) == most) return;
+    if (static_cast<int32_t>(selected.size()) == most) return;
     if (candidate.distance <= self && ++equals > most / 2) continue;
-    aim(other_, points, candidate.point);
-    const bool kept = std::all_of(selected_.begin(), selected_.end(), [&](const Candidate& before) {
-      return distance(other_, points, before.point) >= candidate.distance;
+    aim(own.other, points, candidate.point);
+    const bool kept = std::all_of(selected.begin(), selected.end(), [&](const Candidate& before) {
+      return distance(own.other, points, before.point) >= candidate.distance;
     });
-    if (kept) selected_.push_back(candidate);
+    if (kept) selected.push_back(candidate);
   }
-}
-
-void Linker::addEdit(int32_t* at, const std::vector<Candidate>& list, int32_t slots) {
-  edits_.push_back({at, editIds_.size(), static_cast<int32_t>(list.size()), slots});
-  for (const Candidate& candidate : list) editIds_.push_back(candidate.point);
-}
-
-void Linker::commit() {
-  for (const Edit& edit : edits_)
-    for (int32_t j = 0; j < edit.slots; j++)
-      storeRelaxed(edit.at + j, j < edit.count ? editIds_[edit.from + static_cast<size_t>(j)] : -1);
 }
 
 }  // namespace vectron

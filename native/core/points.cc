@@ -120,6 +120,19 @@ void Points::publishLink(int32_t offset) {
   __atomic_store_n(&entry_, (static_cast<int64_t>(level(offset)) << 32) | offset, __ATOMIC_RELEASE);
 }
 
+void Points::judge(int32_t count, bool measuresVectors) {
+  __atomic_store_n(&judged_, count, __ATOMIC_RELAXED);
+  if (linked() == 0) linkedByVectors_ = measuresVectors;
+  __atomic_store_n(&measuresVectors_, measuresVectors, __ATOMIC_RELAXED);
+}
+
+void Points::adoptLinks(bool byVectors, bool measuresVectors) {
+  judge(count_, measuresVectors || byVectors);
+  if (linked_ > 0) linkedByVectors_ = byVectors;
+}
+
+void Points::judgeLike(const Points& other) { judge(other.judged(), other.measuresVectors()); }
+
 void Points::copyFrom(const Points& other) {
   copyFirst(other, other.count_);
   copyRest(other);
@@ -141,6 +154,8 @@ void Points::copyFirst(const Points& other, int32_t count) {
   linked_ = std::min(other.linked(), count);
   count_ = count;
   entry_ = other.entry_;
+  judgeLike(other);
+  linkedByVectors_ = other.linkedByVectors_;
 }
 
 void Points::copyRest(const Points& other) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "codes.h"
+#include "link_turns.h"
 #include "mapped.h"
 #include "options.h"
 #include "vector_memory.h"
@@ -35,15 +36,15 @@ struct Entry {
 
 /**
  * All points of an index by offset, in the order they were put: the graph in the arrays of one faiss::IndexHNSWFlat over
- * empty storage, vectors, 8-bit codes, ids, versions and tombstones beside it. One writer, any number of readers.
+ * empty storage, vectors, 8-bit codes, ids, versions and tombstones beside it. One writer, any number of linkers and readers.
  *
  *  1. Memory is reserved for `capacity` points, taken when it is written, and never moves: a reader's pointers stay valid
  *     while the object lives.
  *     Only the writer touches the sizes of FAISS's vectors.
  *  2. A point is written first and counted after (release); a reader takes the count first (acquire) and looks at no
  *     offset beyond it. Vectors, codes, ids, versions and levels never change afterwards.
- *  3. Points are linked in the order of their offsets: [0, linked) is the graph, [linked, count) is not. A reader ignores
- *     neighbours beyond the `linked` it took, so that graph and tail together cover each point once.
+ *  3. Points are linked in the order of their offsets (LinkTurns): [0, linked) is the graph, [linked, count) is not. A reader
+ *     ignores neighbours beyond the `linked` it took, so that graph and tail together cover each point once.
  *  4. A label leads to the newest offset of its point, once that is counted, and to none when the point is removed.
  *  5. Where vectors are in memory, a copy of level 0 is what is walked and changed; FAISS's own slots of it are filled in a
  *     file only. Where they are in a file, memory is what counts, and FAISS's slots are all there are.
@@ -64,6 +65,7 @@ class Points {
   void kill(int32_t offset);
   /** No point has this label from now on. */
   void unlabel(uint32_t label) { __atomic_store_n(&labelled_[label], 0, __ATOMIC_RELEASE); }
+  /** For LinkTurns. */
   void publishLink(int32_t offset);
   /** Copies points with their links into an empty object; there must be room. Same offsets. */
   void copyFrom(const Points& other);
@@ -83,6 +85,16 @@ class Points {
   void countAdopted(int32_t count, int32_t linked, int32_t entryPoint, float longest);
   /** The first `count` rows are in a file from now on, and need no memory. Beside readers and a writer. */
   void moveVectors(int file, uint64_t vectorsAt, int32_t count);
+  /** Whether walks measure vectors, as 8 bits would mislead them (misleads()), and whether all links were made so. */
+  bool measuresVectors() const { return __atomic_load_n(&measuresVectors_, __ATOMIC_RELAXED); }
+  bool linkedByVectors() const { return linkedByVectors_; }
+  /** How many points there were when that was last looked at. */
+  int32_t judged() const { return __atomic_load_n(&judged_, __ATOMIC_RELAXED); }
+  /** Alone under the lock that linkers share. Links there are stay as they were made. */
+  void judge(int32_t count, bool measuresVectors);
+  void judgeLike(const Points& other);
+  /** Adopted: how links were made, and whether codes mislead. */
+  void adoptLinks(bool byVectors, bool measuresVectors);
   const faiss::HNSW& hnsw() const { return index_.hnsw; }
   const Mapped<uint64_t>& tombstones() const { return tombstoneMemory_; }
 
@@ -124,6 +136,7 @@ class Points {
   int32_t slots(int32_t level) const { return level == 0 ? 2 * m_ : m_; }
 
   const CodeShape shape;
+  LinkTurns turns;
 
  private:
   void bind();
@@ -167,6 +180,9 @@ class Points {
   int32_t levelStart_[64] = {};
 
   float longest_ = 0;
+  bool measuresVectors_ = false;
+  bool linkedByVectors_ = false;
+  int32_t judged_ = 0;
   int32_t count_ = 0;
   int32_t linked_ = 0;
   int32_t dead_ = 0;

@@ -19,6 +19,10 @@ thread_local Scratch scratch;
 thread_local SetScratch setScratch;
 thread_local std::vector<Candidate> starts;
 thread_local CodeQuery codeQuery;
+/** What a scan by codes measured. */
+thread_local std::vector<Candidate> measured;
+/** More than these are not kept for the next scan. */
+constexpr size_t measuredKept = 1 << 18;
 
 }  // namespace
 
@@ -36,17 +40,40 @@ void Searcher::scanRows(int32_t from, int32_t to, Top& top, Hits& hits) const {
   }
 }
 
-/** Ends early once no further candidate can be among the best, as far as the error of 8 bits goes. */
-void Searcher::rank(Top& top, size_t wanted, Hits& hits) const {
-  size_t ranked = 0;
-  for (size_t i = 0; i < scratch.pool.size() && ranked < wanted; i++) {
-    const auto [distance, point] = scratch.pool.at(i);
-    if (points_.isDead(point)) continue;
-    if (top.full() && distance - codeQuery.slack(options_.form(), points_.sums(point), distance) > top.worst()) break;
-    ranked++;
-    top.offer(exactDistance(point), point);
+void Searcher::aim() const {
+  codeQuery.fromVector(points_.shape, query_.data());
+  if (points_.measuresVectors()) codeQuery.onVectors(kernels_, query_.data(), points_.vector(0));
+}
+
+bool Searcher::mayBeat(const Top& top, Candidate candidate) const {
+  if (!top.full() || candidate.distance <= top.worst()) return true;
+  const float slack = codeQuery.slack(options_.form(), points_.sums(candidate.point), candidate.distance);
+  return candidate.distance - slack <= top.worst();
+}
+
+void Searcher::rank(Top& top, Hits& hits) const {
+  for (size_t i = 0; i < scratch.pool.size(); i++) {
+    const Candidate candidate = scratch.pool.at(i);
+    if (points_.isDead(candidate.point)) continue;
+    if (!mayBeat(top, candidate)) return;
+    hits.distances++;
+    top.offer(exactDistance(candidate.point), candidate.point);
   }
-  hits.distances += ranked;
+}
+
+/** The nearest by code go first: after them few of the others may still be better, unless codes say little. */
+void Searcher::rankMeasured(Top& top, Hits& hits) const {
+  const auto nearer = [](const Candidate& a, const Candidate& b) { return a.distance < b.distance; };
+  const auto first = measured.begin() + static_cast<ptrdiff_t>(std::min(measured.size(), top.wanted() + rerankExtra));
+  std::nth_element(measured.begin(), first, measured.end(), nearer);
+  std::sort(measured.begin(), first, nearer);
+  for (const Candidate& candidate : measured) {
+    if (!mayBeat(top, candidate)) continue;
+    hits.distances++;
+    top.offer(exactDistance(candidate.point), candidate.point);
+  }
+  measured.clear();
+  if (measured.capacity() > measuredKept) measured.shrink_to_fit();
 }
 
 void Searcher::all(const Request& request, Top& top, size_t ef, uint64_t living, Hits& hits) const {
@@ -70,7 +97,6 @@ void Searcher::walk(const Query& query, size_t ef, Entry entry, int32_t linked, 
 void Searcher::walkAll(const Request& request, Top& top, size_t ef, uint64_t living, Hits& hits) const {
   const Entry entry = points_.entry();
   const int32_t linked = points_.linked();
-  const size_t k = request.k;
   const uint64_t wide = ef + ef * static_cast<uint64_t>(points_.dead()) / std::max<uint64_t>(living, 1);
   const uint64_t widened = std::min<uint64_t>(wide, ef * widenMost);
   if (request.unquantised) {
@@ -79,9 +105,9 @@ void Searcher::walkAll(const Request& request, Top& top, size_t ef, uint64_t liv
     for (size_t i = 0; i < pool.size(); i++)
       if (!points_.isDead(pool.at(i).point)) top.offer(pool.at(i).distance, pool.at(i).point);
   } else {
-    codeQuery.fromVector(points_.shape, query_.data());
+    aim();
     walk(codeQuery, widened, entry, linked, hits);
-    rank(top, std::max(k, std::min(ef, k + rerankExtra)), hits);
+    rank(top, hits);
   }
   scanRows(linked, points_.count(), top, hits);
 }
@@ -103,7 +129,7 @@ bool Searcher::walkWithin(const Request& request, Top& top, size_t ef, Hits& hit
   hits.strategy = request.strategy;
   const RowFilter filter(points_, set, setScratch.words);
   Walk walk(points_, kernels_, options_.form(), scratch);
-  codeQuery.fromVector(points_.shape, query_.data());
+  aim();
   const Candidate entered{walk.distance(codeQuery, entry.point), entry.point};
   const Candidate start = walk.descend(codeQuery, entered, entry.level, 0, linked);
   const uint64_t distancesMax = request.distancesMax > 0 ? request.distancesMax : hits.matches;
@@ -112,7 +138,7 @@ bool Searcher::walkWithin(const Request& request, Top& top, size_t ef, Hits& hit
   hits.distances += walk.distances;
   hits.visited += std::max(inside.visited, walk.distances);
   if (!done) return false;
-  rank(top, std::max<size_t>(request.k, std::min<size_t>(ef, request.k + rerankExtra)), hits);
+  rank(top, hits);
   for (int32_t i = linked; i < points_.count(); i++) {
     hits.visited++;
     if (!filter.has(i)) continue;
@@ -124,23 +150,20 @@ bool Searcher::walkWithin(const Request& request, Top& top, size_t ef, Hits& hit
 
 /** In blocks: labels become rows, whose codes are on their way while those before are measured. */
 void Searcher::scanWithin(const Request& request, Top& top, Hits& hits) const {
-  const size_t wanted = request.exact ? 0 : request.k + rerankExtra;
+  const bool exact = request.exact || points_.measuresVectors();
   Walk walk(points_, kernels_, options_.form(), scratch);
-  if (!request.exact) codeQuery.fromVector(points_.shape, query_.data());
-  Pool& pool = scratch.pool;
-  pool.reset(wanted);
+  if (!exact) aim();
+  measured.clear();
   int32_t rows[block];
   size_t count = 0;
   hits.matches = 0;
   const auto measure = [&] {
     hits.matches += count;
-    if (request.exact) {
+    if (exact) {
       for (size_t i = 0; i < count; i++) top.offer(exactDistance(rows[i]), rows[i]);
       hits.distances += count;
     } else {
-      walk.measureAll(codeQuery, rows, count, [&](float distance, int32_t row) {
-        if (pool.admits(distance)) pool.insert(distance, row);
-      });
+      walk.measureAll(codeQuery, rows, count, [](float distance, int32_t row) { measured.push_back({distance, row}); });
     }
     count = 0;
   };
@@ -153,7 +176,7 @@ void Searcher::scanWithin(const Request& request, Top& top, Hits& hits) const {
   });
   measure();
   hits.distances += walk.distances;
-  if (!request.exact) rank(top, wanted, hits);
+  if (!exact) rankMeasured(top, hits);
   hits.visited += hits.matches;
 }
 

@@ -66,8 +66,14 @@ class Searcher {
   /** False: too few were found, or too much was spent. */
   bool walkWithin(const Request& request, Top& top, size_t ef, Hits& hits) const;
   void scanWithin(const Request& request, Top& top, Hits& hits) const;
+  /** Aims the thread's query, which measures codes unless they would mislead. */
+  void aim() const;
+  /** Whether the point may be among the best, as far as the error of 8 bits goes. */
+  bool mayBeat(const Top& top, Candidate candidate) const;
   /** The nearest of the pool's living points measured again, exactly. */
-  void rank(Top& top, size_t wanted, Hits& hits) const;
+  void rank(Top& top, Hits& hits) const;
+  /** The same for all that were measured. */
+  void rankMeasured(Top& top, Hits& hits) const;
   float exactDistance(int32_t point) const;
 
   const Options& options_;

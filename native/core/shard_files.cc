@@ -67,7 +67,7 @@ void ShardIndex::whenLoaded() {
 
 /** Only before anybody else uses the index. */
 void ShardIndex::load(const std::string& path) {
-  const std::lock_guard<std::mutex> linking(linking_);
+  const std::lock_guard<ReadWriteLock> linking(linking_);
   const std::lock_guard<std::mutex> lock(writing_);
   live();
   try {

@@ -3,17 +3,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <shared_mutex>
 
 #include "failure.h"
 
 namespace vectron {
 namespace {
 
-constexpr uint64_t capacityLeast = 64;
-/** Tombstones that are not worth a copy. */
-constexpr int64_t deadLeast = 256;
-/** Below this a copy is too short to be felt. */
-constexpr uint64_t growBesideLeast = 1024;
+/** Linked points from which on several threads link: before, they would get in each other's way (LinkTurns). */
+constexpr int32_t sharedLeast = 2048;
+/** Points to link for which it is worth while to wake another thread. */
+constexpr uint64_t worthSharing = 64;
 constexpr uint64_t budgetMicrosMost = 3600ull * 1000 * 1000;
 
 using Clock = std::chrono::steady_clock;
@@ -50,7 +50,7 @@ void checkOptions(const Options& options) {
 ShardIndex::ShardIndex(const Options& options)
     : options_((checkOptions(options), options)),
       kernels_(kernels()),
-      points_(std::make_shared<Points>(options, std::max(capacityLeast, options.capacity), 0)),
+      points_(std::make_shared<Points>(options, std::max<uint64_t>(capacityLeast, options.capacity), 0)),
       linker_(options_, kernels_),
       idTexts_(std::make_shared<std::deque<std::string>>()) {}
 
@@ -94,7 +94,7 @@ uint32_t ShardIndex::put(std::string_view id, int64_t version, const float* vect
       if (held.version >= version) return held.label;
       if (!lacksRoom()) return place(key, held, version);
     }
-    const std::lock_guard<std::mutex> linking(linking_);
+    const std::lock_guard<ReadWriteLock> linking(linking_);
     const std::lock_guard<std::mutex> lock(writing_);
     live();
     makeRoom();
@@ -112,7 +112,10 @@ uint32_t ShardIndex::place(std::string_view key, Held& held, int64_t version) {
   return label;
 }
 
-/** There is room for it in the points: labels are as many as there were live points at most. */
+/**
+ * There is room for it in the points: labels are as many as there were live points at most, and where fewer have room
+ * (a rebuild that began before the last were given) dropLabels() took the rest back.
+ */
 uint32_t ShardIndex::takeLabel() {
   if (freeLabels_.empty()) return labelCount_++;
   const uint32_t label = freeLabels_.back();
@@ -164,88 +167,9 @@ int64_t ShardIndex::versionOf(std::string_view id) {
   return found == held_.end() ? -1 : found->second.version;
 }
 
-/** Where there is no graph tombstones are only waste: they are dropped once they outnumber the living. */
-bool ShardIndex::lacksRoom() const {
-  return points_->full() || (points_->linked() == 0 && points_->dead() > std::max(liveCount_.load(), deadLeast));
-}
-
-/**
- * Before an append, under linking_ too. When the memory is full, it is copied beside into twice as much; searches go on
- * meanwhile, the writer waits. Where points are linked, growBeside() is earlier.
- */
-void ShardIndex::makeRoom() {
-  if (!lacksRoom()) return;
-  if (points_->full()) swap(larger(*points_));
-  else swap(compacted(points_->capacity()));
-}
-
-/** Before the memory is full: what is there is copied while writers append, who wait only while the rest is. */
-void ShardIndex::growBeside() {
-  const uint64_t capacity = std::min<uint64_t>(points_->capacity() * 2, INT32_MAX);
-  const auto count = static_cast<uint64_t>(points_->count());
-  if (rebuild_.next || count * 4 < points_->capacity() * 3 || count < growBesideLeast || capacity == points_->capacity())
-    return;
-  auto next = std::make_unique<Points>(options_, capacity, static_cast<uint32_t>(points_->labelCapacity()));
-  next->copyFirst(*points_, static_cast<int32_t>(count));
-  const std::lock_guard<std::mutex> lock(writing_);
-  next->copyRest(*points_);
-  swap(std::move(next));
-}
-
-std::unique_ptr<Points> ShardIndex::larger(const Points& points) const {
-  const uint64_t capacity = std::min<uint64_t>(points.capacity() * 2, INT32_MAX);
-  if (capacity == points.capacity()) throw Failure("RESOURCE_EXHAUSTED", "the index is full");
-  auto next = std::make_unique<Points>(options_, capacity, labelCount_);
-  next->copyFrom(points);
-  return next;
-}
-
 void ShardIndex::kill(int32_t offset) {
   points_->kill(offset);
   if (offset < rebuild_.from) rebuild_.next->kill(rebuild_.moved[static_cast<size_t>(offset)]);
-}
-
-bool ShardIndex::wantsRebuild() const {
-  const int64_t dead = points_->dead();
-  return points_->linked() > 0 && dead > deadLeast && dead * 5 > static_cast<int64_t>(points_->count()) * 2;
-}
-
-/** Takes one point over into the graph that will replace this one. Under linking_. */
-void ShardIndex::rebuildOne() {
-  {
-    const std::lock_guard<std::mutex> lock(writing_);
-    if (rebuild_.next == nullptr) {
-      const auto living = static_cast<uint64_t>(liveCount_.load());
-      const uint64_t capacity = std::max({capacityLeast, options_.capacity, living + living / 4});
-      rebuild_.next = std::make_unique<Points>(options_, capacity, labelCount_);
-    }
-    const int32_t point = rebuild_.from++;
-    rebuild_.moved.push_back(-1);
-    if (points_->isDead(point)) return;
-    const uint32_t label = points_->label(point);
-    if (rebuild_.next->full() || label >= rebuild_.next->labelCapacity()) rebuild_.next = larger(*rebuild_.next);
-    rebuild_.moved.back() =
-        rebuild_.next->append(points_->vector(point), points_->id(point), points_->version(point), label);
-  }
-  linker_.linkNext(*rebuild_.next);
-}
-
-void ShardIndex::finishRebuild() {
-  const Points& next = *rebuild_.next;
-  for (int32_t i = 0; i < next.count(); i++)
-    if (!next.isDead(i)) held_.find(next.id(i))->second.offset = i;
-  swap(std::move(rebuild_.next));
-  rebuild_ = Rebuild{};
-}
-
-std::unique_ptr<Points> ShardIndex::compacted(uint64_t capacity) {
-  auto next = std::make_unique<Points>(options_, capacity, labelCount_);
-  for (int32_t i = 0; i < points_->count(); i++) {
-    if (points_->isDead(i)) continue;
-    Held& held = held_.find(points_->id(i))->second;
-    held.offset = next->append(points_->vector(i), points_->id(i), points_->version(i), held.label);
-  }
-  return next;
 }
 
 void ShardIndex::swap(std::shared_ptr<Points> next) {
@@ -256,7 +180,7 @@ void ShardIndex::swap(std::shared_ptr<Points> next) {
 }
 
 void ShardIndex::destroy() {
-  const std::lock_guard<std::mutex> linking(linking_);
+  const std::lock_guard<ReadWriteLock> linking(linking_);
   const std::lock_guard<std::mutex> lock(writing_);
   live();
   swap(nullptr);
@@ -283,19 +207,44 @@ uint64_t ShardIndex::unlinked(const Points& points) const {
   return wantsGraph(points) ? static_cast<uint64_t>(points.count() - points.linked()) : 0;
 }
 
+/** Under writing_. What is left of a rebuild counts once all else is linked. */
+uint64_t ShardIndex::leftToLink() const {
+  const uint64_t left = unlinked(*points_);
+  if (left > 0 || !(rebuild_.next || wantsRebuild())) return left;
+  const auto toTake = static_cast<uint64_t>(points_->count() - rebuild_.from);
+  const uint64_t toLink = rebuild_.next ? static_cast<uint64_t>(rebuild_.next->count() - rebuild_.next->linked()) : 0;
+  return std::max<uint64_t>(toTake + toLink, 1);
+}
+
+/** Under a share of linking_. */
+void ShardIndex::linkShared(LinkTurns::Time until) {
+  while (Clock::now() < until && unlinked(*points_) > 0 && linker_.linkNext(*points_, until)) continue;
+  if (unlinked(*points_) > 0) return;
+  while (Clock::now() < until && rebuildOne(until)) continue;
+}
+
+/** Upkeep is done whatever the budget says: it cannot be done in pieces. */
 uint64_t ShardIndex::link(uint64_t budgetMicros) {
   const auto until = Clock::now() + std::chrono::microseconds(std::min<uint64_t>(budgetMicros, budgetMicrosMost));
-  const std::lock_guard<std::mutex> linking(linking_);
-  live();
-  if (wantsGraph(*points_)) growBeside();
-  const Points& points = *points_;
-  while (unlinked(points) > 0 && Clock::now() < until) linker_.linkNext(*points_);
-  if (unlinked(points) > 0 || !(rebuild_.next || wantsRebuild())) return unlinked(points);
-  while (rebuild_.from < points.count() && Clock::now() < until) rebuildOne();
+  for (;;) {
+    {
+      const std::shared_lock<ReadWriteLock> linking(linking_);
+      live();
+      linkShared(until);
+      const std::lock_guard<std::mutex> lock(writing_);
+      if (!wantsUpkeep()) return leftToLink();
+    }
+    const std::lock_guard<ReadWriteLock> linking(linking_);
+    live();
+    upkeep();
+  }
+}
+
+bool ShardIndex::sharesLinking() {
   const std::lock_guard<std::mutex> lock(writing_);
-  if (rebuild_.from < points.count()) return static_cast<uint64_t>(points.count() - rebuild_.from);
-  finishRebuild();
-  return 0;
+  if (points_ == nullptr) return false;
+  const Points& grows = rebuild_.next && unlinked(*points_) == 0 ? *rebuild_.next : *points_;
+  return grows.linked() >= sharedLeast && leftToLink() >= worthSharing;
 }
 
 uint64_t ShardIndex::unlinkedCount() {

@@ -18,6 +18,9 @@
 
 namespace vectron {
 
+/** Points that memory is reserved for at least. */
+constexpr uint64_t capacityLeast = 64;
+
 struct Stats {
   double live, unlinked, tombstones, bytes, labels;
   /** Of the nearest points of searches that were answered again exactly, and how many of them had been found. */
@@ -60,10 +63,10 @@ struct Saved {
  *  5. A live point keeps its label through all versions, growth and rebuilds; a removal frees it for the next new point.
  *  6. Once tombstones are two fifths of a graph, link() also builds a graph of the living beside it, in its slices, and
  *     swaps it in when it has them all. Both are in memory meanwhile.
- *
- *  7. Linking has a lock of its own, so that puts and removes wait for it only when memory is full: the linker reads what
- *     appends never change, and nothing but the holder of linking_ replaces the points or changes a list.
- *  8. save() keeps the linker waiting while it writes the lists, and a change for the blink of an eye (GraphFile).
+ *  7. Linking has a lock of its own, so that puts and removes wait for it only when memory is full: linkers read what
+ *     appends never change. They share linking_, any number at a time; whoever replaces the points, or wants lists to
+ *     stand still, holds it alone.
+ *  8. save() keeps linkers waiting while it writes the lists, and a change for the blink of an eye (GraphFile).
  *
  * Order of locks: saving_ before linking_ before writing_ before swapping_.
  */
@@ -83,15 +86,18 @@ class ShardIndex {
   bool idOf(uint32_t label, std::string& id);
   /** -1 when the id was never seen. */
   int64_t versionOf(std::string_view id);
-  /** Links for about this long; returns how many are left to do, those of a rebuild included. */
+  /** Links for about this long, beside others that do; returns how many are left to do, those of a rebuild included. */
   uint64_t link(uint64_t budgetMicros);
+  /** Whether another thread that links would find something to do for a while. */
+  bool sharesLinking();
   /** These are 0 once destroyed. */
   uint64_t unlinkedCount();
   double bytesNow();
   /** Answers a search that was kept again, exactly. Long work, for builders. */
   void auditRecall();
-  /** Whether a builder has this index in hand or in line (see Builders). */
+  /** For Builders: whether one has this index in hand or in line, and how many others help it. */
   std::atomic<bool> inLine{false};
+  std::atomic<unsigned> helpers{0};
   Hits search(const Request& request);
   Hits search(const float* query, size_t length, uint32_t k, uint32_t ef);
   Hits exact(const float* query, size_t length, uint32_t k);
@@ -136,16 +142,25 @@ class ShardIndex {
   uint32_t place(std::string_view key, Held& held, int64_t version);
   bool lacksRoom() const;
   void makeRoom();
+  bool wantsGrowth() const;
   void growBeside();
   void kill(int32_t offset);
   std::unique_ptr<Points> larger(const Points& points) const;
   bool wantsRebuild() const;
-  void rebuildOne();
+  bool wantsJudgement() const;
+  bool wantsUpkeep() const;
+  void upkeep();
+  void linkShared(LinkTurns::Time until);
+  bool rebuildOne(LinkTurns::Time until);
+  bool lacksRoomToRebuild() const;
+  bool isRebuilt() const;
   void finishRebuild();
+  void dropLabels(uint64_t end);
+  uint64_t leftToLink() const;
   uint32_t takeLabel();
   /** Removes what is held, if this is newer. The label it freed, or noLabel. */
   uint32_t forget(Held& held, int64_t version);
-  /** Under linking_, so that lists are those of the moment as long as it is held. */
+  /** Alone under linking_, so that lists are those of the moment as long as it is held. */
   Moment momentNow();
   /** Of ids [from, to) those that are removed now, with the removals' versions. */
   std::vector<std::pair<std::string_view, int64_t>> removalsOf(const Moment& moment, size_t from, size_t to);
@@ -169,13 +184,13 @@ class ShardIndex {
   const Options options_;
   const Kernels& kernels_;
   std::mutex saving_;
-  std::mutex linking_;
+  ReadWriteLock linking_;
   std::mutex writing_;
   ReadWriteLock swapping_;
   /** Written under linking_, writing_ and swapping_; read under any of them. Null once destroyed. */
   std::shared_ptr<Points> points_;
-  Linker linker_;
-  /** Changed under linking_ and writing_. The graph of the living while it is being built; empty otherwise. */
+  const Linker linker_;
+  /** Changed under writing_ and linking_, which may be shared for all but `next`. The graph of the living while it is being built; empty otherwise. */
   struct Rebuild {
     std::unique_ptr<Points> next;
     /** Points from here on are not in `next` yet. */

@@ -43,11 +43,11 @@ void ShardIndex::keepForAudit(const Request& request, int32_t count, int32_t dea
   recall_.keep({points_.get(), count, dead, request.k, prepared, hits.ids});
 }
 
-/** Under linking_ alone, which keeps the points where they are: neither searches nor writes wait. */
+/** Under a share of linking_, which keeps the points where they are: neither searches nor writes wait. */
 void ShardIndex::auditRecall() {
   AnsweredSearch search;
   if (!recall_.take(search)) return;
-  const std::lock_guard<std::mutex> linking(linking_);
+  const std::shared_lock<ReadWriteLock> linking(linking_);
   const Points& points = live();
   if (&points != search.points || points.dead() != search.dead) return;
   Top top(points, search.k);

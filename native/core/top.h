@@ -40,6 +40,7 @@ class Top {
   }
 
   size_t size() const { return heap_.size(); }
+  size_t wanted() const { return k_; }
   bool full() const { return heap_.size() >= k_; }
   float worst() const { return heap_.front().distance; }
   void clear() { heap_.clear(); }

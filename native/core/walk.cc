@@ -24,6 +24,10 @@ struct Block {
 void Pool::reset(size_t capacity) {
   capacity_ = capacity;
   size_ = next_ = 0;
+  reserve(capacity);
+}
+
+void Pool::reserve(size_t capacity) {
   // The worst falls off behind the end, and the first block of an insertion may reach beyond it.
   const size_t slots = capacity + 1 + blockSize;
   if (distances_.size() >= slots) return;
@@ -62,11 +66,22 @@ int32_t Pool::take() {
   return point;
 }
 
-void Visited::reset(size_t points) {
+void Visited::reserve(size_t points) {
   if (tags_.size() < points) tags_.resize(points * 5 / 4 + 64, 0);
+}
+
+void Visited::reset(size_t points) {
+  reserve(points);
   if (++tag_ != 0) return;
   std::fill(tags_.begin(), tags_.end(), uint16_t{0});
   tag_ = 1;
+}
+
+void Scratch::reserve(size_t ef, size_t points, size_t slots) {
+  pool.reserve(ef);
+  visited.reserve(points);
+  fresh.reserve(slots * expandedAtOnce);
+  if (dots.size() < slots * expandedAtOnce) dots.resize(slots * expandedAtOnce);
 }
 
 template <typename Query>

@@ -21,6 +21,7 @@ struct Candidate {
 class Pool {
  public:
   void reset(size_t capacity);
+  void reserve(size_t capacity);
   bool admits(float distance) const { return size_ < capacity_ || distance < distances_[size_ - 1]; }
   void insert(float distance, int32_t point);
   /** The nearest candidate not yet taken, or -1. */
@@ -50,6 +51,7 @@ class Pool {
 class Visited {
  public:
   void reset(size_t points);
+  void reserve(size_t points);
   /** True the first time. */
   bool mark(int32_t point) {
     uint16_t& slot = tags_[static_cast<size_t>(point)];
@@ -82,6 +84,9 @@ class Visited {
 
 /** What one thread needs to walk; reused, so that a walk allocates nothing. */
 struct Scratch {
+  /** Takes what walks with `ef` over so many points with lists of so many slots need. */
+  void reserve(size_t ef, size_t points, size_t slots);
+
   Pool pool;
   Visited visited;
   std::vector<int32_t> fresh;

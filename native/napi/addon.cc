@@ -34,11 +34,11 @@ napi_value open(napi_env env, napi_callback_info info) {
     options.efConstruction = static_cast<uint32_t>(args.whole(4, "efConstruction", vectron::efConstructionMax));
     options.capacity = args.whole(5, "capacity", INT32_MAX);
     options.threshold = args.whole(6, "threshold", INT32_MAX);
-    options.folder = args.text(8, "folder");
+    options.folder = args.path(8, "folder");
     vectron::checkOptions(options);
     if (options.threshold == 0) options.threshold = vectron::graphThreshold(options.dimension);
     const std::string key = args.text(0, "key");
-    auto handle = std::make_unique<Handle>(Handle{key, Registry::instance().open(key, options, args.text(7, "path"))});
+    auto handle = std::make_unique<Handle>(Handle{handleMark, key, Registry::instance().open(key, options, args.path(7, "path"))});
     napi_value external;
     check(napi_create_external(
         env, handle.get(), [](napi_env, void* data, void*) { delete static_cast<Handle*>(data); }, nullptr, &external));
@@ -203,7 +203,7 @@ napi_value setAppliedIndex(napi_env env, napi_callback_info info) {
 napi_value save(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments<2> args(env, info);
-    args.handle().index->save(args.text(1, "path"));
+    args.handle().index->save(args.path(1, "path"));
     return nullptr;
   });
 }
@@ -212,7 +212,7 @@ napi_value save(napi_env env, napi_callback_info info) {
 napi_value saveInBackground(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments<2> args(env, info);
-    vectron::Savers::instance().save(args.handle().index, args.text(1, "path"));
+    vectron::Savers::instance().save(args.handle().index, args.path(1, "path"));
     return nullptr;
   });
 }
@@ -255,7 +255,7 @@ napi_value bytes(napi_env env, napi_callback_info) {
 napi_value extractFaiss(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments<2> args(env, info);
-    vectron::GraphFile::extractFaiss(args.text(0, "path"), args.text(1, "target"));
+    vectron::GraphFile::extractFaiss(args.path(0, "path"), args.path(1, "target"));
     return nullptr;
   });
 }

@@ -25,7 +25,11 @@ void check(napi_status status) {
   if (status != napi_ok) throw NapiFailed();
 }
 
+/** What an external that another addon made does not begin with. */
+constexpr uint64_t handleMark = 0x56454354'524f4e21;
+
 struct Handle {
+  uint64_t mark;
   std::string key;
   std::shared_ptr<ShardIndex> index;
 };
@@ -71,6 +75,12 @@ struct Arguments {
     long_.resize(length);
     return long_;
   }
+  /** Of a file or folder: what lies behind a NUL would be ignored. */
+  std::string path(size_t i, const char* field) const {
+    const std::string found = text(i, field);
+    if (found.find('\0') != std::string::npos) throw vectron::invalid(field, "has a NUL character");
+    return found;
+  }
   /** The elements of a Float32Array, Float64Array or Uint32Array. */
   template <typename T>
   T* array(size_t i, const char* field, size_t& length) const {
@@ -84,6 +94,7 @@ struct Arguments {
   Handle& handleNow() const {
     void* data = nullptr;
     expect(napi_get_value_external(env, values[0], &data), "index", "not a handle");
+    if (data == nullptr || *static_cast<const uint64_t*>(data) != handleMark) throw vectron::invalid("index", "not a handle");
     return *static_cast<Handle*>(data);
   }
   /** Waits for the end of loading. */

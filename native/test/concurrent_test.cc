@@ -1,3 +1,5 @@
+#include <chrono>
+#include <cmath>
 #include <map>
 #include <thread>
 
@@ -83,6 +85,71 @@ void testBuildersBesideAWriter() {
   Registry::instance().drop("built");
 }
 
+/** Links all that is there with so many threads at once; returns recall@10 at ef 40. */
+double recallLinkedBy(int threads, Data data) {
+  Options options = optionsOf(24, Metric::euclidean, 50, 6000);
+  options.efConstruction = 100;
+  ShardIndex index(options);
+  fillIndex(index, data, 0, 6000, 1);
+  std::vector<std::thread> linkers;
+  for (int t = 0; t < threads; t++)
+    linkers.emplace_back([&] {
+      while (index.link(2000) > 0) continue;
+    });
+  for (std::thread& linker : linkers) linker.join();
+  EXPECT(index.stats().unlinked == 0);
+  bool graph = false;
+  double sum = 0;
+  constexpr int repeats = 8;
+  for (int i = 0; i < repeats; i++) sum += recallOf(index, data, 10, 40, graph);
+  EXPECT(graph);
+  return sum / repeats;
+}
+
+/** Whichever threads link, the graph is as good. */
+void testLinkersBesideEachOther() {
+  const Data data(51, 24);
+  const double one = recallLinkedBy(1, data);
+  for (const int threads : {2, 4}) {
+    const double several = recallLinkedBy(threads, data);
+    std::printf("recall@10 linked by 1 thread %.4f, by %d threads %.4f\n", one, threads, several);
+    EXPECT(one > 0.9 && std::abs(one - several) < 0.005);
+  }
+}
+
+/** Every link of the graph leads to another linked point that is on the level, and to each once. */
+void expectWhole(const Points& points) {
+  for (int32_t i = 0; i < points.linked(); i++)
+    for (int32_t level = 0; level <= points.level(i); level++) {
+      std::set<int32_t> seen;
+      for (int32_t j = 0; j < points.slots(level) && points.list(i, level)[j] >= 0; j++) {
+        const int32_t neighbour = points.list(i, level)[j];
+        EXPECT(neighbour < points.linked() && neighbour != i && points.level(neighbour) >= level);
+        EXPECT(seen.insert(neighbour).second);
+      }
+    }
+}
+
+/** Linkers alone, on points themselves: lists stay whole, in a small graph too, where they take turns. */
+void testListsOfManyLinkers() {
+  for (const int32_t count : {1, 2, 40, 3000}) {
+    const Options options = optionsOf(8, Metric::dot, 0, 3000);
+    Points points(options, 3000, 0);
+    Data data(static_cast<uint32_t>(60 + count), 8);
+    for (int32_t i = 0; i < count; i++) points.append(data.next().data(), "", 1, static_cast<uint32_t>(i));
+    const Linker linker(options, kernels());
+    std::vector<std::thread> linkers;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(5);
+    for (int t = 0; t < 4; t++)
+      linkers.emplace_back([&] {
+        while (linker.linkNext(points, until)) continue;
+      });
+    for (std::thread& thread : linkers) thread.join();
+    EXPECT(points.linked() == count);
+    expectWhole(points);
+  }
+}
+
 /** A search that is kept is answered again over the rows it was answered over, whatever was put since. */
 void testRecallMonitor() {
   Data data(41, 16);
@@ -136,6 +203,8 @@ void testReplacedPointsAreToldOnce() {
 void testConcurrency() {
   testReadersBesideWriter();
   testBuildersBesideAWriter();
+  testLinkersBesideEachOther();
+  testListsOfManyLinkers();
   testRecallMonitor();
   testReplacedPointsAreToldOnce();
 }

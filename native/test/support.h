@@ -102,6 +102,12 @@ inline void fillIndex(ShardIndex& index, Data& data, int from, int to, int64_t v
 /** In files_test.cc: what is written, read, refused, and mapped. */
 void testFiles();
 
+/** In growth_test.cc: how memory grows and is given back, and what is told of it. */
+void testGrowth();
+
+/** In precision_test.cc: vectors of which 8 bits a component say little. */
+void testPrecision();
+
 /** In concurrent_test.cc: readers, writers and builders of one index at once. */
 void testConcurrency();
 

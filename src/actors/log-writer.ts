@@ -1,7 +1,7 @@
 import { VectronError } from '../base/errors';
 import type { Incarnation, ReplicaId } from '../base/ids';
 import { logBatchBytesMax, logBatchCountMax, openedEntriesBytesMax } from '../base/limits';
-import { type Address, lanes } from '../protocol/envelope';
+import { type Address, type Lane, lanes } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { Entry } from '../protocol/raft-messages';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
@@ -19,7 +19,7 @@ export interface LogWriterOptions {
 }
 
 type Write = MessageOf<'log.append'> | MessageOf<'log.reset'>;
-type Request = Write | MessageOf<'log.open'> | MessageOf<'log.remove'>;
+type Request = Write | MessageOf<'log.open'> | MessageOf<'log.remove'> | MessageOf<'log.promise'>;
 
 interface Queued {
   readonly request: Request;
@@ -32,13 +32,14 @@ interface Session {
   write: number;
 }
 
-type Reply = readonly [to: Address, message: Message];
+type Reply = readonly [to: Address, message: Message, lane: Lane];
 
 /**
  * Writes every Raft log of one machine: everything that waits in its mailbox becomes one batch and one sync (DESIGN D2,
  * D3). One at a time a machine; it alone uses the log engine. Members, supervisors and tests talk to it in log.* messages.
  *
- *  1. log.appended, log.opened and log.removed leave after the commit that holds what they speak of, never before.
+ *  1. log.appended, log.opened, log.removed and what a member promises leave after the commit that holds what they speak of,
+ *     never before. Promises leave first: another machine waits for them.
  *  2. log.open is a barrier: writes of that replica still in the queue are dropped, and from the new incarnation's commit
  *     on, writes of older incarnations are ignored. Nothing of them was acknowledged.
  *  3. One incarnation's writes are taken in the order of their numbers, without a gap.
@@ -90,6 +91,7 @@ export class LogWriter implements Actor {
       case 'log.append':
       case 'log.reset':
       case 'log.remove':
+      case 'log.promise':
         this.enqueue(message, from, context);
         break;
       case 'log.truncate':
@@ -116,7 +118,7 @@ export class LogWriter implements Actor {
 
   /** The barrier: what was not committed yet never happened, so that the answer is all there is of the log. */
   private dropWrites(replica: ReplicaId): void {
-    this.queue = this.queue.filter(({ request }) => request.replica !== replica || !isWrite(request));
+    this.queue = this.queue.filter(({ request }) => request.replica !== replica || !isOfSession(request));
     this.truncations.delete(replica);
   }
 
@@ -130,25 +132,35 @@ export class LogWriter implements Actor {
       const batch = new WriteBatch();
       const replies = this.stage(queue, batch);
       if (batch.operations.length > 0) this.options.engine.commit(batch);
-      for (const [to, message] of replies) context.send(to, message, lanes.completion);
+      for (const [to, message, lane] of replies) context.send(to, message, lane);
       this.orPoison(() => this.logs.sweep());
     });
   }
 
   /** Stages requests in their order; the answers are true once the batch is durable. */
   private stage(queue: readonly Queued[], batch: WriteBatch): Reply[] {
+    const promises: Reply[] = [];
     const replies: Reply[] = [];
     const written = new Map<ReplicaId, Reply>();
     for (const { request, from } of queue) {
-      if (request.kind === 'log.open') {
-        for (const part of this.open(request, batch)) replies.push([from, part]);
-      } else if (request.kind === 'log.remove') replies.push([from, this.remove(request.replica, batch)]);
-      else {
-        const reply = this.write(request, batch);
-        if (reply !== null) written.set(request.replica, [from, reply]);
+      const reply = (message: Message): Reply => [from, message, lanes.completion];
+      if (request.kind === 'log.open') replies.push(...this.open(request, batch).map(reply));
+      else if (request.kind === 'log.remove') replies.push(reply(this.remove(request.replica, batch)));
+      else if (request.kind === 'log.promise') {
+        if (this.holds(request))
+          promises.push([request.to, { kind: 'peer.raft', ...request.promise }, lanes.consensus]);
+      } else {
+        const message = this.write(request, batch);
+        if (message !== null) written.set(request.replica, reply(message));
       }
     }
-    return [...replies, ...written.values()];
+    return [...promises, ...replies, ...written.values()];
+  }
+
+  /** Whether the write was taken: it is on disk already, or with the batch that is being staged. */
+  private holds({ replica, incarnation, write }: MessageOf<'log.promise'>): boolean {
+    const session = this.sessions.get(replica);
+    return session?.incarnation === incarnation && write <= session.write;
   }
 
   private open({ replica, descriptor }: MessageOf<'log.open'>, batch: WriteBatch): Message[] {
@@ -254,7 +266,8 @@ export class LogWriter implements Actor {
   }
 }
 
-const isWrite = (request: Request): request is Write => request.kind === 'log.append' || request.kind === 'log.reset';
+const isOfSession = ({ kind }: Request): boolean =>
+  kind === 'log.append' || kind === 'log.reset' || kind === 'log.promise';
 
 function bytesOf({ entries }: MessageOf<'log.append'>): number {
   let bytes = 0;

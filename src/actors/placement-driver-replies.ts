@@ -6,7 +6,7 @@ import type { SchemaRecord } from '../placement/records';
 import { encode } from '../protocol/codec';
 import type { Failure } from '../protocol/data-messages';
 import type { Message, MessageOf } from '../protocol/messages';
-import { failure } from '../runtime/refusal';
+import { failure, type PlacementRequest } from '../runtime/refusal';
 import type { PlacementMember } from './placement-driver';
 import type { FlagDriver } from './placement-driver-flags';
 import type { RaftMember } from './raft-member';
@@ -21,7 +21,11 @@ export interface DriverState {
 
 type Done = Exclude<PlacementOutcome, { readonly kind: 'rejected' }>;
 
-export function replyTo(request: number, outcome: Done, { cluster, incarnation, term }: DriverState): Message {
+export function replyTo(
+  { kind, request }: MessageOf<PlacementRequest>,
+  outcome: Done,
+  { cluster, incarnation, term }: DriverState,
+): Message {
   const head = { request, failure: null, revision: outcome.revision };
   switch (outcome.kind) {
     case 'workerRegistered':
@@ -33,7 +37,7 @@ export function replyTo(request: number, outcome: Done, { cluster, incarnation, 
     case 'replicaMoving':
       return { kind: 'pd.replicaMoving', ...head, replica: outcome.replica };
     case 'schemaChanged':
-      return schemaReply(request, outcome.record, outcome.revision);
+      return (kind === 'pd.changeTtl' ? ttlReply : schemaReply)(request, outcome.record, outcome.revision);
     case 'founded':
     case 'membersSettled':
     case 'removalsConfirmed':
@@ -66,8 +70,16 @@ export const schemaReply = (request: number, { id, schema, settled }: SchemaReco
   ...{ collection: id, schema, settled, revision },
 });
 
+export const ttlReply = (request: number, { id, schema, settled }: SchemaRecord, revision: Revision): Message => ({
+  ...{ kind: 'pd.ttl', request, failure: null },
+  ...{ collection: id, ttlMs: schema.ttlMs, settled, revision },
+});
+
 /** What is asked for by name alone. */
-export function operationOf(message: MessageOf<'pd.deleteCollection' | 'pd.changeSchema'>): PlacementOperation {
+export function operationOf(
+  message: MessageOf<'pd.deleteCollection' | 'pd.changeSchema' | 'pd.changeTtl'>,
+): PlacementOperation {
+  if (message.kind === 'pd.changeTtl') return { kind: 'changeTtl', name: message.name, ttlMs: message.ttlMs };
   if (message.kind === 'pd.deleteCollection') return { kind: 'deleteCollection', name: message.name };
   const { name, key, type } = message;
   return { kind: 'changeSchema', name, key, type };

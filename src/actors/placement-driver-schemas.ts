@@ -9,7 +9,7 @@ import type { Message, MessageOf } from '../protocol/messages';
 import type { ShardRecord } from '../protocol/records';
 import type { ActorContext } from '../runtime/actor';
 import { refusalOf } from '../runtime/refusal';
-import { failureOf, schemaReply } from './placement-driver-replies';
+import { failureOf, schemaReply, ttlReply } from './placement-driver-replies';
 import type { SoftState } from './placement-driver-soft';
 
 export interface SchemasPort {
@@ -50,12 +50,12 @@ export class SchemaDriver {
     }
   }
 
-  reply({ request, name }: MessageOf<'pd.getSchema'>): Message {
+  reply(message: MessageOf<'pd.getSchema' | 'pd.getTtl'>): Message {
     const machine = this.port.machine();
+    const { kind, request, name } = message;
     const record = machine.schemas.named(name);
-    if (record !== null) return schemaReply(request, record, machine.revision);
-    const missing = failureOf(noCollection(name));
-    return present(refusalOf({ kind: 'pd.getSchema', request, name }, missing), 'refusal of pd.getSchema');
+    if (record !== null) return (kind === 'pd.getTtl' ? ttlReply : schemaReply)(request, record, machine.revision);
+    return present(refusalOf(message, failureOf(noCollection(name))), `refusal of ${kind}`);
   }
 
   answered(state: MessageOf<'schema.state'>, context: ActorContext): void {

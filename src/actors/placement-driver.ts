@@ -13,7 +13,7 @@ import type { ReplicaFault } from '../protocol/placement-messages';
 import { createRaft } from '../raft/core';
 import type { RaftCore, RaftOptions } from '../raft/types';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
-import { failure, type PlacementRequest, refusalOf } from '../runtime/refusal';
+import { failure, isPlacementRequest, type PlacementRequest, refusalOf } from '../runtime/refusal';
 import type { KeyValueStore } from '../storage/ports';
 import { FlagDriver } from './placement-driver-flags';
 import { MoveDriver } from './placement-driver-moves';
@@ -181,24 +181,8 @@ export class PlacementDriverActor implements Actor {
 
   private take(message: Message, from: Address, context: ActorContext): void {
     if (this.member.handle(message, context)) return;
+    if (isPlacementRequest(message)) return this.serve(message, from, context);
     switch (message.kind) {
-      case 'pd.status':
-        context.send(from, statusReply(message.request, this.refusal(), this), lanes.completion);
-        break;
-      case 'pd.registerWorker':
-      case 'pd.heartbeat':
-      case 'pd.replicaFaults':
-      case 'pd.support':
-      case 'pd.flags':
-      case 'pd.createCollection':
-      case 'pd.deleteCollection':
-      case 'pd.moveReplica':
-      case 'pd.transferLeader':
-      case 'pd.changeSchema':
-      case 'pd.getSchema':
-      case 'pd.watch':
-        this.serve(message, from, context);
-        break;
       case 'members.state':
         if (this.isServing) this.moves.answered(message, context);
         break;
@@ -251,7 +235,11 @@ export class PlacementDriverActor implements Actor {
 
   // Requests
 
-  private serve(message: Exclude<Request, MessageOf<'pd.status'>>, from: Address, context: ActorContext): void {
+  private serve(message: Request, from: Address, context: ActorContext): void {
+    if (message.kind === 'pd.status') {
+      context.send(from, statusReply(message.request, this.refusal(), this), lanes.completion);
+      return;
+    }
     const refused = this.refusal() ?? objectionTo(message, from, this.setup.cluster, this.machine);
     if (refused !== null) this.refuse(message, refused, from, context);
     else if (message.kind === 'pd.watch') this.watch(message, from, context);
@@ -260,10 +248,12 @@ export class PlacementDriverActor implements Actor {
     else if (message.kind === 'pd.support') this.support(message, from, context);
     else if (message.kind === 'pd.flags') context.send(from, flagsReply(message.request, this), lanes.completion);
     else if (message.kind === 'pd.registerWorker') this.registerWorker(message, from, context);
-    else if (message.kind === 'pd.createCollection') this.createCollection(message, from, context);
+    else if (message.kind === 'pd.createCollection' || message.kind === 'pd.createMortal')
+      this.createCollection(message, from, context);
     else if (message.kind === 'pd.moveReplica') this.moveReplica(message, from, context);
     else if (message.kind === 'pd.transferLeader') this.transferLeader(message, from, context);
-    else if (message.kind === 'pd.getSchema') context.send(from, this.schemas.reply(message), lanes.completion);
+    else if (message.kind === 'pd.getSchema' || message.kind === 'pd.getTtl')
+      context.send(from, this.schemas.reply(message), lanes.completion);
     else this.propose(message, operationOf(message), from, context);
   }
 
@@ -286,9 +276,14 @@ export class PlacementDriverActor implements Actor {
     this.propose(message, { kind: 'registerWorker', node, address, zone, rack, storeIncarnation }, from, context);
   }
 
-  private createCollection(message: MessageOf<'pd.createCollection'>, from: Address, context: ActorContext): void {
+  private createCollection(
+    message: MessageOf<'pd.createCollection' | 'pd.createMortal'>,
+    from: Address,
+    context: ActorContext,
+  ): void {
     const avoid = this.softNow().unhealthy(this.machine, context.now);
-    this.propose(message, creationOf({ ...message, avoid }), from, context);
+    const ttlMs = message.kind === 'pd.createMortal' ? message.ttlMs : 0;
+    this.propose(message, creationOf({ ...message, avoid, ttlMs }), from, context);
   }
 
   /** Answered once the confirmed removals are in the log: until then the worker goes on confirming them. */
@@ -373,7 +368,7 @@ export class PlacementDriverActor implements Actor {
 
   private answer(message: Request, outcome: PlacementOutcome, from: Address, context: ActorContext): void {
     if (outcome.kind === 'rejected') this.refuse(message, failureOf(outcome.error), from, context);
-    else context.send(from, replyTo(message.request, outcome, this.about()), lanes.completion);
+    else context.send(from, replyTo(message, outcome, this.about()), lanes.completion);
     if (outcome.kind === 'schemaChanged' && this.soft !== null) this.schemas.sweep(this.soft, context);
   }
 

@@ -3,6 +3,7 @@ import type { Incarnation, LogIndex, ReplicaId, Term } from '../base/ids';
 import { replicaId } from '../base/ids';
 import { type Address, lanes } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
+import type { RaftEnvelope } from '../protocol/peer-messages';
 import type { Entry, HardState } from '../protocol/raft-messages';
 import type { ActorContext } from '../runtime/actor';
 
@@ -74,6 +75,12 @@ export class MemberLog {
   append(hardState: HardState | null, entries: readonly Entry[], durable: Durable, context: ActorContext): void {
     if (hardState !== null) this.hardState = hardState;
     this.send({ kind: 'log.append', ...this.header(durable), hardState, entries }, context);
+  }
+
+  /** Has the log writer send it once the last write, and all before it, are durable: its thread is the first to know. */
+  promise(to: Address, promise: RaftEnvelope, context: ActorContext): void {
+    const { replica, written: write } = this;
+    this.send({ kind: 'log.promise', replica, incarnation: this.opening(), write, to, promise }, context);
   }
 
   /** Forgets all entries; the log begins after (index, term). */

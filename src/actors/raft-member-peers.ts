@@ -1,6 +1,7 @@
 import type { NodeName, ReplicaId, Term } from '../base/ids';
-import { at, beatsActor, type Lane, lanes } from '../protocol/envelope';
+import { type Address, at, beatsActor, type Lane, lanes } from '../protocol/envelope';
 import type { MessageOf } from '../protocol/messages';
+import type { RaftEnvelope } from '../protocol/peer-messages';
 import type { RaftMessage } from '../protocol/raft-messages';
 import type { ActorContext } from '../runtime/actor';
 import type { PeerHeader, RaftMemberOptions } from './raft-member-options';
@@ -39,6 +40,16 @@ export class MemberPeers {
     const { to } = message;
     if (this.isForCarriage(message)) return this.carry(message, context);
     this.send(to, { kind: 'peer.raft', ...this.header(to), message }, lanes.consensus, context);
+  }
+
+  /**
+   * Where a promise goes and what it says, for the log writer to send; null: it is sent from here as any other message,
+   * or there is nobody to send it to.
+   */
+  promised(message: RaftMessage): { readonly to: Address; readonly envelope: RaftEnvelope } | null {
+    const to = this.options.addressOf(message.to);
+    if (to === null || this.isForCarriage(message)) return null;
+    return { to, envelope: { ...this.header(message.to), message } };
   }
 
   /** Where the group's other members are. */

@@ -257,18 +257,24 @@ export class RaftMember extends MemberView {
   private perform(core: RaftCore, ready: Ready, context: ActorContext): void {
     this.learn(ready.entries);
     for (const message of ready.messages) this.peers.sendRaft(message, context);
-    if (ready.write > 0) {
-      const durable = (later: ActorContext): void => {
-        if (this.core !== core) return;
-        for (const message of ready.afterAppend) this.peers.sendRaft(message, later);
-        core.appended(ready.write);
-      };
-      this.log.append(ready.hardState, ready.entries, durable, context);
-    }
+    if (ready.write > 0) this.append(core, ready, context);
     this.toApply.add(ready.committed);
     for (const { context: key, index } of ready.reads) this.reads?.answered(key, index, context);
     this.reads?.applied(this.options.machine.appliedIndex, context);
     for (const to of ready.snapshotTo) this.snapshots.start(to, context);
+  }
+
+  /** What is promised beside the write, the log writer says; what goes with others' heartbeats waits for its answer. */
+  private append(core: RaftCore, { write, hardState, entries, afterAppend }: Ready, context: ActorContext): void {
+    const promises = afterAppend.map((message) => ({ message, promised: this.peers.promised(message) }));
+    const durable = (later: ActorContext): void => {
+      if (this.core !== core) return;
+      for (const { message, promised } of promises) if (promised === null) this.peers.sendRaft(message, later);
+      core.appended(write);
+    };
+    this.log.append(hardState, entries, durable, context);
+    for (const { promised } of promises)
+      if (promised !== null) this.log.promise(promised.to, promised.envelope, context);
   }
 
   private applySlice(context: ActorContext): void {

@@ -46,6 +46,8 @@ export class ReplicaUpkeep {
   private changesUnsaved = 0;
   private changedAt: MonotonicMs | null = null;
   private savedAt: MonotonicMs | null = null;
+  /** Of the first change that no file has. */
+  private unsavedAt: MonotonicMs | null = null;
   /** What the file that is being written leaves unsaved if it fails; null: none is being written. */
   private changesBeingSaved: number | null = null;
 
@@ -64,14 +66,17 @@ export class ReplicaUpkeep {
       this.changesBeingSaved !== null ||
       this.index.loading ||
       (this.index.unlinked > 0 && !this.options.ingest) ||
-      (this.path !== null && this.worthSaving())
+      (this.path !== null && this.index.unlinked === 0 && this.worthSaving())
     );
   }
 
   /** `count`: records, not log entries. 0: something else than records was applied, perhaps a snapshot. */
   changed(count: number, context: ActorContext): void {
     this.changesUnsaved += count;
-    if (count > 0) this.changedAt = context.now;
+    if (count > 0) {
+      this.changedAt = context.now;
+      this.unsavedAt ??= context.now;
+    }
     this.schedule(context);
   }
 
@@ -89,17 +94,18 @@ export class ReplicaUpkeep {
     return true;
   }
 
-  /** Has the graph file written if it is worth it: only when the shard is quiet, and not more often than told. */
+  /** Has the graph file written if it is worth it: when the shard is quiet, or has not been for too long, and not more often than told. */
   saveIfDue(context: ActorContext): void {
     // Also what searches left for the builders to look at.
     if (this.machine.indexReady) this.link();
     if (this.path === null || this.index.loading) return;
     this.noteSaved();
-    if (this.changesBeingSaved !== null || !this.worthSaving() || !this.isQuiet(context.now)) return;
+    if (this.changesBeingSaved !== null || !this.worthSaving() || !this.isTime(context.now)) return;
     this.index.saveInBackground(this.path);
     this.changesBeingSaved = this.changesUnsaved;
     this.changesUnsaved = 0;
     this.savedAt = context.now;
+    this.unsavedAt = null;
   }
 
   /** The file may also be one that an earlier actor of this replica began. */
@@ -143,13 +149,15 @@ export class ReplicaUpkeep {
   private worthSaving(): boolean {
     if (!this.machine.indexReady) return false;
     const { saveChangesMin, saveChangesShare } = this.options;
-    const wanted = Math.max(saveChangesMin, this.index.size * saveChangesShare);
-    return this.changesUnsaved >= wanted && this.index.unlinked === 0;
+    return this.changesUnsaved >= Math.max(saveChangesMin, this.index.size * saveChangesShare);
   }
 
-  private isQuiet(now: MonotonicMs): boolean {
-    const { saveIntervalMs, saveQuietMs } = this.options;
+  private isTime(now: MonotonicMs): boolean {
+    const { saveIntervalMs, saveQuietMs, saveOverdueMs, ingest } = this.options;
     const since = (at: MonotonicMs | null): number => (at === null ? Number.POSITIVE_INFINITY : now - at);
-    return since(this.savedAt) >= saveIntervalMs && since(this.changedAt) >= saveQuietMs;
+    if (since(this.savedAt) < saveIntervalMs) return false;
+    if (since(this.changedAt) >= saveQuietMs) return this.index.unlinked === 0;
+    // The file says what is linked. Without graphs there is nothing to keep that the records have not.
+    return !ingest && this.unsavedAt !== null && since(this.unsavedAt) >= saveOverdueMs;
   }
 }

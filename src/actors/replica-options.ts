@@ -32,6 +32,8 @@ export interface ReplicaOptions {
   /** At most so often, and only after so long without a write; the second member waits twice, the third three times as long. */
   readonly saveIntervalMs: number;
   readonly saveQuietMs: number;
+  /** A shard that is never quiet has its file written this long after the first change that the last one lacks; each member as above. */
+  readonly saveOverdueMs: number;
   /** How often a replica compares its state with its peers', if anything was applied, and reads records again. */
   readonly auditMs: number;
   /** What one audit reads again at most; and the rest after all were read. */
@@ -51,6 +53,7 @@ export const replicaOptions: ReplicaOptions = {
   saveChangesShare: 0.1,
   saveIntervalMs: 15_000,
   saveQuietMs: 2_000,
+  saveOverdueMs: 120_000,
   auditMs: 5_000,
   scrubRecords: 512,
   scrubBytes: 512 * 1024,

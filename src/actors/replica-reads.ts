@@ -9,15 +9,20 @@ import { vectorFault } from '../shard/command-faults';
 import type { Selecting } from '../shard/selecting';
 import type { ShardMachine } from '../shard/shard-machine';
 import { checkWhole } from '../vector/metrics';
+import type { VectorIndex } from '../vector/ports';
 import type { RaftMember } from './raft-member';
 import type { ReadDone } from './raft-member-waiters';
+import { ReplicaLinking } from './replica-linking';
 import { failureOf, type OpenRequest, OpenRequests } from './replica-requests';
 import { type QueryMessage, QueryWork, type SelectMessage, selecting } from './replica-work';
 
-export type ReadMessage = MessageOf<'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.query'>;
+export type ReadMessage = MessageOf<
+  'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.query' | 'data.tunedQuery'
+>;
 type LevelledMessage = Exclude<ReadMessage, { kind: 'data.scan' }>;
 type LongMessage = SelectMessage | QueryMessage;
 type ReadRequest = OpenRequest<ReadMessage>;
+type TunedRequest = OpenRequest<MessageOf<'data.tunedQuery'>>;
 /** Answered in the handler that serves it. */
 type Quick = OpenRequest<Exclude<ReadMessage, LongMessage>>;
 
@@ -29,12 +34,15 @@ type Long =
       readonly work: QueryWork;
       /** What was known of the state before the first query. */
       readonly freshAsOf: MonotonicMs | null;
+      /** Every point that there was is in the graph. */
+      readonly indexed: boolean;
     };
 
 export interface ReadPort {
   readonly spec: ReplicaSpec;
   readonly member: RaftMember;
   readonly machine: ShardMachine;
+  readonly index: VectorIndex;
   notLeader(): Failure;
   stale(why: string): Failure;
   /** A record is not what was written: this replica can no longer be trusted. */
@@ -68,11 +76,15 @@ export class ReplicaReads {
   /** Being worked on, a slice at a time, each in its turn. */
   private selecting: { readonly request: OpenRequest<LongMessage>; readonly work: Long }[] = [];
   private scheduled = false;
+  /** Searches that wait for the graph. */
+  private readonly linking: ReplicaLinking<TunedRequest>;
 
-  constructor(private readonly port: ReadPort) {}
+  constructor(private readonly port: ReadPort) {
+    this.linking = new ReplicaLinking(port.index, waitingMax, (...done) => this.linked(...done));
+  }
 
   get openCount(): number {
-    return this.held.count + this.confirming.count + this.selecting.length;
+    return this.held.count + this.confirming.count + this.linking.count + this.selecting.length;
   }
 
   accept(request: ReadRequest, context: ActorContext): void {
@@ -142,6 +154,7 @@ export class ReplicaReads {
     for (const waiting of [this.held, this.confirming, this.behind]) {
       for (const request of waiting.takeAll()) request.fail(failed, context);
     }
+    for (const request of this.linking.takeAll()) request.fail(failed, context);
     for (const { request, work } of this.selecting) {
       work.work.close();
       request.fail(failed, context);
@@ -164,8 +177,18 @@ export class ReplicaReads {
       if (!this.behind.add(request)) this.tooMany(request, context);
     } else if (needsIndex(message) && !this.port.machine.indexReady) {
       if (!this.held.add(request)) this.tooMany(request, context);
-    } else if (isLong(message)) this.begin(request as OpenRequest<LongMessage>, context);
+    } else if (message.kind === 'data.tunedQuery') {
+      if (!this.linking.add(request as TunedRequest, message.waitIndexedMs, context)) this.tooMany(request, context);
+    } else if (isLong(message)) this.begin(request as OpenRequest<LongMessage>, false, context);
     else this.answer(request as Quick, context);
+  }
+
+  /** Meanwhile the replica may have become another one. */
+  private linked(request: TunedRequest, indexed: boolean, context: ActorContext): void {
+    if (request.answered || request.expire(context)) return;
+    const failed = this.refusal(request.message);
+    if (failed !== null) request.fail(failed, context);
+    else this.begin(request as OpenRequest<LongMessage>, indexed, context);
   }
 
   private isBehind(message: ReadMessage): boolean {
@@ -195,21 +218,21 @@ export class ReplicaReads {
 
   // Selections: longer than one handler may work
 
-  private begin(request: OpenRequest<LongMessage>, context: ActorContext): void {
+  private begin(request: OpenRequest<LongMessage>, indexed: boolean, context: ActorContext): void {
     if (this.selecting.length >= selectingMax) return this.tooMany(request, context);
     this.guarded(request, context, () => {
-      this.selecting.push({ request, work: this.workOf(request.message) });
+      this.selecting.push({ request, work: this.workOf(request.message, indexed) });
       this.schedule(context);
     });
   }
 
-  private workOf(message: LongMessage): Long {
+  private workOf(message: LongMessage, indexed: boolean): Long {
     const { machine, spec } = this.port;
     if (message.kind === 'data.select') {
       return { kind: 'select', message, work: selecting(machine, message, spec.collection) };
     }
     const work = new QueryWork(machine, message.queries, spec.collection);
-    return { kind: 'query', message, work, freshAsOf: this.freshAsOf };
+    return { kind: 'query', message, work, freshAsOf: this.freshAsOf, indexed };
   }
 
   private schedule(context: ActorContext): void {
@@ -220,6 +243,7 @@ export class ReplicaReads {
 
   /** True if the signal was its own. */
   signalled(signal: Signal, context: ActorContext): boolean {
+    if (this.linking.signalled(signal, context)) return true;
     if (signal.signal !== 'work' || signal.key !== selectKey) return false;
     this.scheduled = false;
     const next = this.selecting.shift();
@@ -251,7 +275,9 @@ export class ReplicaReads {
     const header = { request, shard, failure: null };
     if (long.kind === 'query') {
       const { results, appliedIndex } = long.work;
-      return { kind: 'data.queried', ...header, appliedIndex, ageMs: this.ageMs(context, long.freshAsOf), results };
+      const answer = { ...header, appliedIndex, ageMs: this.ageMs(context, long.freshAsOf), results };
+      if (long.message.kind === 'data.query') return { kind: 'data.queried', ...answer };
+      return { kind: 'data.tunedQueried', ...answer, indexed: long.indexed };
     }
     const { hits, points, done, count, visited, stored } = long.work.result();
     const { appliedIndex } = this.port.machine;
@@ -292,6 +318,8 @@ const isLong = (message: ReadMessage): boolean => message.kind === 'data.select'
 
 /** What only the vector index can answer; matches of a filter are found by reading records while it is not level. */
 function needsIndex(message: ReadMessage): boolean {
-  if (message.kind === 'data.query') return message.queries.some(({ filter }) => filter === null);
+  if (message.kind === 'data.tunedQuery' && message.waitIndexedMs > 0) return true;
+  if (message.kind === 'data.query' || message.kind === 'data.tunedQuery')
+    return message.queries.some(({ filter }) => filter === null);
   return message.kind === 'data.search';
 }

@@ -7,7 +7,15 @@ import type { ActorContext } from '../runtime/actor';
 import { failure, refusalOf } from '../runtime/refusal';
 
 export type DataRequest = MessageOf<
-  'data.write' | 'data.search' | 'data.get' | 'data.scan' | 'data.select' | 'data.query' | 'data.memory' | 'data.status'
+  | 'data.write'
+  | 'data.search'
+  | 'data.get'
+  | 'data.scan'
+  | 'data.select'
+  | 'data.query'
+  | 'data.tunedQuery'
+  | 'data.memory'
+  | 'data.status'
 >;
 
 const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
@@ -17,6 +25,7 @@ const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.scan',
   'data.select',
   'data.query',
+  'data.tunedQuery',
   'data.memory',
   'data.status',
 ]);

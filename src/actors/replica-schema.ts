@@ -34,7 +34,9 @@ export class ReplicaSchema {
     if (refused !== null || this.machine.schema.revision >= revision) return this.answer(order, refused, from, context);
     if (this.proposed >= revision) return;
     const { epoch } = this.machine;
-    const data = encode(shardCommandCodec, { kind: 'schema', epoch, schema: order.schema });
+    const { schema } = order;
+    const kind = schema.ttlMs > 0 ? 'mortalSchema' : 'schema';
+    const data = encode(shardCommandCodec, { kind, epoch, schema });
     const result = this.member.propose(
       data,
       (_outcome, later) => {
@@ -48,10 +50,11 @@ export class ReplicaSchema {
     else this.answer(order, failure('UNAVAILABLE', `the group refuses: ${result.reason}`), from, context);
   }
 
-  private refusal({ shard, term }: Order): Failure | null {
+  private refusal({ shard, term, schema }: Order): Failure | null {
     if (shard !== this.spec.shard.id) return failure('STALE_SHARD', 'this is a replica of another shard');
     if (!this.member.leaderIsReady) return failure('NOT_LEADER', 'this replica does not lead its shard');
-    if (!isOn('payloadIndexes', this.machine.level)) return failure('UNAVAILABLE', 'not switched on yet');
+    const needed = schema.ttlMs > 0 ? 'collectionTtl' : 'payloadIndexes';
+    if (!isOn(needed, this.machine.level)) return failure('UNAVAILABLE', 'not switched on yet');
     if (term < this.driverTerm) return failure('FAILED_PRECONDITION', 'the order of a former driver');
     this.driverTerm = term;
     return null;

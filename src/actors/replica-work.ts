@@ -17,7 +17,7 @@ export interface Work {
 }
 
 export type SelectMessage = MessageOf<'data.select'>;
-export type QueryMessage = MessageOf<'data.query'>;
+export type QueryMessage = MessageOf<'data.query' | 'data.tunedQuery'>;
 type Shape = ReplicaSpec['collection'];
 
 /** Throws INVALID_ARGUMENT for what no gateway sends. */
@@ -82,10 +82,11 @@ export class QueryWork implements Work {
   }
 }
 
-function checkQuery({ vector, k, ef, oversampling }: Query, dimension: number): void {
+function checkQuery({ vector, k, ef, oversampling, rerank = 0 }: Query, dimension: number): void {
   throwIf(vectorFault(vector, dimension, 'vector'));
   checkWhole(k, 1, searchKMax, 'k');
   checkWhole(ef, 0, efMax, 'ef');
+  checkWhole(rerank, 0, searchKMax, 'rerank');
   if (!(oversampling >= 1 && oversampling <= oversamplingMax)) throw invalid('oversampling', 'is out of range');
 }
 

@@ -151,12 +151,17 @@ export class ReplicaActor implements Actor {
       stale: (why: string) => ({ ...failure('STALE_SHARD', why), epoch: machine.epoch }),
       corrupt: (thrown: VectronError, context: ActorContext) => member.quarantine(thrown.message, context),
     };
-    const reads = new ReplicaReads({ spec, member, machine, ...answers });
+    const reads = new ReplicaReads({ spec, member, machine, index, ...answers });
     const writes = new ReplicaWrites({ spec, member, machine, index, engine, keyHash, unlinkedPointsMax, ...answers });
     const path = replicaIndexPath(indexDirectory, spec.replica);
     // Replicas fall quiet together; one after another they may be busy with their files.
     const place = spec.shard.members.findIndex((one) => one.replica === spec.replica);
-    const saving = { ...options, saveQuietMs: options.saveQuietMs * (1 + Math.max(place, 0)) };
+    const turns = 1 + Math.max(place, 0);
+    const saving = {
+      ...options,
+      saveQuietMs: options.saveQuietMs * turns,
+      saveOverdueMs: options.saveOverdueMs * turns,
+    };
     const upkeep = new ReplicaUpkeep(machine, index, path, saving, (context) => reads.release(context));
     this.book.learn(machine.members);
     const members = new ReplicaMembers(spec, this.book, member, machine);

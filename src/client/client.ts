@@ -12,6 +12,7 @@ import type {
   ByFilterResult,
   Capacity,
   CapacityQuestion,
+  CollectionChange,
   CollectionOptions,
   CollectionStatus,
   Filter,
@@ -90,6 +91,11 @@ export class VectronClient {
   /** Resolves when every shard has a leader. */
   async createCollection(options: CollectionOptions, call: CallOptions = {}): Promise<void> {
     await this.once('createCollection', messages.createRequest(options), call);
+  }
+
+  /** Resolves when every shard has it. Repeating it does no harm. */
+  async updateCollection(name: string, { ttlMs }: CollectionChange, call: CallOptions = {}): Promise<void> {
+    await this.read('updateCollection', { name, ttlMs }, call);
   }
 
   async deleteCollection(name: string, call: CallOptions = {}): Promise<void> {

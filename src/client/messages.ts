@@ -70,6 +70,7 @@ export const createRequest = (options: CollectionOptions): proto.CreateCollectio
   hnsw: { m: options.hnsw?.m ?? 0, efConstruction: options.hnsw?.efConstruction ?? 0 },
   quantisation: options.quantisation ?? '',
   originals: options.originals ?? '',
+  ttlMs: options.ttlMs ?? 0,
 });
 
 export const searchRequest = (
@@ -93,6 +94,9 @@ export const searchRequest = (
   filter,
   minScore: options.minScore,
   oversampling: options.oversampling ?? 0,
+  quantised: options.quantised,
+  rerank: options.rerank ?? 0,
+  waitIndexedMs: options.waitIndexedMs ?? 0,
 });
 
 export const countRequest = (
@@ -160,6 +164,7 @@ export const searchResult = (reply: proto.SearchReply): SearchResult => ({
   shardsAnswered: reply.shardsAnswered,
   shards: reply.shards.map(shardSearch),
   served: reply.served.map(shardRead),
+  indexed: reply.indexed ?? null,
 });
 
 /** One answer or error a search, in their order. */
@@ -185,6 +190,7 @@ const shardSearch = (stats: proto.ShardSearchStats): SearchResult['shards'][numb
   estimatedSelectivity: stats.estimatedSelectivity ?? null,
   selectivity: stats.selectivity ?? null,
   searchMicros: stats.searchMicros ?? null,
+  ef: stats.ef ?? null,
 });
 
 export const payloadIndexes = ({ indexes, settled }: proto.PayloadIndexesReply): PayloadIndexes => ({
@@ -196,6 +202,7 @@ export const statusOf = (reply: proto.CollectionStatus): CollectionStatus => ({
   ...reply,
   quantisation: reply.quantisation as Quantisation,
   originals: reply.originals as Originals,
+  ttlMs: reply.ttlMs ?? null,
   recall: reply.recall ?? null,
   shards: reply.shards.map((shard) => ({
     ...shard,

@@ -70,8 +70,15 @@ export interface CollectionOptions {
   readonly quantisation?: Quantisation;
   /** Default memory. On disk: a quarter of the memory, and the best of a search are read from a mapped file. */
   readonly originals?: Originals;
+  /** How long points live whose write has no ttlMs, in milliseconds. Default 0: for ever. */
+  readonly ttlMs?: number;
   /** Defaults: m 16, efConstruction 200. */
   readonly hnsw?: { readonly m?: number; readonly efConstruction?: number };
+}
+
+export interface CollectionChange {
+  /** Of points that are written from then on, in milliseconds; 0: for ever. Those that are there keep their ends. */
+  readonly ttlMs: number;
 }
 
 export interface CollectionStatus {
@@ -82,6 +89,8 @@ export interface CollectionStatus {
   readonly hnsw: { readonly m: number; readonly efConstruction: number };
   readonly quantisation: Quantisation;
   readonly originals: Originals;
+  /** 0: points live for ever, if they do not say. Null: not known just now. */
+  readonly ttlMs: number | null;
   readonly shards: readonly ShardStatus[];
   readonly points: number;
   /** As a replica's, over all of them. */
@@ -133,7 +142,7 @@ export interface PointInput {
   readonly ifVersion?: number;
   /** Only if the point does not exist (insert), or does (update). */
   readonly onlyIf?: 'absent' | 'present';
-  /** How long it lives from this write on, in milliseconds. Default: for ever. */
+  /** How long it lives from this write on, in milliseconds. Default: as the collection says. */
   readonly ttlMs?: number;
 }
 
@@ -171,6 +180,15 @@ export interface SearchOptions extends Freshness {
   readonly minScore?: number;
   /** So many times topK are looked for, and the best topK of them given: 1 to 100. Default 1. */
   readonly oversampling?: number;
+  /** So many are looked for and compared exactly, if that is more: topK to 10,000. */
+  readonly rerank?: number;
+  /** Whether points are compared by codes of 8 bits first, and only the best exactly. Default: if the collection has them. */
+  readonly quantised?: boolean;
+  /**
+   * How long each shard may wait until its graph has every point that it holds when it is asked. Default 0: not. The answer
+   * is complete either way; SearchResult.indexed says whether the graphs were.
+   */
+  readonly waitIndexedMs?: number;
 }
 
 export type FilterValue = string | number | boolean;
@@ -305,9 +323,16 @@ export interface SearchResult {
     readonly selectivity: number | null;
     /** Of the search in the shard's index; null: not measured. */
     readonly searchMicros: number | null;
+    /** Candidates that the walk kept; null: there was no walk. */
+    readonly ef: number | null;
+    /** Points were compared by codes of 8 bits first, and at least `reranked` of them again exactly. */
+    readonly quantised: boolean;
+    readonly reranked: number;
     readonly elapsedMs: number;
   }[];
   readonly served: readonly ShardRead[];
+  /** With waitIndexedMs: the graphs of all shards that answered had every point in time. Null: not asked for. */
+  readonly indexed: boolean | null;
 }
 
 export interface BatchOptions {

@@ -23,9 +23,13 @@ export interface GatewayApi {
       readonly shardCount: number;
       readonly replicationFactor: number;
       readonly storage: StorageSettings;
+      /** How long points live whose write does not say, in milliseconds; 0: for ever. */
+      readonly ttlMs: number;
     };
     answer: CollectionRecord;
   };
+  /** Of points that are written from then on. Done once every shard's group has it. */
+  changeTtl: { call: { readonly name: string; readonly ttlMs: number }; answer: CollectionTtl };
   deleteCollection: { call: { readonly name: string }; answer: null };
   listCollections: { call: Record<never, never>; answer: { readonly names: readonly string[] } };
   /** Which changes of behaviour are switched on, and which node supports which (src/protocol/flags.ts). */
@@ -122,6 +126,12 @@ export interface ScrollOrder {
   readonly after: Place | null;
 }
 
+export interface CollectionTtl {
+  readonly ttlMs: number;
+  /** Every shard has it in its log. */
+  readonly settled: boolean;
+}
+
 export interface PayloadIndexList {
   readonly indexes: readonly PayloadIndex[];
   /** Every shard has them in its log. */
@@ -214,6 +224,12 @@ export interface SearchCall extends ReadDial {
   readonly allowPartial: boolean;
   /** So many times k are looked for; 1: k. */
   readonly oversampling: number;
+  /** So many are looked for and measured exactly, if that is more; 0: as many as oversampling says. */
+  readonly rerank: number;
+  /** Whether walks and scans measure codes of 8 bits; null: if the collection has them. */
+  readonly quantised: boolean | null;
+  /** How long each shard may wait until its graph has all points that it holds; 0: not. */
+  readonly waitIndexedMs: number;
   /** Null: none. */
   readonly filter: Filter | null;
   /** Hits below are left out; null: none are. */
@@ -239,6 +255,11 @@ export interface ShardSearchStats extends Omit<SearchStats, 'strategy'> {
     /** The share of the points that was expected; null: there are no payload indexes. */
     readonly estimate: number | null;
   } | null;
+  /** Candidates that the walk kept; null: there was none. */
+  readonly ef: number | null;
+  /** Points were compared by codes of 8 bits first, and the best again exactly: at least `reranked` of them. */
+  readonly quantised: boolean;
+  readonly reranked: number;
   /** Of the search in the shard's index; 0: not measured. */
   readonly micros: number;
   /** Between question and answer, as the gateway saw it. */
@@ -252,6 +273,8 @@ export interface SearchAnswer {
   readonly shardsTotal: number;
   /** One for each shard that answered. */
   readonly shards: readonly ShardSearchStats[];
+  /** Every point of these shards was in their graphs; null: that was not waited for. */
+  readonly indexed: boolean | null;
   readonly served: readonly ShardRead[];
 }
 
@@ -295,6 +318,8 @@ export interface ClusterFlags {
 export interface CollectionState {
   readonly collection: CollectionRecord;
   readonly shards: readonly ShardState[];
+  /** Null: the placement driver did not say in time. */
+  readonly ttlMs: number | null;
 }
 
 export type CallKind = keyof GatewayApi;

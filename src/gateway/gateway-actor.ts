@@ -18,6 +18,7 @@ import { get, remove, upsert } from './operations/points';
 import { search } from './operations/search';
 import { searchBatch } from './operations/search-batch';
 import { count, scroll } from './operations/select';
+import { changeTtl } from './operations/ttl';
 import { PlacementLink } from './placement-link';
 import { RoutingTable } from './routing-table';
 import { Scope } from './scope';
@@ -179,13 +180,14 @@ export class GatewayActor implements Actor {
     else if (call.kind === 'listCollections') listCollections(core, until, done);
     else if (call.kind === 'capacity') capacity(core, call, until, done);
     else if (call.kind === 'changeIndex') changeIndex(core, call, until, done);
+    else if (call.kind === 'changeTtl') changeTtl(core, call, until, done);
     else if (call.kind === 'listIndexes') listIndexes(core, call.collection, until, done);
     else collectionStatus(core, call, until, done);
   }
 }
 
 const changing: ReadonlySet<CallKind> = new Set<CallKind>([
-  ...(['upsert', 'delete', 'createCollection', 'deleteCollection', 'changeIndex'] as const),
+  ...(['upsert', 'delete', 'createCollection', 'deleteCollection', 'changeIndex', 'changeTtl'] as const),
   ...(['deleteByFilter', 'setPayloadByFilter'] as const),
 ]);
 

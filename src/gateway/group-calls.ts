@@ -271,14 +271,15 @@ export class GroupCalls {
     this.attempt(entry);
   }
 
-  /** Only the attempt that is waited for decides what is done next. */
+  /** Whichever attempt it answers, a failure for good is the answer. Only the one that is waited for decides what is done next. */
   private refused(entry: Pending, from: Address, reply: Reply, failure: Failure): void {
     const error = errorOf(failure);
     if (isUnsure(error.code)) entry.unknownCount++;
-    if (reply.request !== entry.current) return;
+    const isOverload = error.code === 'RESOURCE_EXHAUSTED';
+    if (!isOverload && !retried.has(error.code)) this.finish(entry, failed(entry, error, reply));
+    if (entry.finished || reply.request !== entry.current) return;
     entry.lastFailure = error;
-    if (error.code === 'RESOURCE_EXHAUSTED') this.overloaded(entry, from, error);
-    else if (!retried.has(error.code)) this.finish(entry, failed(entry, error, reply));
+    if (isOverload) this.overloaded(entry, from, error);
     else this.elsewhere(entry, from, failure);
   }
 

@@ -60,6 +60,23 @@ export const placementOperationCodec = versionedUnion('placement operation', {
       avoid: list(workerIdCodec),
     }),
   ],
+  /** As createStored, for one whose points live for `ttlMs`. */
+  17: [
+    'createMortal',
+    struct({
+      name: text,
+      dimension: varint,
+      metric: metricCodec,
+      hnsw: hnswCodec,
+      storage: storageCodec,
+      shardCount: varint,
+      replicationFactor: varint,
+      avoid: list(workerIdCodec),
+      ttlMs: varint,
+    }),
+  ],
+  /** How long points live from then on whose writes do not say; 0: for ever. */
+  18: ['changeTtl', struct({ name: text, ttlMs: varint })],
   /** Every shard of the collection has applied the schema of this revision. */
   13: ['settleSchema', struct({ collection: collectionIdCodec, revision: varint })],
 });
@@ -70,12 +87,13 @@ export type PlacementOperationOf<K extends PlacementOperation['kind']> = Extract
 >;
 
 /** What is wanted of a collection, whichever operation says so. */
-export type WantedCollection = Omit<PlacementOperationOf<'createStored'>, 'kind'>;
+export type WantedCollection = Omit<PlacementOperationOf<'createMortal'>, 'kind'>;
 
 /** In the words that every program knows, as long as they suffice. */
 export function creationOf(wanted: WantedCollection): PlacementOperation {
-  const { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid, storage } = wanted;
+  const { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid, storage, ttlMs } = wanted;
   const plain = { name, dimension, metric, hnsw, shardCount, replicationFactor, avoid };
+  if (ttlMs > 0) return { kind: 'createMortal', ...plain, storage, ttlMs };
   return isDefaultStorage(storage)
     ? { kind: 'createCollection', ...plain }
     : { kind: 'createStored', ...plain, storage };
@@ -96,6 +114,9 @@ export const placementLevels: { readonly [K in PlacementOperation['kind']]: numb
   changeSchema: 0,
   settleSchema: 0,
   createStored: flagNumber('storage'),
+  // As changeSchema.
+  createMortal: 0,
+  changeTtl: 0,
 };
 
 export const placementCommandCodec = versionedUnion('placement command', {

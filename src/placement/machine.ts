@@ -37,7 +37,7 @@ import { digestOf } from './digest';
 import { Levels } from './levels';
 import { Moving } from './moving';
 import { type MoveRecord, type Row, type RowKey, RowStore, rowCodec, type SchemaRecord } from './records';
-import { noCollection, Schemas } from './schemas';
+import { mayEnd, noCollection, Schemas } from './schemas';
 import { collectionError } from './validate';
 
 /** What became of one command. A rejected one changed nothing. */
@@ -223,9 +223,11 @@ export class PlacementMachine {
       case 'registerWorker':
         return () => this.registerWorker(operation);
       case 'createCollection':
-        return this.planCreation({ ...operation, storage: defaultStorage });
+        return this.planCreation({ ...operation, storage: defaultStorage, ttlMs: 0 });
       case 'createStored':
-        return this.planCreation(operation);
+        return this.planCreation({ ...operation, ttlMs: 0 });
+      case 'createMortal':
+        return mayEnd(this.level) ?? this.planCreation(operation);
       case 'deleteCollection':
         return this.planDeletion(operation);
       case 'confirmRemovals':
@@ -242,6 +244,8 @@ export class PlacementMachine {
         return this.levels.plan(operation, own);
       case 'changeSchema':
         return this.schemas.plan(operation, this.level);
+      case 'changeTtl':
+        return this.schemas.planTtl(operation, this.level);
       case 'settleSchema':
         return () => this.schemas.settle(operation);
     }
@@ -316,6 +320,7 @@ export class PlacementMachine {
     this.store.put({ kind: 'collection', revision: at, record: collection });
     for (const record of shards) this.store.put({ kind: 'shard', revision: at, record });
     this.names.set(name, collection);
+    this.schemas.begin(id, wanted.ttlMs, at);
     return { kind: 'collectionCreated', collection, revision: at };
   }
 

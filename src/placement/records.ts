@@ -38,7 +38,7 @@ export const moveRecordCodec = struct({
 });
 export type MoveRecord = TypeOf<typeof moveRecordCodec>;
 
-/** What a collection indexes. `settled`: all of its shards are known to have it. */
+/** What a collection's shards agree on. `settled`: all of its shards are known to have it. */
 export const schemaRecordCodec = struct({ id: collectionIdCodec, schema: schemaCodec, settled: bool });
 export type SchemaRecord = TypeOf<typeof schemaRecordCodec>;
 

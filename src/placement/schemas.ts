@@ -1,15 +1,17 @@
 import { VectronError } from '../base/errors';
 import type { CollectionId, Revision } from '../base/ids';
 import { payloadIndexesMax } from '../base/limits';
-import { isOn } from '../protocol/flags';
+import { type FlagName, isOn } from '../protocol/flags';
 import type { CollectionRecord } from '../protocol/records';
 import { emptySchema, type PayloadIndex, type Schema } from '../protocol/schemas';
 import type { PlacementOperationOf } from './commands';
 import type { PlacementOutcome, Plan } from './machine';
 import type { RowStore, SchemaRecord } from './records';
+import { ttlError } from './validate';
 
 /**
- * The part of the placement driver's machine that keeps what collections index of their payloads. Owned by it, and under its
+ * The part of the placement driver's machine that keeps what the shards of a collection agree on: what is indexed of its payloads,
+ * and how long its points live. Owned by it, and under its
  * invariants.
  *
  *  1. A schema's revision is that of the command that changed it last: shards tell a later one by it.
@@ -41,14 +43,14 @@ export class Schemas {
 
   /** `level`: of the flags that are on. */
   plan({ name, key, type }: PlacementOperationOf<'changeSchema'>, level: number): Plan {
-    if (!isOn('payloadIndexes', level)) return notYet();
+    if (!isOn('payloadIndexes', level)) return notYet('payloadIndexes');
     const record = this.named(name);
     if (record === null) return noCollection(name);
     const { id: collection, schema } = record;
     const known = schema.indexes.find((index) => index.key === key);
     if (type === null) {
       if (known === undefined) return new VectronError('NOT_FOUND', `no payload index of ${key}`, { field: 'key' });
-      return () => this.change(collection, without(schema, key));
+      return () => this.change(collection, { indexes: without(schema, key) });
     }
     if (known?.type === type) return () => this.outcome(collection);
     if (known !== undefined) {
@@ -62,26 +64,37 @@ export class Schemas {
         `there are ${payloadIndexesMax} payload indexes, which is the limit`,
       );
     }
-    return () => this.change(collection, [...schema.indexes, { key, type }].sort(byKey));
+    return () => this.change(collection, { indexes: [...schema.indexes, { key, type }].sort(byKey) });
+  }
+
+  planTtl({ name, ttlMs }: PlacementOperationOf<'changeTtl'>, level: number): Plan {
+    const error = mayEnd(level) ?? ttlError(ttlMs);
+    if (error !== null) return error;
+    const record = this.named(name);
+    if (record === null) return noCollection(name);
+    const { id: collection, schema } = record;
+    return schema.ttlMs === ttlMs ? () => this.outcome(collection) : () => this.change(collection, { ttlMs });
+  }
+
+  /** Of a collection that is created under this revision. */
+  begin(collection: CollectionId, ttlMs: number, revision: Revision): void {
+    if (ttlMs > 0) this.write(collection, { ...emptySchema, ttlMs, revision }, false, revision);
   }
 
   settle({ collection, revision }: PlacementOperationOf<'settleSchema'>): PlacementOutcome {
     const { schema, settled } = this.of(collection);
-    if (!settled && schema.revision === revision) this.put({ id: collection, schema, settled: true });
+    if (!settled && schema.revision === revision) this.write(collection, schema, true, this.nextRevision());
     return this.outcome(collection);
   }
 
-  private change(collection: CollectionId, indexes: readonly PayloadIndex[]): PlacementOutcome {
+  private change(collection: CollectionId, change: Partial<Schema>): PlacementOutcome {
     const revision = this.nextRevision();
-    this.store.put({
-      ...{ kind: 'schema', revision },
-      record: { id: collection, schema: { revision, indexes }, settled: false },
-    });
+    this.write(collection, { ...this.of(collection).schema, ...change, revision }, false, revision);
     return this.outcome(collection);
   }
 
-  private put(record: SchemaRecord): void {
-    this.store.put({ kind: 'schema', revision: this.nextRevision(), record });
+  private write(id: CollectionId, schema: Schema, settled: boolean, revision: Revision): void {
+    this.store.put({ kind: 'schema', revision, record: { id, schema, settled } });
   }
 
   private outcome(collection: CollectionId): PlacementOutcome {
@@ -92,8 +105,12 @@ export class Schemas {
 export const noCollection = (name: string): VectronError =>
   new VectronError('NOT_FOUND', `no collection ${name}`, { field: 'name' });
 
-const notYet = (): VectronError =>
-  new VectronError('UNAVAILABLE', 'payload indexes are not switched on yet', { retryAfterMs: 1_000 });
+/** Whether collections may say how long points live; null: they may. */
+export const mayEnd = (level: number): VectronError | null =>
+  isOn('collectionTtl', level) ? null : notYet('collectionTtl');
+
+const notYet = (name: FlagName): VectronError =>
+  new VectronError('UNAVAILABLE', `${name} is not switched on yet`, { retryAfterMs: 1_000 });
 
 const without = ({ indexes }: Schema, key: string): readonly PayloadIndex[] =>
   indexes.filter((index) => index.key !== key);

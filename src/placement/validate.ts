@@ -1,5 +1,5 @@
 import { invalid, VectronError } from '../base/errors';
-import { dimensionMax, efConstructionMax, hnswMMax, nameLengthMax, shardCountMax } from '../base/limits';
+import { dimensionMax, efConstructionMax, hnswMMax, nameLengthMax, shardCountMax, ttlMsMax } from '../base/limits';
 import type { WantedCollection } from './commands';
 
 const namePattern = new RegExp(`^[A-Za-z0-9_-]{1,${nameLengthMax}}$`);
@@ -19,9 +19,12 @@ export function collectionError(wanted: WantedCollection): VectronError | null {
     rangeError('dimension', wanted.dimension, 1, dimensionMax) ??
     rangeError('hnsw.m', wanted.hnsw.m, hnswMMin, hnswMMax) ??
     rangeError('hnsw.ef_construction', wanted.hnsw.efConstruction, 1, efConstructionMax) ??
-    rangeError('shard_count', wanted.shardCount, 1, shardCountMax)
+    rangeError('shard_count', wanted.shardCount, 1, shardCountMax) ??
+    ttlError(wanted.ttlMs)
   );
 }
+
+export const ttlError = (ttlMs: number): VectronError | null => rangeError('ttl_ms', ttlMs, 0, ttlMsMax);
 
 function rangeError(field: string, value: number, low: number, high: number): VectronError | null {
   return value >= low && value <= high ? null : invalid(field, `must be from ${low} to ${high}, not ${value}`);

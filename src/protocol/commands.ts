@@ -1,7 +1,7 @@
 import { bool, bytes, f64, list, struct, type TypeOf, text, varint, versionedUnion } from './codec';
 import { flagNumber } from './flags';
 import { epochCodec } from './ids';
-import { schemaCodec } from './schemas';
+import { firstSchemaCodec, schemaCodec } from './schemas';
 
 /**
  * A point as clients write it. `vector` is float32 little-endian, `payload` JSON in UTF-8 (empty: none). Both are
@@ -68,7 +68,9 @@ export const shardCommandCodec = versionedUnion('shard command', {
   /** From this entry on the shard is at `level` (flags.ts), unless it is at a higher one already. */
   11: ['raise', struct({ epoch: epochCodec, level: varint })],
   /** What payload indexes there are to be, unless the shard knows of a later revision. Changes no point. */
-  20: ['schema', struct({ epoch: epochCodec, schema: schemaCodec })],
+  20: ['schema', struct({ epoch: epochCodec, schema: firstSchemaCodec })],
+  /** The same, of a schema that says how long points live. */
+  21: ['mortalSchema', struct({ epoch: epochCodec, schema: schemaCodec })],
   /** Moves log time to `timeMs`, and deletes those of the points that have ended by then. */
   30: ['expire', struct({ epoch: epochCodec, timeMs: f64, ids: list(text) })],
 });
@@ -84,6 +86,7 @@ export const commandLevels: { readonly [K in ShardCommand['kind']]: number } = {
   checksum: 0,
   raise: 0,
   schema: flagNumber('payloadIndexes'),
+  mortalSchema: flagNumber('collectionTtl'),
   expire: flagNumber('expiry'),
 };
 export const operationLevels: { readonly [K in ShardOperation['kind']]: number } = {

@@ -81,7 +81,7 @@ export const selectionCodec = union({
 export type Selection = TypeOf<typeof selectionCodec>;
 
 /** One search of several. */
-export const queryCodec = struct({
+const queryFields = {
   vector: bytes,
   k: varint,
   /** 0: chosen by the shard. */
@@ -94,8 +94,17 @@ export const queryCodec = struct({
   includePayload: bool,
   /** Null: every point. */
   filter: nullable(filterCodec),
+};
+export const queryCodec = struct(queryFields);
+export const tunedQueryCodec = struct({
+  ...queryFields,
+  /** False: nothing is measured by codes of 8 bits. */
+  quantised: bool,
+  /** So many hits are looked for and measured exactly, if that is more than k and oversampling say. 0: as they say. */
+  rerank: varint,
 });
-export type Query = TypeOf<typeof queryCodec>;
+type TunedQuery = TypeOf<typeof tunedQueryCodec>;
+export type Query = TypeOf<typeof queryCodec> & Partial<Pick<TunedQuery, 'quantised' | 'rerank'>>;
 
 /** How a query was answered. */
 export const queryStatsCodec = struct({
@@ -219,6 +228,24 @@ export const dataVariants = {
     struct({
       ...replyHeader,
       results: list(struct({ hits: list(hitCodec), stats: queryStatsCodec }), queriesMax),
+      ...readReplyHeader,
+    }),
+  ],
+  /**
+   * As data.query. For up to `waitIndexedMs` the answer waits until every point that the replica holds when the read may be
+   * served is linked into its graph.
+   */
+  68: [
+    'data.tunedQuery',
+    struct({ ...requestHeader, queries: list(tunedQueryCodec, queriesMax), waitIndexedMs: varint, ...readHeader }),
+  ],
+  /** `indexed`: they were. */
+  69: [
+    'data.tunedQueried',
+    struct({
+      ...replyHeader,
+      results: list(struct({ hits: list(hitCodec), stats: queryStatsCodec }), queriesMax),
+      indexed: bool,
       ...readReplyHeader,
     }),
   ],

@@ -57,6 +57,14 @@ export const flags = [
       'A shard holds the time at which a key was drawn against its leader’s clock, if that is ahead of log time. Before, it held ' +
       'it against log time alone, which after some quiet hours is hours behind, and refused the first writes.',
   },
+  {
+    number: 6,
+    name: 'collectionTtl',
+    since: '0.1.0',
+    changes:
+      'A collection may say how long its points live (decision 0025): a shard takes schemas that say so, and gives that end to ' +
+      'the points of writes that name none. The placement driver takes such collections, and changes of it. Before, all are refused.',
+  },
 ] as const satisfies readonly Flag[];
 
 export interface Flag {

@@ -1,5 +1,7 @@
 import { bool, bytes, list, nullable, oneOf, struct, text, varint } from './codec';
+import { addressCodec } from './envelope';
 import { incarnationCodec, logIndexCodec, replicaIdCodec, termCodec } from './ids';
+import { raftEnvelopeCodec } from './peer-messages';
 import { entryCodec, hardStateCodec } from './raft-messages';
 
 /**
@@ -77,5 +79,16 @@ export const logVariants = {
   31: [
     'log.openedEntries',
     struct({ replica: replicaIdCodec, incarnation: incarnationCodec, entries: list(entryCodec) }),
+  ],
+  /** What may be said once all writes up to `write` are on disk. The log writer says it then, in the member's place. */
+  32: [
+    'log.promise',
+    struct({
+      replica: replicaIdCodec,
+      incarnation: incarnationCodec,
+      write: varint,
+      to: addressCodec,
+      promise: raftEnvelopeCodec,
+    }),
   ],
 } as const;

@@ -1,4 +1,4 @@
-import { bool, bytes, oneOf, struct, u64, varint } from './codec';
+import { bool, bytes, oneOf, struct, type TypeOf, u64, varint } from './codec';
 import { clusterIdCodec, epochCodec, logIndexCodec, replicaIdCodec, shardIdCodec, termCodec } from './ids';
 import { raftMessageCodec, snapshotMetaCodec } from './raft-messages';
 
@@ -11,9 +11,13 @@ const peerHeader = {
   to: replicaIdCodec,
 };
 
+/** A member's message to another, without its kind: what a log writer is given to send. */
+export const raftEnvelopeCodec = struct({ ...peerHeader, message: raftMessageCodec });
+export type RaftEnvelope = TypeOf<typeof raftEnvelopeCodec>;
+
 /** Between raft members of one group. Tags 1 to 19; 3 was an answer to chunks. Shard 0 is the placement driver's own group. */
 export const peerVariants = {
-  1: ['peer.raft', struct({ ...peerHeader, message: raftMessageCodec })],
+  1: ['peer.raft', raftEnvelopeCodec],
   /** `chunk` counts from 0; `last` is 1 with the final one. `checksum` is over `data`. `stream` names one attempt. */
   2: [
     'peer.snapshotChunk',

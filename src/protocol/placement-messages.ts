@@ -21,9 +21,10 @@ import {
   metricCodec,
   removeRecordCodec,
   shardRecordCodec,
+  storageCodec,
   workerRecordCodec,
 } from './records';
-import { indexedTypeCodec, schemaCodec } from './schemas';
+import { firstSchemaCodec, indexedTypeCodec, schemaCodec } from './schemas';
 
 /**
  * What a watcher holds after following the stream up to `revision`. With `full` the lists are the whole truth for the
@@ -84,8 +85,16 @@ export type LeaderHint = TypeOf<typeof leaderHintCodec>;
 
 const request = { request: varint };
 const reply = { request: varint, failure: nullable(failureCodec) };
+const newCollection = {
+  name: text,
+  dimension: varint,
+  metric: metricCodec,
+  hnsw: hnswCodec,
+  shardCount: varint,
+  replicationFactor: varint,
+};
 
-/** Between gateways, workers and the placement driver. Only its leader answers; others fail with NOT_LEADER. Tags 80 to 129. */
+/** Between gateways, workers and the placement driver. Only its leader answers; others fail with NOT_LEADER. Tags 80 to 119 and 140 to 159. */
 export const placementVariants = {
   80: [
     'pd.registerWorker',
@@ -122,19 +131,7 @@ export const placementVariants = {
     }),
   ],
   83: ['pd.heartbeatReply', struct({ ...reply, term: termCodec, revision: revisionCodec })],
-  84: [
-    'pd.createCollection',
-    struct({
-      ...request,
-      name: text,
-      dimension: varint,
-      metric: metricCodec,
-      hnsw: hnswCodec,
-      shardCount: varint,
-      replicationFactor: varint,
-      storage: laterStorage,
-    }),
-  ],
+  84: ['pd.createCollection', struct({ ...request, ...newCollection, storage: laterStorage })],
   85: [
     'pd.collectionCreated',
     struct({ ...reply, collection: nullable(collectionRecordCodec), revision: revisionCodec }),
@@ -182,9 +179,25 @@ export const placementVariants = {
   /** `settled`: every shard has applied it. */
   97: [
     'pd.schema',
-    struct({ ...reply, collection: collectionIdCodec, schema: schemaCodec, settled: bool, revision: revisionCodec }),
+    struct({
+      ...reply,
+      collection: collectionIdCodec,
+      schema: firstSchemaCodec,
+      settled: bool,
+      revision: revisionCodec,
+    }),
   ],
   98: ['pd.getSchema', struct({ ...request, name: text })],
+  /** As pd.createCollection, of one whose points live for `ttlMs`; answered alike. */
+  140: ['pd.createMortal', struct({ ...request, ...newCollection, storage: storageCodec, ttlMs: varint })],
+  /** How long points of the collection live whose writes do not say; 0: for ever. */
+  141: ['pd.changeTtl', struct({ ...request, name: text, ttlMs: varint })],
+  142: ['pd.getTtl', struct({ ...request, name: text })],
+  /** As pd.schema. */
+  143: [
+    'pd.ttl',
+    struct({ ...reply, collection: collectionIdCodec, ttlMs: varint, settled: bool, revision: revisionCodec }),
+  ],
   /** The driver to a shard's leader: put this into the shard's log. `term` is the driver's. */
   118: ['schema.order', struct({ ...request, shard: shardIdCodec, term: termCodec, schema: schemaCodec })],
   /** `revision`: of the schema that the replica has applied. */

@@ -14,7 +14,8 @@ type MessageOf<K extends RaftMessageKind> = Extract<RaftMessage, { readonly kind
  *  1. A follower's log is changed only behind an entry that matches the leader's, and only where it differs.
  *  2. An acknowledgement names what matches the leader's log, and leaves once that is durable. A refusal promises nothing.
  *  3. A follower commits nothing beyond what it knows, or its leader knows, to match.
- *  4. An answer that comes late, twice or out of order costs at most a message.
+ *  4. Every append is answered, but for one that tells a new commit and nothing else.
+ *  5. An answer that comes late, twice or out of order costs at most a message.
  */
 
 // Followers
@@ -37,10 +38,20 @@ export function followAppend(raft: Raft, message: MessageOf<'appendRequest'>): v
     return;
   }
   if (raft.log.termAt(message.prevIndex) !== message.prevTerm) return rejectAppend(raft, message);
+  const onlyCommits = isOnlyCommit(raft, message);
   raft.adopt(message.entries);
   const matched = logIndex(message.prevIndex + message.entries.length);
   raft.commitTo(logIndex(Math.min(message.commit, matched)));
+  if (onlyCommits) return;
   raft.sendDurably({ kind: 'appendResponse', ...header, rejected: false, index: matched, ...none });
+}
+
+/**
+ * It brings no entry, and tells that all before it is committed, which is news here. What matches, the answer to those entries
+ * has said or will say; should that be lost, the leader asks again after a heartbeat, when this is no news any more.
+ */
+function isOnlyCommit(raft: Raft, { entries, prevIndex, commit }: MessageOf<'appendRequest'>): boolean {
+  return entries.length === 0 && prevIndex <= commit && prevIndex > raft.commitIndex;
 }
 
 /** Consecutive entries whose terms never fall, nor exceed the sender's. What comes over a wire is not trusted to be so. */

@@ -22,6 +22,7 @@ type DataRequest =
   | 'data.scan'
   | 'data.select'
   | 'data.query'
+  | 'data.tunedQuery'
   | 'data.memory'
   | 'data.status';
 /** What the placement driver answers. */
@@ -32,11 +33,14 @@ export type PlacementRequest =
   | 'pd.support'
   | 'pd.flags'
   | 'pd.createCollection'
+  | 'pd.createMortal'
   | 'pd.deleteCollection'
   | 'pd.moveReplica'
   | 'pd.transferLeader'
   | 'pd.changeSchema'
   | 'pd.getSchema'
+  | 'pd.changeTtl'
+  | 'pd.getTtl'
   | 'pd.watch'
   | 'pd.status';
 
@@ -82,6 +86,11 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
     appliedIndex: none,
     ageMs: null,
   }),
+  'data.tunedQuery': (m, failed) => ({
+    kind: 'data.tunedQueried',
+    ...header(m, failed),
+    ...{ results: [], indexed: false, appliedIndex: none, ageMs: null },
+  }),
   'data.memory': (m, failed) => ({ kind: 'data.memoryReply', ...header(m, failed), bytes: 0, bytesMax: 0 }),
   'data.status': (m, failed) => ({
     kind: 'data.statusReply',
@@ -101,6 +110,12 @@ const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
 };
 
 const noSchema = { collection: collectionId(0), schema: emptySchema, settled: false, revision: revision(0) };
+
+const notCreated = (request: number, failed: Failure): MessageOf<'pd.collectionCreated'> => ({
+  ...{ kind: 'pd.collectionCreated', request, failure: failed },
+  ...{ collection: null, revision: revision(0) },
+});
+const noTtl = { collection: collectionId(0), ttlMs: 0, settled: false, revision: revision(0) };
 
 const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
   'pd.registerWorker': (m, failed) => ({
@@ -141,13 +156,8 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     nodes: [],
     shards: [],
   }),
-  'pd.createCollection': (m, failed) => ({
-    kind: 'pd.collectionCreated',
-    request: m.request,
-    failure: failed,
-    collection: null,
-    revision: revision(0),
-  }),
+  'pd.createCollection': (m, failed) => notCreated(m.request, failed),
+  'pd.createMortal': (m, failed) => notCreated(m.request, failed),
   'pd.deleteCollection': (m, failed) => ({
     kind: 'pd.collectionDeleted',
     request: m.request,
@@ -169,6 +179,8 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
   }),
   'pd.changeSchema': ({ request }, failed) => ({ kind: 'pd.schema', request, failure: failed, ...noSchema }),
   'pd.getSchema': ({ request }, failed) => ({ kind: 'pd.schema', request, failure: failed, ...noSchema }),
+  'pd.changeTtl': ({ request }, failed) => ({ kind: 'pd.ttl', request, failure: failed, ...noTtl }),
+  'pd.getTtl': ({ request }, failed) => ({ kind: 'pd.ttl', request, failure: failed, ...noTtl }),
   'pd.watch': (m, failed) => ({
     kind: 'pd.watchEvent',
     request: m.request,
@@ -199,6 +211,9 @@ const ofPlacement: { readonly [K in PlacementRequest]: Refuse<K> } = {
     digest: '',
   }),
 };
+
+export const isPlacementRequest = (message: Message): message is MessageOf<PlacementRequest> =>
+  Object.hasOwn(ofPlacement, message.kind);
 
 const refusals: { readonly [K in MessageKind]?: (request: never, failed: Failure) => Message } = {
   ...ofData,

@@ -1,6 +1,8 @@
 import { floatsOf } from '../base/bytes';
 import type { Filter } from '../protocol/filters';
+import { efFor, wantedHits } from '../vector/breadth';
 import { matches, parsedPayload } from '../vector/filter-match';
+import type { OrderedType } from '../vector/order';
 import { Bits } from '../vector/payload/bits';
 import { isExact } from '../vector/payload/filter-bounds';
 import type { PayloadIndexes } from '../vector/payload/payload-indexes';
@@ -8,7 +10,7 @@ import { planSearch } from '../vector/planner';
 import type { SearchResult, VectorIndex } from '../vector/ports';
 import { type Ordered, pageAt, placesByIndex } from './ordered';
 import type { Nearest, ReadSelection, Selected, SelectingPlan } from './selecting';
-import { bestOf, efFor, hitsOf, isThere, type PointView, readRecords, wantedHits } from './shard-query';
+import { bestOf, hitsOf, isThere, type PointView, readRecords } from './shard-query';
 
 export interface FilteredView {
   readonly view: PointView;
@@ -35,12 +37,20 @@ export function planFiltered(
   return { kind: 'some', ids: idsOf(filtered.index, passing.slots) };
 }
 
-/** In the order of an index that is there, of what a filter lets pass; null: of all. */
-export function planOrdered(filtered: FilteredView, filter: Filter | null, selection: Ordered): SelectingPlan {
+/**
+ * In the order of an index that is there, of what a filter lets pass; null: of all. While an index of another type is built
+ * the one before still serves filters, and knows other values: no order follows it.
+ */
+export function planOrdered(
+  filtered: FilteredView,
+  filter: Filter | null,
+  selection: Ordered,
+  type: OrderedType | null,
+): SelectingPlan {
   const { view, index, indexes, stored } = filtered;
   const order = indexes.order(selection.key);
   const passing = filter === null ? null : passingSlots(filtered, filter);
-  if (order === null || passing?.exact === false) return { kind: 'all' };
+  if (order?.type !== type || passing?.exact === false) return { kind: 'all' };
   const places = placesByIndex(order, index, passing?.slots ?? null, selection);
   if (places === null) return { kind: 'all' };
   const figures = { visited: places.length, stored, strategy: 'index', distances: 0, estimate: null, micros: 0 };
@@ -107,12 +117,13 @@ function searchWithin(
   { index }: FilteredView,
   slots: Bits,
   count: number,
-  { vector, k: asked, ef = 0, exact = false, oversampling }: Nearest,
+  { vector, ef = 0, exact = false, quantised = true, ...asked }: Nearest,
 ): SearchResult {
   const query = floatsOf(vector);
-  const k = wantedHits(asked, oversampling);
+  const k = wantedHits(asked);
   const allowed = { words: slots.view };
-  if (exact) return index.exact(query, k, allowed);
+  // Walks within a set measure codes.
+  if (exact || !quantised) return index.exact(query, k, allowed);
   const plan = planSearch({ matches: count, points: index.size, k, ef: efFor(k, ef) });
   return index.search(query, k, { ...plan, allowed });
 }

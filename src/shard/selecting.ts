@@ -53,7 +53,7 @@ export interface Selected {
 
 /** `ef` 0: chosen. */
 export type Nearest = Extract<Selection, { readonly kind: 'nearest' }> &
-  Partial<Pick<Query, 'ef' | 'exact' | 'oversampling'>>;
+  Partial<Pick<Query, 'ef' | 'exact' | 'oversampling' | 'quantised' | 'rerank'>>;
 export type ReadSelection = Exclude<Selection, { readonly kind: 'nearest' }> | Nearest;
 
 /** Of one page, about. */

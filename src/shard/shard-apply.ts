@@ -3,6 +3,7 @@ import { present } from '../base/assert';
 import { utf8 } from '../base/bytes';
 import { asVectronError } from '../base/errors';
 import type { KeyHash64, LogIndex, Space } from '../base/ids';
+import { ttlMsMax } from '../base/limits';
 import { decode } from '../protocol/codec';
 import {
   commandLevels,
@@ -101,9 +102,7 @@ export function applyEntries(
   return work.finish(entries);
 }
 
-type Parsed =
-  | Extract<ShardCommand, { readonly kind: 'v2' | 'checksum' | 'raise' | 'schema' | 'expire' }>
-  | { readonly kind: 'malformed'; readonly message: string };
+type Parsed = Exclude<ShardCommand, { readonly kind: 'v1' }> | { readonly kind: 'malformed'; readonly message: string };
 
 /** Commands of every version as the latest. */
 function parse(entry: Entry): Parsed {
@@ -199,7 +198,7 @@ class ApplyWork {
     else if (command.kind === 'raise') this.raise(index, command.level);
     else if (command.kind === 'expire') this.expire(index, command);
     else {
-      if (command.kind === 'schema' && command.schema.revision > this.schema.revision) this.schema = command.schema;
+      if ('schema' in command && command.schema.revision > this.schema.revision) this.schema = command.schema;
       this.outcomes.set(index, { ...nothing, index });
     }
   }
@@ -243,6 +242,9 @@ class ApplyWork {
     }
     const tooEarly = this.tooEarly(command);
     if (tooEarly !== null) return tooEarly;
+    if (command.kind === 'mortalSchema' && command.schema.ttlMs > ttlMsMax) {
+      return { ok: false, code: 'INVALID_ARGUMENT', message: `ttl_ms: is above ${ttlMsMax}` };
+    }
     if (command.kind !== 'v2') return null;
     const { operation, options } = command;
     for (const id of idsOf(operation)) {
@@ -273,11 +275,9 @@ class ApplyWork {
     const { operation, options } = command;
     const slots = idsOf(operation).map((id) => present(this.slots.get(id), () => `apply: point ${id} was not loaded`));
     const clockMs = isOn('issueTimes', this.level) ? laterOf(this.timeMs, command.timeMs) : this.timeMs;
-    return new WritePart(operation, options, slots, this.shape.keyHash, this.level).perform(
-      index,
-      this.timeMs,
-      clockMs,
-    );
+    const { level, schema } = this;
+    const rules = { level, ttlMs: schema.ttlMs };
+    return new WritePart(operation, options, slots, this.shape.keyHash, rules).perform(index, this.timeMs, clockMs);
   }
 
   finish(entries: readonly Entry[]): Applied {

@@ -10,6 +10,7 @@ import type { Member, Metric } from '../protocol/records';
 import type { Schema } from '../protocol/schemas';
 import { replicaStateKey, spaceOf } from '../storage/keys';
 import { type KeyValueStore, WriteBatch } from '../storage/ports';
+import type { OrderedType } from '../vector/order';
 import type { VectorIndex } from '../vector/ports';
 import { ChangeTable } from './change-table';
 import { cutAtChecksums, isChecksum } from './checksum-entries';
@@ -239,21 +240,22 @@ export class ShardMachine {
     const closed = (work: Selecting): void => {
       this.selecting.delete(work);
     };
+    const order = selection.kind === 'ordered' ? orderedType(this.schema, selection.key) : null;
     const work = new Selecting({
       ...{ view: this.view, filter, selection, metric, closed },
       stored: () => this.points,
-      plan: () => this.plan(filter, selection),
-      ...(selection.kind === 'ordered' ? { order: orderedType(this.schema, selection.key) } : {}),
+      plan: () => this.plan(filter, selection, order),
+      ...(order === null ? {} : { order }),
     });
     this.selecting.add(work);
     return work;
   }
 
-  private plan(filter: Filter | null, selection: ReadSelection): SelectingPlan {
+  private plan(filter: Filter | null, selection: ReadSelection, order: OrderedType | null): SelectingPlan {
     const indexes = this.indexReady ? this.payloads.ready : null;
     if (indexes === null) return { kind: 'all' };
     const filtered = { view: this.view, index: this.options.index, indexes, stored: this.points };
-    if (selection.kind === 'ordered') return planOrdered(filtered, filter, selection);
+    if (selection.kind === 'ordered') return planOrdered(filtered, filter, selection, order);
     return filter === null ? { kind: 'all' } : planFiltered(filtered, filter, selection);
   }
 

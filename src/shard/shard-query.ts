@@ -1,11 +1,12 @@
 import { floatsOf } from '../base/bytes';
 import { VectronError } from '../base/errors';
 import type { Space } from '../base/ids';
-import { efMax, requestBytesMax, searchKMax } from '../base/limits';
+import { requestBytesMax } from '../base/limits';
 import type { Hit, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { KeyHash } from '../protocol/key-hash';
 import { pointRange } from '../storage/keys';
 import type { KeyValueStore } from '../storage/ports';
+import { efFor, wantedHits } from '../vector/breadth';
 import type { SearchResult, VectorIndex } from '../vector/ports';
 import { keyOf, pointIdOf, successor } from './point-keys';
 import { decodeRecord, isEnded, type PointRecord } from './point-record';
@@ -34,18 +35,16 @@ export interface SearchRequest {
   readonly includePayload: boolean;
   /** Default 1. */
   readonly oversampling?: number;
+  /** As in Query. */
+  readonly quantised?: boolean;
+  readonly rerank?: number;
 }
 
 const scanBytesMax = 1024 * 1024;
 const scanRecordsMax = 256;
 /** Keys of one read (DESIGN D1): what bounds the memory of reading points with large payloads. */
 const readCountMax = 32;
-const efFloor = 64;
 const noBytes = new Uint8Array(0);
-
-/** Twice k leaves the walk room to be wrong about half of what it keeps. */
-export const efFor = (k: number, ef: number): number =>
-  Math.min(efMax, ef === 0 ? Math.max(efFloor, 2 * k) : Math.max(ef, k));
 
 /** Live points among `ids`, in their order. Throws CORRUPT, and RESOURCE_EXHAUSTED for more than an answer may hold. */
 export function getPoints(view: PointView, ids: readonly string[]): StoredPoint[] {
@@ -84,9 +83,6 @@ export function scanPoints(
   return { points, done: false };
 }
 
-/** Hits to look for; the best k of them are given. */
-export const wantedHits = (k: number, oversampling = 1): number => Math.min(searchKMax, Math.ceil(k * oversampling));
-
 /** The query vector must have been checked. Throws CORRUPT, and RESOURCE_EXHAUSTED for more than an answer may hold. */
 export function searchPoints(
   view: PointView,
@@ -94,9 +90,10 @@ export function searchPoints(
   request: SearchRequest,
 ): { readonly hits: readonly Hit[]; readonly stats: SearchStats & Pick<SearchResult, 'visited' | 'micros'> } {
   const query = floatsOf(request.vector);
-  const { k, ef, oversampling } = request;
-  const wanted = wantedHits(k, oversampling);
-  const result = request.exact ? index.exact(query, wanted) : index.search(query, wanted, { ef: efFor(wanted, ef) });
+  const { k, quantised = true } = request;
+  const wanted = wantedHits(request);
+  const ef = efFor(wanted, request.ef);
+  const result = request.exact ? index.exact(query, wanted) : index.search(query, wanted, { ef, quantised });
   const strategy = result.strategy === 'scan' ? ('scan' as const) : ('graph' as const);
   const { distances, visited, micros } = result;
   const stats = { strategy, distances, points: index.size, visited, micros };

@@ -6,6 +6,7 @@ import { encode } from '../protocol/codec';
 import {
   type Condition,
   conditionCodec,
+  type Life,
   lifeCodec,
   type MortalPoint,
   type Point,
@@ -65,6 +66,13 @@ export interface PointSlot {
   stored(): PointRecord | null;
 }
 
+/** Of the shard when the command is applied. */
+export interface WriteRules {
+  readonly level: number;
+  /** How long points live whose write does not say; 0: for ever. */
+  readonly ttlMs: number;
+}
+
 interface Item {
   readonly at: number;
   readonly slot: PointSlot;
@@ -77,6 +85,7 @@ interface Item {
 const settledBytesMax = 1024 * 1024;
 const noCondition: Condition = { kind: 'none' };
 const noConditionCrc = crc32c(encode(conditionCodec, noCondition));
+const defaultLife: Life = { kind: 'default' };
 const noKey: DedupeKey = { keyHash: 0n, number: 0, settled: 0, wholeHash: 0n };
 
 /**
@@ -105,10 +114,9 @@ export class WritePart {
     private readonly options: WriteOptions,
     private readonly slots: readonly PointSlot[],
     keyHash: KeyHash,
-    /** Of the shard when the command is applied. */
-    level: number,
+    private readonly rules: WriteRules,
   ) {
-    this.key = options.key === '' ? null : dedupeKeyOf(options.key, keyHash, isOn('sessionKeys', level));
+    this.key = options.key === '' ? null : dedupeKeyOf(options.key, keyHash, isOn('sessionKeys', rules.level));
   }
 
   /**
@@ -194,17 +202,21 @@ export class WritePart {
     const dedupe = slot.dedupe.encoded();
     if (operation.kind === 'delete') slot.record = deletion(index, timeMs, dedupe);
     else {
-      const expiryMs = operation.kind === 'put' ? this.endOf(slot, operation.points[item.at] as MortalPoint) : 0;
+      const life = operation.kind === 'put' ? (operation.points[item.at] as MortalPoint).life : defaultLife;
+      const expiryMs = this.endOf(slot, life);
       slot.record = { ...recordOf(operation.points[item.at] as Point, index, timeMs, dedupe), expiryMs };
     }
   }
 
   /** Log time is fractional only if a leader's clock is; ends are whole. */
-  private endOf({ record, before }: PointSlot, { life }: MortalPoint): number {
-    if (life.kind === 'default') return 0;
-    if (life.kind === 'given') return Math.ceil(this.timeMs) + life.ttlMs;
-    const point = record ?? before;
-    return point === null || isEnded(point, this.timeMs) ? 0 : point.expiryMs;
+  private endOf(slot: PointSlot, life: Life): number {
+    if (life.kind === 'given') return this.endAfter(life.ttlMs);
+    if (life.kind === 'default' || versionOf(slot, this.timeMs) === 0) return this.endAfter(this.rules.ttlMs);
+    return (slot.record ?? slot.before)?.expiryMs ?? 0;
+  }
+
+  private endAfter(ttlMs: number): number {
+    return ttlMs === 0 ? 0 : Math.ceil(this.timeMs) + ttlMs;
   }
 
   /** The point stays what it is, and remembers why. One that never was becomes a deletion that does. */

@@ -1,6 +1,15 @@
 import { LogWriter, type LogWriterOptions } from '../../src/actors/log-writer';
 import { MemberLog } from '../../src/actors/raft-member-log';
-import { type Incarnation, logIndex, nodeName, type ReplicaId, replicaId, term } from '../../src/base/ids';
+import {
+  clusterId,
+  type Incarnation,
+  logIndex,
+  nodeName,
+  type ReplicaId,
+  replicaId,
+  shardId,
+  term,
+} from '../../src/base/ids';
 import { frameBytesMax } from '../../src/base/limits';
 import { Prng } from '../../src/base/prng';
 import { monotonicMs, wallMs } from '../../src/base/time';
@@ -108,6 +117,17 @@ class Machine implements ActorContext {
     this.tell(replica, { kind: 'log.append', replica: replicaId(replica), incarnation, write, hardState, entries });
   }
 
+  /** `peer/2` is to hear, once the write is durable, that the member has the entry of the write's number. */
+  promise(replica: number, incarnation: Incarnation, write: number): void {
+    const header = { from: replicaId(replica), to: replicaId(2) };
+    const answer = { rejected: false, index: logIndex(write), hintIndex: logIndex(0), hintTerm: term(0) };
+    const message = { kind: 'appendResponse', ...header, term: term(1), ...answer } as const;
+    const epoch = { version: 1, confVersion: 1 };
+    const promise = { cluster: clusterId('c'), shard: shardId(1), epoch, ...header, message };
+    const to = at(nodeName('peer'), '2');
+    this.tell(replica, { kind: 'log.promise', replica: replicaId(replica), incarnation, write, to, promise });
+  }
+
   truncate(replica: number, incarnation: Incarnation, index: number): void {
     const id: ReplicaId = replicaId(replica);
     this.tell(replica, { kind: 'log.truncate', replica: id, incarnation, index: logIndex(index), term: term(1) });
@@ -210,6 +230,51 @@ describe('log writer', () => {
     machine.turn();
     expect(machine.take('log.appended')).toMatchObject([{ incarnation, write: 1 }]);
     expect(machine.open(1).entries).toMatchObject([{ index: 1, term: 1 }]);
+  });
+
+  test('a promise leaves with the sync of its write, ahead of the answer, and at once when that is on disk', () => {
+    const machine = new Machine();
+    const { incarnation } = machine.open(1);
+    machine.append(1, incarnation, 1, [entry(1)]);
+    machine.promise(1, incarnation, 1);
+    machine.disk.log.hook = () => {
+      expect(machine.sent).toEqual([]);
+    };
+    const before = machine.disk.log.counts.syncs;
+    machine.turn();
+    expect(machine.disk.log.counts.syncs - before).toBe(1);
+    const sent = machine.sent.splice(0);
+    expect(sent.map(({ to, message }) => [to, message.kind])).toEqual([
+      ['peer/2', 'peer.raft'],
+      ['machine-1/replica/1', 'log.appended'],
+    ]);
+    expect(sent[0]?.message).toMatchObject({ from: 1, to: 2, message: { kind: 'appendResponse', index: 1 } });
+    machine.promise(1, incarnation, 1);
+    machine.turn();
+    expect(machine.take('peer.raft')).toHaveLength(1);
+    expect(machine.disk.log.counts.syncs - before).toBe(1);
+  });
+
+  test('a promise of a write that was not taken, of an older incarnation or before a failed sync is not kept', () => {
+    const machine = new Machine();
+    const old = machine.open(1).incarnation;
+    machine.append(1, old, 1, [entry(1)]);
+    machine.promise(1, old, 1);
+    const { incarnation } = machine.open(1);
+    machine.promise(1, old, 0);
+    machine.promise(1, incarnation, 1);
+    machine.turn();
+    expect(machine.sent).toEqual([]);
+    machine.append(1, incarnation, 1, [entry(1)]);
+    machine.promise(1, incarnation, 1);
+    machine.disk.log.hook = () => {
+      throw new Error('EIO');
+    };
+    machine.turn();
+    expect(machine.take('log.poisoned').length).toBeGreaterThan(0);
+    machine.promise(1, incarnation, 1);
+    machine.turn();
+    expect(machine.take('log.poisoned')).toHaveLength(1);
   });
 
   test('incarnations grow across restarts of the writer and of the machine', () => {

@@ -8,32 +8,37 @@ const vote = { kind: 'voteResponse', from: self, to: peer, term: term(3), grante
 const hardState = { term: term(3), vote: peer, commit: logIndex(0) };
 
 describe('a member and its log', () => {
-  it('sends what promises durability only once it is durable, in order', () => {
+  it('hands what promises durability to the log writer, behind the write it speaks of', () => {
     const bench = new MemberBench().open();
     bench.core.say({ write: 1, hardState, afterAppend: [vote] });
     bench.core.say({ write: 2, entries: [entryAt(1, 3)], messages: [heartbeat(3, self)] });
     bench.tick();
-    expect(bench.context.take('log.append').map(({ write, entries }) => [write, entries.length])).toEqual([
-      [1, 0],
-      [2, 1],
+    const told = bench.context.sent.map(({ message }) => message);
+    const writes = told.filter((message) => message.kind === 'log.append' || message.kind === 'log.promise');
+    expect(writes.map(({ kind, write }) => [kind, write])).toEqual([
+      ['log.append', 1],
+      ['log.promise', 1],
+      ['log.append', 2],
     ]);
+    expect(writes[1]).toMatchObject({ promise: { from: self, to: peer, message: vote } });
     expect(bench.context.take('peer.raft').map(({ message }) => message.kind)).toEqual(['heartbeatRequest']);
     bench.durable(1);
-    expect(bench.context.take('peer.raft').map(({ message }) => message)).toEqual([vote]);
+    expect(bench.context.take('peer.raft')).toEqual([]);
     expect(bench.core.told).toContain('appended 1');
     expect(bench.core.told).not.toContain('appended 2');
     bench.durable(2);
     expect(bench.core.told).toContain('appended 2');
   });
 
-  it('ignores completions of another incarnation', () => {
+  it('ignores completions of another incarnation, and names its own in its promises', () => {
     const bench = new MemberBench().open({ incarnation: incarnation(5) });
     bench.core.say({ write: 1, hardState, afterAppend: [vote] });
     bench.tick();
+    expect(bench.context.take('log.promise')).toMatchObject([{ replica: self, incarnation: 5, write: 1 }]);
     bench.durable(1, 4);
-    expect(bench.context.take('peer.raft')).toEqual([]);
+    expect(bench.core.told).not.toContain('appended 1');
     bench.durable(1, 5);
-    expect(bench.context.take('peer.raft').length).toBe(1);
+    expect(bench.core.told).toContain('appended 1');
   });
 
   it('starts from what the log holds', () => {

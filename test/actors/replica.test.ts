@@ -146,6 +146,18 @@ describe('a shard of three replicas', () => {
     expect(group.machine(node).engine.files.size).toBe(1);
   });
 
+  it('writes its graph also when it is never quiet', () => {
+    const random = new Prng(14);
+    const group = new ReplicaGroup(14, { saveChangesMin: 5, saveOverdueMs: 8_000 });
+    const node = group.follower();
+    const began = group.nodes.nowMs;
+    for (let i = 0; group.machine(node).files.size === 0 && group.nodes.nowMs - began < 60_000; i++) {
+      writeMany(group, random, 1, `p${i}-`);
+      group.nodes.run(500);
+    }
+    expect(group.machine(node).files.size).toBe(1);
+  });
+
   it('writes its graph for many points that came in one log entry', () => {
     const random = new Prng(13);
     const group = new ReplicaGroup(13, { saveChangesMin: 5 });

@@ -50,6 +50,9 @@ describe('every call', () => {
     expect(await client.listCollections()).toEqual(['things']);
     expect(await client.upsert('things', points(5))).toMatchObject({ count: 5, replayed: false });
     expect(await client.collectionStatus('things')).toMatchObject({ ...things, points: 5, ready: true, recall: 0.95 });
+    expect((await client.collectionStatus('things')).ttlMs).toBe(0);
+    await client.updateCollection('things', { ttlMs: 5_000 });
+    expect((await client.collectionStatus('things')).ttlMs).toBe(5_000);
     const found = await client.search('things', { vector: Float32Array.of(1, 0), topK: 2, includeVectors: true });
     expect(found.results.map(({ id, score, payload }) => [id, score, payload])).toEqual([
       ['p4', 4, { n: 4 }],

@@ -1,7 +1,7 @@
 /** Bad input as JSON bodies, with the code and the field that must come back. `3` is the test collection's dimension. */
 export interface BadInput {
   readonly what: string;
-  readonly method: 'POST' | 'GET' | 'DELETE';
+  readonly method: 'POST' | 'GET' | 'DELETE' | 'PATCH';
   readonly path: string;
   readonly body?: string;
   readonly code: string;
@@ -45,6 +45,11 @@ export const badInputs: readonly BadInput[] = [
   bad('ef_construction huge', collections, json({ ...good, hnsw: { ef_construction: 4_001 } }), 'hnsw.ef_construction'),
   bad('unknown quantisation', collections, json({ ...good, quantisation: 'int3' }), 'quantisation'),
   bad('unknown place of originals', collections, json({ ...good, originals: 'tape' }), 'originals'),
+  bad('a life of points that is text', collections, json({ ...good, ttl_ms: '5' }), 'ttl_ms'),
+  bad('a life of points that is too long', collections, json({ ...good, ttl_ms: 3_153_600_000_001 }), 'ttl_ms'),
+  { ...bad('a change of nothing', '/v1/collections/things', '{}', 'ttl_ms'), method: 'PATCH' },
+  { ...bad('a change to less', '/v1/collections/things', json({ ttl_ms: -1 }), 'ttl_ms'), method: 'PATCH' },
+  { ...bad('a change of what stays', '/v1/collections/things', json({ dimension: 4 }), 'dimension'), method: 'PATCH' },
   bad('unknown hnsw field', collections, json({ ...good, hnsw: { M: 16 } }), 'hnsw.M'),
   bad('unknown field', collections, json({ ...good, metric: 'dot' }), 'metric'),
   bad('duplicate collection', collections, json({ ...good, name: 'things' }), 'name', 'ALREADY_EXISTS'),
@@ -117,6 +122,11 @@ export const badInputs: readonly BadInput[] = [
   bad('unknown point field', points, point({ values: [1] }), 'points[0].values'),
   bad('upsert to an unknown collection', '/v1/collections/nowhere/points', point({}), 'collection', 'NOT_FOUND'),
   bad('upsert to an impossible collection', '/v1/collections/a.b/points', point({}), 'collection'),
+  bad('fewer compared than wanted', search, json({ vector: [1, 2, 3], rerank: 9 }), 'rerank'),
+  bad('too many compared', search, json({ vector: [1, 2, 3], rerank: 10_001 }), 'rerank'),
+  bad('codes beside exact', search, json({ vector: [1, 2, 3], quantised: true, exact: true }), 'quantised'),
+  bad('codes as text', search, json({ vector: [1, 2, 3], quantised: 'yes' }), 'quantised'),
+  bad('a wait without end', search, json({ vector: [1, 2, 3], wait_indexed_ms: 600_001 }), 'wait_indexed_ms'),
   bad('no query vector', search, '{}', 'vector'),
   bad('query of a wrong dimension', search, json({ vector: [1, 2, 3, 4] }), 'vector'),
   bad('top_k 0', search, json({ vector: [1, 2, 3], top_k: 0 }), 'top_k'),

@@ -28,6 +28,7 @@ interface Collection {
   readonly record: CollectionRecord;
   readonly points: Map<string, Point>;
   readonly indexes: Map<string, IndexedType>;
+  ttlMs: number;
 }
 
 /** A gateway without a cluster: one process's memory, exact search by dot product. For tests of the servers and the client. */
@@ -68,6 +69,10 @@ export class FakeBackend implements GatewayBackend {
       return null;
     }
     if (call.kind === 'collectionStatus') return stateOf(this.find(call.name, 'name'));
+    if (call.kind === 'changeTtl') {
+      this.find(call.name, 'name').ttlMs = call.ttlMs;
+      return { ttlMs: call.ttlMs, settled: true };
+    }
     if (call.kind === 'changeIndex' || call.kind === 'listIndexes') {
       return { indexes: this.indexed(this.find(call.collection, 'collection'), call), settled: true };
     }
@@ -83,6 +88,7 @@ export class FakeBackend implements GatewayBackend {
           | 'listCollections'
           | 'deleteCollection'
           | 'collectionStatus'
+          | 'changeTtl'
           | 'flags'
           | 'capacity'
           | 'changeIndex'
@@ -148,7 +154,7 @@ export class FakeBackend implements GatewayBackend {
       throw new VectronError('ALREADY_EXISTS', `collection ${call.name} exists`, { field: 'name' });
     }
     const record: CollectionRecord = { ...call, id: collectionId(this.collections.size + 1), shardIds: [shardId(1)] };
-    this.collections.set(call.name, { record, points: new Map(), indexes: new Map() });
+    this.collections.set(call.name, { record, points: new Map(), indexes: new Map(), ttlMs: call.ttlMs });
     return record;
   }
 
@@ -187,11 +193,14 @@ function search(call: SearchCall, points: ReadonlyMap<string, Point>): SearchAns
   hits.sort((a, b) => b.score - a.score);
   const filtered = call.filter === null ? null : { matches: hits.length, visited: points.size, estimate: null };
   const figures = { strategy: 'scan' as const, distances: points.size, points: points.size, micros: 0, elapsedMs: 1 };
-  const stats = { shard: shardId(1), ...figures, filtered };
-  return { hits: hits.slice(0, call.k), partial: false, shardsTotal: 1, shards: [stats], served: [served(call.level)] };
+  const used = { ef: null, quantised: false, reranked: 0 };
+  const stats = { shard: shardId(1), ...figures, ...used, filtered };
+  const indexed = call.waitIndexedMs === 0 ? null : true;
+  const about = { partial: false, shardsTotal: 1, shards: [stats], served: [served(call.level)], indexed };
+  return { hits: hits.slice(0, call.k), ...about };
 }
 
-function stateOf({ record, points }: Collection): CollectionState {
+function stateOf({ record, points, ttlMs }: Collection): CollectionState {
   const leader = {
     replica: replicaId(11),
     node: nodeName('machine-1'),
@@ -202,5 +211,5 @@ function stateOf({ record, points }: Collection): CollectionState {
     unlinked: 0,
     index: { tombstones: 3, bytes: 4_096, recallExpected: 20, recallFound: 19 },
   };
-  return { collection: record, shards: [{ shard: shardId(1), replicas: [leader], leader, ready: true }] };
+  return { collection: record, shards: [{ shard: shardId(1), replicas: [leader], leader, ready: true }], ttlMs };
 }

@@ -61,6 +61,9 @@ export class FakeCluster {
   peers: readonly { readonly node: string; readonly address: string }[] = [];
   readonly actor: GatewayActor;
   readonly host: ActorHost;
+  /** How long after a change of it every shard knows how long points live. */
+  settlesTtlAfterMs = 0;
+  private readonly ttls = new Map<string, { readonly ttlMs: number; readonly settledMs: number }>();
   private readonly events: { atMs: number; order: number; run: () => void }[] = [];
   private order = 0;
   private nextId = 1;
@@ -114,7 +117,7 @@ export class FakeCluster {
     const id = shardId(this.nextId++);
     const members = machines.map((node, i) => ({ replica: replicaId(this.nextId++), worker: workerId(i + 1), node }));
     const record = { id, collection, range, epoch: { version: 1, confVersion: 1 }, members };
-    const shard: FakeShard = { record, leader: 0, points: new Map(), retired: false };
+    const shard: FakeShard = { record, leader: 0, points: new Map(), retired: false, linksAfterMs: 0 };
     this.shards.set(id, shard);
     return shard;
   }
@@ -236,7 +239,8 @@ export class FakeCluster {
       return { kind: 'data.got', ...header, points, appliedIndex: logIndex(1), ageMs: null };
     }
     if (message.kind === 'data.select') return { ...header, ...selected(shard, message) };
-    if (message.kind === 'data.query') return { ...header, ...queried(shard, message) };
+    if (message.kind === 'data.query' || message.kind === 'data.tunedQuery')
+      return { ...header, ...queried(shard, message) };
     const hits = rank([...shard.points.values()], message.vector, message.k);
     const stats = { strategy: 'scan' as const, distances: shard.points.size, points: shard.points.size };
     return { kind: 'data.found', ...header, hits, stats, appliedIndex: logIndex(1), ageMs: null };
@@ -273,7 +277,8 @@ export class FakeCluster {
       return refusalOf(message, { ...failure('NOT_LEADER', 'not me'), leader });
     }
     if (message.kind === 'pd.watch') return this.watchEvent(message.request);
-    if (message.kind === 'pd.createCollection') return this.create(message);
+    if (message.kind === 'pd.createCollection' || message.kind === 'pd.createMortal') return this.create(message);
+    if (message.kind === 'pd.changeTtl' || message.kind === 'pd.getTtl') return this.ttl(message);
     if (message.kind !== 'pd.deleteCollection') return null;
     const gone = this.collections.get(message.name);
     if (gone === undefined) return refusalOf(message, { ...failure('NOT_FOUND', 'no such collection'), field: 'name' });
@@ -283,7 +288,23 @@ export class FakeCluster {
     return { kind: 'pd.collectionDeleted', request, failure: null, revision: revision(++this.revision) };
   }
 
-  private create(message: MessageOf<'pd.createCollection'>): Message | null {
+  private ttl(message: MessageOf<'pd.changeTtl' | 'pd.getTtl'>): Message | null {
+    const { request, name } = message;
+    const found = this.collections.get(name);
+    if (found === undefined)
+      return refusalOf(message, { ...failure('NOT_FOUND', 'no such collection'), field: 'name' });
+    if (message.kind === 'pd.changeTtl') this.setTtl(name, message.ttlMs);
+    const { ttlMs, settledMs } = this.ttls.get(name) ?? { ttlMs: 0, settledMs: 0 };
+    const settled = settledMs <= this.nowMs;
+    const at = { collection: found.id, revision: revision(this.revision) };
+    return { kind: 'pd.ttl', request, failure: null, ttlMs, settled, ...at };
+  }
+
+  private setTtl(name: string, ttlMs: number): void {
+    this.ttls.set(name, { ttlMs, settledMs: this.nowMs + this.settlesTtlAfterMs });
+  }
+
+  private create(message: MessageOf<'pd.createCollection' | 'pd.createMortal'>): Message | null {
     if (this.collections.has(message.name)) {
       return refusalOf(message, { ...failure('ALREADY_EXISTS', 'it exists'), field: 'name' });
     }
@@ -300,6 +321,7 @@ export class FakeCluster {
         shard.leader = 1;
       });
     }
+    if (message.kind === 'pd.createMortal') this.setTtl(name, message.ttlMs);
     const collection = this.collections.get(name) ?? null;
     return { kind: 'pd.collectionCreated', request, failure: null, collection, revision: revision(this.revision) };
   }
@@ -327,4 +349,6 @@ export class FakeCluster {
   }
 }
 
-type ShardRequest = MessageOf<'data.write' | 'data.search' | 'data.get' | 'data.select' | 'data.query' | 'data.status'>;
+type ShardRequest = MessageOf<
+  'data.write' | 'data.search' | 'data.get' | 'data.select' | 'data.query' | 'data.tunedQuery' | 'data.status'
+>;

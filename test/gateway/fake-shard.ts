@@ -19,6 +19,8 @@ export interface FakeShard {
   /** Position in `record.members`, or null: nobody leads. */
   leader: number | null;
   readonly points: Map<string, Point>;
+  /** It has all points in its graph so long after a question. */
+  linksAfterMs: number;
   retired: boolean;
 }
 
@@ -56,14 +58,16 @@ function ordered(found: readonly Point[], { key, descending, after, countMax }: 
   return { hits, points: page.map(({ point }) => point), done: page.length === behind.length };
 }
 
-export function queried(shard: FakeShard, { queries }: MessageOf<'data.query'>) {
+export function queried(shard: FakeShard, message: MessageOf<'data.query' | 'data.tunedQuery'>) {
   const all = [...shard.points.values()];
-  const results = queries.map(({ filter, vector: query, k }) => {
+  const results = message.queries.map(({ filter, vector: query, k }) => {
     const found = all.filter(({ id, payload }) => filter === null || matches(filter, id, parsedPayload(payload)));
     const counts = { distances: found.length, visited: all.length, matches: found.length, points: all.length };
     return { hits: rank(found, query, k), stats: { strategy: 'scan', ...counts, estimate: null, micros: 0 } };
   });
-  return { kind: 'data.queried' as const, results, appliedIndex: logIndex(1), ageMs: null };
+  const answer = { results, appliedIndex: logIndex(1), ageMs: null };
+  if (message.kind === 'data.query') return { kind: 'data.queried' as const, ...answer };
+  return { kind: 'data.tunedQueried' as const, ...answer, indexed: message.waitIndexedMs >= shard.linksAfterMs };
 }
 
 export function write(shard: FakeShard, { operation }: MessageOf<'data.write'>): number {

@@ -6,7 +6,7 @@ import { plainWrite } from '../../src/protocol/commands';
 import { type Address, at, placementActor } from '../../src/protocol/envelope';
 import { inRange } from '../../src/protocol/key-hash';
 import type { Message, MessageOf } from '../../src/protocol/messages';
-import { failure } from '../../src/runtime/refusal';
+import { failure, refusalOf } from '../../src/runtime/refusal';
 import { errorOf, get, ids, search, upsert } from './calls';
 import { FakeCluster, type FakeShard, pointsOf, rank, testHash, vector } from './fake-cluster';
 
@@ -262,6 +262,20 @@ describe('leaders', () => {
     const before = cluster.nowMs;
     expect(cluster.answer(upsert('a'))).toMatchObject({ count: 1 });
     expect(cluster.nowMs - before).toBeGreaterThanOrEqual(1_500);
+    expect(cluster.nowMs - before).toBeLessThan(1_510);
+  });
+
+  test('so does a failure for good', () => {
+    cluster.answer(upsert('a'));
+    let asked = 0;
+    cluster.loses = (message, to) => {
+      if (message.kind !== 'data.write') return false;
+      const refused = refusalOf(message, failure('FAILED_PRECONDITION', 'no'));
+      if (asked++ === 0 && refused !== null) cluster.deliver(to, refused, 1_500);
+      return true;
+    };
+    const before = cluster.nowMs;
+    expect(errorOf(cluster.outcome(upsert('a'))).code).toBe('FAILED_PRECONDITION');
     expect(cluster.nowMs - before).toBeLessThan(1_510);
   });
 

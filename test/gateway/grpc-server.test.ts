@@ -44,10 +44,14 @@ const query = (fields: Partial<SearchRequest> = {}): SearchRequest => ({
   filter: undefined,
   minScore: undefined,
   oversampling: 0,
+  quantised: undefined,
+  rerank: 0,
+  waitIndexedMs: 0,
   ...anyAge,
   ...fields,
 });
-const shape = { name: 'things', dimension: 3, distance: 'dot', hnsw: undefined, quantisation: '', originals: '' };
+const storage = { quantisation: '', originals: '' };
+const shape = { name: 'things', dimension: 3, distance: 'dot', hnsw: undefined, ...storage, ttlMs: 0 };
 const create = { ...shape, shardCount: 0, replicationFactor: 0 };
 
 let backend: FakeBackend;

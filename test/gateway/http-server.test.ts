@@ -60,6 +60,7 @@ describe('the JSON twin', () => {
       metric: 'cosine',
       hnsw: { m: 16, efConstruction: 200 },
       storage: { quantisation: 'int8', originals: 'memory' },
+      ttlMs: 0,
       shardCount: 2,
       replicationFactor: 3,
     });
@@ -72,12 +73,17 @@ describe('the JSON twin', () => {
         { number: 3, name: 'storage', on: false },
         { number: 4, name: 'expiry', on: false },
         { number: 5, name: 'issueTimes', on: false },
+        { number: 6, name: 'collectionTtl', on: false },
       ],
       nodes: [{ name: 'pd-1', service: 'pd', supports: null }],
     });
     const { body } = await request('GET', '/v1/collections/things/status');
     expect(body).toMatchObject({ name: 'things', dimension: 3, distance: 'cosine', ready: true, recall: 0.95 });
     expect(body).toMatchObject({ shards: [{ replicas: [{ tombstones: 3, index_bytes: 4_096, recall: 0.95 }] }] });
+    expect(body['ttl_ms']).toBe(0);
+    const ttl = JSON.stringify({ ttl_ms: 60_000 });
+    expect((await request('PATCH', '/v1/collections/things', ttl)).body).toEqual({ ttl_ms: 60_000, settled: true });
+    expect((await request('GET', '/v1/collections/things/status')).body['ttl_ms']).toBe(60_000);
     expect((await request('DELETE', '/v1/collections/things')).body).toEqual({ success: true });
     expect((await request('GET', '/v1/collections')).body).toEqual({ collections: [] });
   });

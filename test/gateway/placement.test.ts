@@ -17,6 +17,7 @@ const create = (name: string, shardCount = 2): CallOf<'createCollection'> => ({
   metric: 'dot',
   hnsw: { m: 16, efConstruction: 200 },
   storage: defaultStorage,
+  ttlMs: 0,
   shardCount,
   replicationFactor: 3,
 });
@@ -43,6 +44,43 @@ describe('collections', () => {
       [true, 'machine-2'],
     ]);
     expect(cluster.answer({ kind: 'listCollections' })).toEqual({ names: ['things'] });
+  });
+
+  const mortal = (name: string, ttlMs: number) => ({ ...create(name), ttlMs });
+
+  test('a new one whose points end answers when every shard knows', () => {
+    cluster.settlesTtlAfterMs = 900;
+    const before = cluster.nowMs;
+    cluster.answer(mortal('things', 5_000));
+    expect(cluster.nowMs - before).toBeGreaterThanOrEqual(900);
+    expect(cluster.sentOf('pd.createCollection')).toEqual([]);
+    expect(cluster.answer(status('things')).ttlMs).toBe(5_000);
+  });
+
+  test('one that another client made with another life of points is not ours', () => {
+    cluster.answer(mortal('things', 5_000));
+    loseFirst('pd.collectionCreated');
+    expect(codeOf(cluster.outcome(mortal('things', 6_000)))).toBe('ALREADY_EXISTS');
+    loseFirst('pd.collectionCreated');
+    expect(codeOf(cluster.outcome(mortal('things', 5_000)))).toBe('ok');
+  });
+
+  test('how long points live changes when every shard has it, or says that it did not in time', () => {
+    cluster.answer(create('things'));
+    expect(cluster.answer(status('things')).ttlMs).toBe(0);
+    cluster.settlesTtlAfterMs = 400;
+    const change = { kind: 'changeTtl', name: 'things', ttlMs: 70 } as const;
+    expect(cluster.answer(change)).toEqual({ ttlMs: 70, settled: true });
+    expect(cluster.answer(status('things')).ttlMs).toBe(70);
+    expect(codeOf(cluster.outcome({ ...change, ttlMs: 80 }, 200))).toBe('DEADLINE_EXCEEDED');
+    expect(codeOf(cluster.outcome({ ...change, name: 'none' }))).toBe('NOT_FOUND');
+  });
+
+  test('a driver that does not say how long points live keeps nobody from the rest', () => {
+    cluster.answer(create('things'));
+    cluster.loses = (message) => message.kind === 'pd.getTtl';
+    const { ttlMs, shards } = cluster.answer(status('things'));
+    expect([ttlMs, shards.length]).toEqual([null, 2]);
   });
 
   test('without leaders in time the error says that it exists', () => {

@@ -19,8 +19,15 @@ const none = new Uint8Array(0);
 export function schemaCommand(random: Prng, n: number): Uint8Array {
   const all = indexedTypes.map((type) => ({ key: `key-of-${type}`, type }));
   const indexes = all.filter(() => random.chance(0.4)).sort((a, b) => (a.key < b.key ? -1 : 1));
-  const schema = { revision: Math.max(1, n - random.pick([0, 0, 50])), indexes };
+  const schema = { revision: Math.max(1, n - random.pick([0, 0, 50])), indexes, ttlMs: 0 };
   return encode(shardCommandCodec, { kind: 'schema', epoch, schema });
+}
+
+/** The same, of a schema that says how long points live, mostly. */
+export function mortalSchemaCommand(random: Prng, n: number): Uint8Array {
+  const indexes = random.chance(0.3) ? [{ key: 'k', type: random.pick(indexedTypes) }] : [];
+  const schema = { revision: Math.max(1, n - random.pick([0, 0, 50])), indexes, ttlMs: random.pick([0, 900, 9_000]) };
+  return encode(shardCommandCodec, { kind: 'mortalSchema', epoch, schema });
 }
 
 /** A group that adds a learner, puts it in the place of a voter by a joint configuration, and leaves that again. */
@@ -119,7 +126,8 @@ export class PlacementHistory {
       quantisation: random.pick(['int8', 'none'] as const),
       originals: random.pick(['memory', 'disk'] as const),
     } as const;
-    return { ...operation, kind: 'createStored', storage };
+    if (random.chance(0.5)) return { ...operation, kind: 'createStored', storage };
+    return { ...operation, kind: 'createMortal', storage, ttlMs: random.pick([0, 700, 80_000]) };
   }
 
   private anyShard() {
@@ -159,6 +167,9 @@ export class PlacementHistory {
   private schema(): PlacementOperation {
     const { random } = this;
     const type = random.chance(0.3) ? null : random.pick(indexedTypes);
+    if (random.chance(0.3)) {
+      return { kind: 'changeTtl', name: `c${random.between(1, 8)}`, ttlMs: random.pick([0, 500, 60_000]) };
+    }
     if (random.chance(0.6)) return { kind: 'changeSchema', name: `c${random.between(1, 8)}`, key: 'k', type };
     const collection = collectionId(random.between(1, 20));
     return { kind: 'settleSchema', collection, revision: this.machine.revision };

@@ -6,7 +6,15 @@ import { type Condition, type Life, type ShardOperation, shardCommandCodec } fro
 import { flags } from '../../src/protocol/flags';
 import { anyOperation, commandOf as placementCommandOf, register } from '../placement/generate';
 import { commandOf, dimension, entryOf, epoch, pointOf, remove, upsert, writeOf } from '../shard/shard-helpers';
-import { ChangingMembers, type Made, PlacementHistory, raiseCommand, schemaCommand, sessionKey } from './generators';
+import {
+  ChangingMembers,
+  type Made,
+  mortalSchemaCommand,
+  PlacementHistory,
+  raiseCommand,
+  schemaCommand,
+  sessionKey,
+} from './generators';
 import { type RecordedLog, statesAt, writeRecorded } from './recorded-log';
 
 /**
@@ -111,6 +119,17 @@ const generators: Readonly<Record<string, { machine: RecordedLog['machine']; abo
       'points that end and are purged, and hours in which nobody writes, before and after the flags that change both',
     next: (random, n) => {
       if (random.chance(0.04)) return ['command', raiseCommand(n, raiseEvery)];
+      return random.chance(0.02) ? ['noop', none] : ['command', timedCommand(random, n)];
+    },
+  },
+  'shard-lives': {
+    machine: 'shard',
+    about:
+      'points that end as their writes say, or as the schema of their shard does, which changes; from below the first flag',
+    next: (random, n) => {
+      if (random.chance(0.05)) return ['command', raiseCommand(n, raiseEvery)];
+      if (random.chance(0.1)) return ['command', mortalSchemaCommand(random, n)];
+      if (random.chance(0.03)) return ['command', schemaCommand(random, n)];
       return random.chance(0.02) ? ['noop', none] : ['command', timedCommand(random, n)];
     },
   },

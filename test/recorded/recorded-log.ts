@@ -66,8 +66,9 @@ function shardReplay(): Replay {
 }
 
 /** Empty without one: what older recordings do not have. */
-function schemaText({ schema: { revision, indexes } }: ShardMachine): string {
-  return revision === 0 ? '' : ` schema ${revision} ${indexes.map(({ key, type }) => `${key}/${type}`)}`;
+function schemaText({ schema: { revision, indexes, ttlMs } }: ShardMachine): string {
+  const ttl = ttlMs === 0 ? '' : ` ttl ${ttlMs}`;
+  return revision === 0 ? '' : ` schema ${revision} ${indexes.map(({ key, type }) => `${key}/${type}`)}${ttl}`;
 }
 
 /** Empty before the first change: what older recordings do not have. */

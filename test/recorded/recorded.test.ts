@@ -51,7 +51,7 @@ describe('logs that earlier versions wrote', () => {
   it('are kept', () => {
     expect(recordedNames()).toEqual(
       expect.arrayContaining(
-        [1, 2, 3, 4].map((n) => `placement-${n}`).concat([1, 2, 3, 4, 5].map((n) => `shard-${n}`)),
+        [1, 2, 3, 4, 5].map((n) => `placement-${n}`).concat([1, 2, 3, 4, 5, 6].map((n) => `shard-${n}`)),
       ),
     );
   });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { replicaId } from '../../src/base/ids';
+import { ttlMsMax } from '../../src/base/limits';
 import { Prng } from '../../src/base/prng';
 import { encode } from '../../src/protocol/codec';
 import { type Condition, type Life, shardCommandCodec } from '../../src/protocol/commands';
@@ -24,6 +25,8 @@ const put = (life: Life, ...points: (typeof a)[]) => ({
 });
 const expire = (timeMs: number, ...ids: string[]): Uint8Array =>
   encode(shardCommandCodec, { kind: 'expire', epoch, timeMs, ids });
+const lives = (revision: number, ttlMs: number): Uint8Array =>
+  encode(shardCommandCodec, { kind: 'mortalSchema', epoch, schema: { revision, indexes: [], ttlMs } });
 const machine = (state = new MemoryStore(), at = level): ShardMachine => {
   const one = machineOf(state, undefined, { level: at });
   settleIndex(one);
@@ -84,6 +87,85 @@ describe('a point that has ended', () => {
     expect(shown(one)).toMatchObject({ get: ['b'], search: ['b'] });
     one.apply([entryOf(5, writeOf(put({ kind: 'default' }, b), {}, start + 11)), entryOf(6, expire(start + 99, 'b'))]);
     expect([shown(one).get, one.expiry.nextMs]).toEqual([['b'], null]);
+  });
+});
+
+describe('a collection whose points end', () => {
+  const since = flagNumber('collectionTtl');
+  const ends = (one: ShardMachine) => ['a', 'b', 'c'].map((id) => one.expiry.due(start * 2, 9).indexOf(id));
+
+  test('gives its end to writes that name none, from the entry on that says so', () => {
+    const one = machine(new MemoryStore(), since);
+    const c = pointOf('c', random);
+    one.apply(
+      logOf(
+        writeOf(upsert(a), {}, start),
+        lives(5, 100),
+        writeOf(upsert(b), {}, start + 10.5),
+        writeOf(put({ kind: 'default' }, c), {}, start + 20),
+      ),
+    );
+    expect([one.schema.ttlMs, one.expiry.nextMs, ends(one)]).toEqual([100, start + 111, [-1, 0, 1]]);
+    one.apply([entryOf(5, expire(start + 111, 'a', 'b', 'c'))]);
+    expect(one.get(['a', 'b', 'c']).map(({ id }) => id)).toEqual(['a', 'c']);
+    one.apply([entryOf(6, expire(start + 120, 'a', 'b', 'c'))]);
+    expect(one.get(['a', 'b', 'c']).map(({ id }) => id)).toEqual(['a']);
+  });
+
+  test('leaves a write its own life, and a point that is kept its end', () => {
+    const one = machine(new MemoryStore(), since);
+    one.apply(
+      logOf(
+        writeOf(put(lasting(7), a), {}, start),
+        lives(5, 100),
+        writeOf(put({ kind: 'kept' }, a, b), {}, start + 1),
+        writeOf(put(lasting(50), b), {}, start + 2),
+      ),
+    );
+    expect(one.expiry.nextMs).toBe(start + 7);
+    // One that has ended, or never was, has no end to keep.
+    one.apply([entryOf(5, writeOf(put({ kind: 'kept' }, a), {}, start + 8)), entryOf(6, expire(start + 52, 'a', 'b'))]);
+    expect([shown(one).get, one.expiry.nextMs]).toEqual([['a'], start + 108]);
+  });
+
+  test('changes it for what is written later, and an older change is passed over', () => {
+    const one = machine(new MemoryStore(), since);
+    one.apply(
+      logOf(lives(5, 100), writeOf(upsert(a), {}, start), lives(4, 1), lives(6, 0), writeOf(upsert(b), {}, start)),
+    );
+    expect([one.schema.ttlMs, ends(one)]).toEqual([0, [0, -1, -1]]);
+    one.apply([entryOf(6, writeOf(upsert(a), {}, start))]);
+    expect(one.expiry.nextMs).toBeNull();
+  });
+
+  test('has it in a restart and in a snapshot', () => {
+    const state = new MemoryStore();
+    machine(state, since).apply(logOf(lives(5, 100)));
+    const one = machine(state, since);
+    const copy = machine(new MemoryStore(), since);
+    const source = one.openSnapshot();
+    const sink = copy.openRestore({ index: source.index, term: source.term, configuration: copy.configuration }, 1);
+    for (let n = 0, chunk = source.chunk(n); chunk !== null; chunk = source.chunk(++n)) sink.accept(chunk);
+    sink.finish();
+    for (const each of [one, copy]) {
+      settleIndex(each);
+      each.apply([entryOf(2, writeOf(upsert(a), {}, start))]);
+      expect(each.expiry.nextMs).toBe(start + 100);
+    }
+    expect(copy.digest()).toBe(one.digest());
+  });
+
+  test('before the flag is on, and beyond a hundred years, it is refused', () => {
+    const before = machine(new MemoryStore(), since - 1);
+    before.apply(logOf(lives(5, 100), writeOf(upsert(a), {}, start)));
+    const at = machine(new MemoryStore(), since);
+    at.apply(logOf(lives(5, ttlMsMax + 1), writeOf(upsert(a), {}, start)));
+    const outcomes = [before, at].map((one) => one.outcomeOf(entryOf(1, a.vector).index));
+    expect(outcomes).toMatchObject([
+      { ok: false, code: 'FAILED_PRECONDITION' },
+      { ok: false, code: 'INVALID_ARGUMENT' },
+    ]);
+    for (const one of [before, at]) expect([one.points, one.expiry.nextMs, one.schema.revision]).toEqual([1, null, 0]);
   });
 });
 

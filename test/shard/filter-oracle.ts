@@ -2,7 +2,7 @@ import { assert } from '../../src/base/assert';
 import { floatsOf } from '../../src/base/bytes';
 import { Prng } from '../../src/base/prng';
 import type { Filter } from '../../src/protocol/filters';
-import type { PayloadIndex } from '../../src/protocol/schemas';
+import type { PayloadIndex, Schema } from '../../src/protocol/schemas';
 import { parsedPayload, valuesAt } from '../../src/vector/filter-match';
 import { similarity } from '../../src/vector/metrics';
 import { orderedTypes, type Place } from '../../src/vector/order';
@@ -44,12 +44,19 @@ export function runFilterOracle(seed: number, operations: number): OracleReport 
     else if (draw < 760) checks += checkOrder(pair, random.chance(0.5) ? null : randomFilter(random));
     else if (draw < 950) checks += check(pair, randomFilter(random), strategies);
     else if (draw < 975) pair.settle();
-    else if (draw < 985) pair.setSchema({ revision: ++revision, indexes: indexes.filter(() => random.chance(0.7)) });
+    else if (draw < 985) pair.setSchema(schemaOf(random, ++revision));
     else if (draw < 995) restarts += again(() => pair.restart());
     else snapshots += again(() => pair.replaceBySnapshot());
   }
   return { operations, checks, strategies, restarts, snapshots };
 }
+
+/** Half of them give points an end that their writes do not name. */
+const schemaOf = (random: Prng, revision: number): Schema => ({
+  revision,
+  indexes: indexes.filter(() => random.chance(0.7)),
+  ttlMs: random.chance(0.5) ? 0 : random.between(1, 15_000),
+});
 
 function again(act: () => void): number {
   act();
@@ -60,7 +67,11 @@ function check(pair: Pair, filter: Filter, strategies: Map<string, number>): num
   const { random } = pair;
   const query = vectorOf(random);
   const k = random.pick([1, 10, 100]);
-  const { hits, count, strategy } = pair.select(filter, nearest(query, k), 3);
+  const tuning = {
+    ...{ ef: random.pick([0, 5, 300]), exact: random.chance(0.2), quantised: random.chance(0.7) },
+    ...{ oversampling: random.pick([1, 1, 2.5, 100]), rerank: random.pick([0, 0, k, 10_000]) },
+  };
+  const { hits, count, strategy } = pair.select(filter, { ...nearest(query, k), ...tuning }, 3);
   strategies.set(strategy, (strategies.get(strategy) ?? 0) + 1);
   const wanted = pair
     .matching(filter)

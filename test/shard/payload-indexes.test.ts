@@ -21,6 +21,7 @@ const schema: Schema = {
     { key: 'parts.n', type: 'float' },
     { key: 'tags', type: 'keyword' },
   ],
+  ttlMs: 0,
 };
 const isRed: Filter = { kind: 'any', key: 'kind', values: ['red'] };
 
@@ -57,8 +58,8 @@ describe('a shard with payload indexes', () => {
     const strategies = new Map<string, number>();
     for (let round = 0; round < 30; round++) {
       if (round === 3) pair.setSchema(schema);
-      if (round === 12) pair.setSchema({ revision: 9, indexes: schema.indexes.slice(0, 2) });
-      if (round === 16) pair.setSchema({ revision: 10, indexes: [] });
+      if (round === 12) pair.setSchema({ ...schema, revision: 9, indexes: schema.indexes.slice(0, 2) });
+      if (round === 16) pair.setSchema({ ...schema, revision: 10, indexes: [] });
       if (round === 20) pair.setSchema({ ...schema, revision: 11 });
       if (round % 7 === 6) pair.restart();
       if (round % 7 !== 6 && random.chance(0.8)) pair.settle();
@@ -102,7 +103,7 @@ describe('a shard with payload indexes', () => {
     expect(countOf(other)).toEqual([pair.matching(isRed).length, 0]);
     const again = machineOf(state, undefined, { replica: replicaId(12) });
     expect(again.schema).toEqual(schema);
-    expect(() => pair.setSchema({ revision: 6, indexes: [] })).toThrow();
+    expect(() => pair.setSchema({ ...schema, revision: 6, indexes: [] })).toThrow();
     expect(pair.machine.schema).toEqual(schema);
     destroyReplicaState(state, replicaId(12));
     expect(machineOf(state, undefined, { replica: replicaId(12) }).schema.revision).toBe(0);

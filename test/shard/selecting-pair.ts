@@ -8,7 +8,7 @@ import type { Filter } from '../../src/protocol/filters';
 import { flagRange } from '../../src/protocol/flags';
 import type { Entry } from '../../src/protocol/raft-messages';
 import type { Schema } from '../../src/protocol/schemas';
-import type { ReadSelection, Selected, Selecting } from '../../src/shard/selecting';
+import type { Nearest, ReadSelection, Selected, Selecting } from '../../src/shard/selecting';
 import type { ShardMachine } from '../../src/shard/shard-machine';
 import { MemoryStore } from '../../src/storage/memory-store';
 import { matches, parsedPayload } from '../../src/vector/filter-match';
@@ -27,6 +27,8 @@ export class Pair {
   /** Of those that end. */
   private readonly ends = new Map<string, number>();
   private nowMs = 1_000_000;
+  /** Of points whose write does not say; 0: none. */
+  private ttlMs = 0;
 
   constructor(
     readonly random: Prng,
@@ -55,9 +57,11 @@ export class Pair {
   }
 
   setSchema(schema: Schema): void {
-    const data = encode(shardCommandCodec, { kind: 'schema', epoch, schema });
+    const kind = schema.ttlMs > 0 ? 'mortalSchema' : 'schema';
+    const data = encode(shardCommandCodec, { kind, epoch, schema });
     this.machine.apply([entryOf(++this.applied, data)]);
     assert(this.machine.schema.revision === schema.revision, 'pair: the schema was not taken');
+    this.ttlMs = schema.ttlMs;
   }
 
   /** What upkeep does, with writes in between. */
@@ -83,7 +87,13 @@ export class Pair {
       if (doomed) this.live.delete(point.id);
       else this.live.set(point.id, point);
       this.ends.delete(point.id);
+      if (!doomed) this.endByDefault(point.id);
     }
+  }
+
+  private endByDefault(id: string): void {
+    if (this.ttlMs === 0) this.ends.delete(id);
+    else this.ends.set(id, Math.ceil(this.machine.logTimeMs) + this.ttlMs);
   }
 
   /** True: these were written. Moves time, now and then backwards, and purges what is due or says it is. */
@@ -113,9 +123,10 @@ export class Pair {
     const timeMs = machine.logTimeMs;
     this.forget(timeMs);
     for (const { life, ...point } of isPut ? mortal : []) {
+      const isNew = !this.live.has(point.id);
       this.live.set(point.id, point);
       if (life.kind === 'given') this.ends.set(point.id, Math.ceil(timeMs) + life.ttlMs);
-      if (life.kind === 'default') this.ends.delete(point.id);
+      else if (life.kind === 'default' || isNew) this.endByDefault(point.id);
     }
     return isPut;
   }
@@ -128,7 +139,7 @@ export class Pair {
     }
   }
 
-  private payload(): Uint8Array {
+  payload(): Uint8Array {
     return this.random.chance(0.1) ? new Uint8Array(0) : utf8(JSON.stringify(randomPayload(this.random)));
   }
 
@@ -153,7 +164,7 @@ export class Pair {
   }
 }
 
-export const nearest = (vector: Uint8Array, k: number): Selection => ({
+export const nearest = (vector: Uint8Array, k: number): Nearest => ({
   ...{ kind: 'nearest', vector, k },
   ...{ includeVector: false, includePayload: true },
 });

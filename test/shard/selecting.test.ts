@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { floatsOf } from '../../src/base/bytes';
+import { floatsOf, utf8 } from '../../src/base/bytes';
 import { replicaId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import { MemoryStore } from '../../src/storage/memory-store';
@@ -54,6 +54,25 @@ describe('selecting while the shard is written to', () => {
       const stayed = pair.matching(filter).filter((point) => before.get(point.id) === point);
       expect(stayed.filter(({ id }) => !seen.has(id))).toEqual([]);
     }
+  });
+
+  test('an order by an index whose type is being changed misses nothing', () => {
+    const pair = new Pair(new Prng(5));
+    let serial = 0;
+    pair.payload = () => utf8(JSON.stringify({ kind: 'a', n: serial++ / 2 }));
+    const kind = { key: 'kind', type: 'keyword' } as const;
+    pair.setSchema({ revision: 1, ttlMs: 0, indexes: [kind, { key: 'n', type: 'integer' }] });
+    for (let i = 0; i < 30; i++) pair.write(10);
+    pair.settle();
+    pair.setSchema({ revision: 2, ttlMs: 0, indexes: [kind] });
+    pair.setSchema({ revision: 3, ttlMs: 0, indexes: [kind, { key: 'n', type: 'float' }] });
+    const ordered = { kind: 'ordered', key: 'n', descending: false, after: null, countMax: 1_000 } as const;
+    const page = (): string[] => pair.select(null, ordered).points.map(({ id }) => id);
+    const whileBuilt = page();
+    while (!pair.machine.buildPayloadIndexes());
+    const built = page();
+    expect(whileBuilt).toEqual(built);
+    expect(built).toHaveLength(pair.live.size);
   });
 
   test('points come in the order of their hashes', () => {

@@ -6,8 +6,8 @@ import type { Filter } from '../../src/protocol/filters';
 import { parsedPayload } from '../../src/vector/filter-match';
 import type { SimCluster } from './cluster';
 import { apart, callTimeoutMs, collection, latest, pointOf } from './sim-client';
+import { wallAtStartMs } from './sim-thread';
 import { must } from './violation';
-import { wallAtStartMs } from './world';
 
 const attemptsMax = 6;
 const everyMsMax = 4_000;

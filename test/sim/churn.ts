@@ -51,7 +51,7 @@ export class Churn {
     const name = `churn-${++this.created}`;
     this.cluster.world.tally.add('churn');
     const hnsw = { m: 8, efConstruction: 32 };
-    const wanted = { dimension, metric: 'euclidean', hnsw, storage: defaultStorage } as const;
+    const wanted = { dimension, metric: 'euclidean', hnsw, storage: defaultStorage, ttlMs: 0 } as const;
     const shape = { ...wanted, shardCount: 1, replicationFactor: 3 } as const;
     this.cluster.call({ kind: 'createCollection', name, ...shape }, callTimeoutMs, () => this.fill(name));
   }

@@ -14,6 +14,7 @@ interface Seen {
   lastTerm: Term;
   ledTerm: Term | null;
   readonly matches: Map<ReplicaId, LogIndex>;
+  sleeps: boolean;
 }
 
 /**
@@ -26,6 +27,7 @@ interface Seen {
  *  4. Nobody but a leader has proposals that wait.
  *  5. Nobody takes a vote back that it has given, or gives it again, within a term.
  *  6. A read that is safe to serve has applied whatever was committed anywhere when it was asked for (thesis, 6.4).
+ *  7. A leader that falls asleep leaves nobody behind: all it has is on every member's disk.
  */
 export class ClaimsChecker {
   private readonly votes = new Map<string, Set<ReplicaId>>();
@@ -57,6 +59,7 @@ export class ClaimsChecker {
     this.seen.set(raft, seen);
     this.checkVote(raft, seen);
     this.checkDurable(raft, seen);
+    this.checkSleep(member, raft, seen);
     if (raft.leadership === null) seen.matches.clear();
     else this.checkLeader(raft, seen);
   }
@@ -124,6 +127,20 @@ export class ClaimsChecker {
     must(isTrue, () => this.say(`${raft.self} takes entry ${durableIndex} for durable, which is not on its disk`));
   }
 
+  private checkSleep(member: RaftMember, raft: Raft, seen: Seen): void {
+    const fallsAsleep = member.isAsleep && !seen.sleeps;
+    seen.sleeps = member.isAsleep;
+    if (!fallsAsleep || raft.role !== 'leader') return;
+    const { voters, votersOutgoing, learners } = raft.configuration;
+    const { lastIndex, lastTerm } = raft.log;
+    for (const other of new Set([...voters, ...votersOutgoing, ...learners])) {
+      const found = this.diskOf(other)?.termAt(lastIndex);
+      must(found === undefined || found === 'covered' || found === lastTerm, () =>
+        this.say(`leader ${raft.self} fell asleep at ${lastIndex}, and ${other} has not got there`),
+      );
+    }
+  }
+
   /** From its first event on, which is before anybody could ask it anything. */
   private watchReads(member: RaftMember): void {
     if (this.watched.has(member)) return;
@@ -152,4 +169,5 @@ const newSeen = (): Seen => ({
   lastTerm: 0 as Term,
   ledTerm: null,
   matches: new Map(),
+  sleeps: false,
 });

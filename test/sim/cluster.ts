@@ -3,6 +3,7 @@ import { clusterId, type LogIndex, type NodeName, nodeName, type ReplicaId } fro
 import { Prng } from '../../src/base/prng';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
 import type { PlacementMachine as PlacementRecords } from '../../src/placement/machine';
+import { type Address, logActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import type { Message } from '../../src/protocol/messages';
 import type { Member } from '../../src/protocol/records';
@@ -16,9 +17,10 @@ import { PlacementMachine, placementNodes, WorkerMachine } from './machine';
 import type { SimOptions } from './options';
 import { PlacementChecker } from './placement-checker';
 import type { SimContext } from './sim-machine';
+import type { SimThread } from './sim-thread';
 import { checkProgram, firstPrograms, lowLevel } from './versions';
 import { Violation } from './violation';
-import { type SimNode, type SimThread, SimWorld } from './world';
+import { type SimNode, SimWorld } from './world';
 
 const notRunning = 'not running';
 export const simCluster = clusterId('sim');
@@ -49,7 +51,7 @@ export class SimCluster {
     this.world = new SimWorld(
       options,
       {
-        onSent: (to, from, message) => this.sent(to.node, from.node, message),
+        onSent: (to, from, message) => this.sent(to.node, from, message),
         onEvent: (node, thread) => this.afterEvent(node, thread),
         onThrown: (node, _thread, actor, error) => this.ended(node, actor, error),
       },
@@ -228,14 +230,15 @@ export class SimCluster {
   }
 
   /** Called from within handlers, whose host would take what is thrown for the handler's own. */
-  private sent(to: NodeName, from: NodeName, message: Message): void {
+  private sent(to: NodeName, from: Address, message: Message): void {
     if (message.kind === 'peer.snapshotChunk' && message.chunk > 0) {
-      this.onSnapshot?.(from, to);
+      this.onSnapshot?.(from.node, to);
       this.onSnapshot = null;
     }
     if (message.kind !== 'peer.raft') return;
     try {
-      this.damage.sent(message.message.from);
+      // What a member promised before, its log thread says once it is durable, whatever became of the member.
+      if (from.actor !== logActor) this.damage.sent(message.message.from);
       this.checkerOf(message.shard).sent(message.message);
       this.claimsOf(message.shard).sent(message.message);
     } catch (thrown) {

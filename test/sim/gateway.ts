@@ -5,7 +5,8 @@ import { GatewayActor } from '../../src/gateway/gateway-actor';
 import { gatewayActor } from '../../src/protocol/envelope';
 import type { KeyHash } from '../../src/protocol/key-hash';
 import { placementNodes } from './machine';
-import { SimNode, type SimThread, type SimWorld } from './world';
+import type { SimThread } from './sim-thread';
+import { SimNode, type SimWorld } from './world';
 
 export const gatewayNode = nodeName('gateway-1');
 

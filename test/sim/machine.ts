@@ -28,8 +28,8 @@ import type { MemoryDisk } from '../../src/storage/memory-disk';
 import type { FlatFile } from '../../src/vector/flat-index';
 import { LaggingEngine } from './lagging-engine';
 import { SimMachine } from './sim-machine';
+import type { SimThread } from './sim-thread';
 import { must } from './violation';
-import type { SimThread } from './world';
 
 export const placementNodes: readonly NodeName[] = [nodeName('pd-1'), nodeName('pd-2'), nodeName('pd-3')];
 const placementMembers = placementNodes.map((node, i) => ({ replica: replicaId(i + 1), node }));
@@ -40,7 +40,13 @@ const auditOptions = { auditMs: 1_500, scrubRecords: 16 };
 /** How long an index takes to load its file, in looks of its replica. */
 const loadPolls = 3;
 /** Graph files are written often enough that crashes fall between them. */
-const graphOptions = { saveChangesMin: 3, saveChangesShare: 0, saveIntervalMs: 400, saveQuietMs: 50 };
+const graphOptions = {
+  saveChangesMin: 3,
+  saveChangesShare: 0,
+  saveIntervalMs: 400,
+  saveQuietMs: 50,
+  saveOverdueMs: 2_000,
+};
 /** Longer than a supervisor waits before it starts a replica again. */
 const afterlifeMsMax = 400;
 const slowStartMsMax = 8_000;

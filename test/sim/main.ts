@@ -182,7 +182,7 @@ async function hunts(wanted: string): Promise<void> {
   await runAll<Job, Hunt>(__filename, processCount, jobs, ({ mutation, seed, seedsRun, violation }) => {
     if (seed === null) survived++;
     const { what } = mutationNamed(mutation);
-    rows.push({ name: mutation, what, numbers: checklist[mutation] ?? '', seed, seedsRun, by: violation });
+    rows.push({ name: mutation, what, numbers: checklist[mutation] ?? '', seed, seedsRun, first, by: violation });
     const found = seed === null ? `SURVIVED ${seedsRun} seeds` : `seed ${seed}: ${violation.split('\n')[0]}`;
     say(`${mutation.padEnd(28)} ${found}`);
     // At once: a hunt takes long, and what it has found stays found if it is cut off.

@@ -1,7 +1,8 @@
 import { FencedLogEngine } from '../../src/storage/log-engine';
-import { MemoryFence, MemoryMark } from '../../src/storage/memory-disk';
+import { MemoryDisk, MemoryFence } from '../../src/storage/memory-disk';
 import { MemoryStore } from '../../src/storage/memory-store';
 import type { WriteBatch } from '../../src/storage/ports';
+import { WorkerMachine } from './machine';
 import { type Mutation, type Patch, patch } from './mutation';
 
 /** What a store does that takes a read that failed for one that found nothing. */
@@ -37,7 +38,17 @@ export const diskMutations: readonly Mutation[] = [
   {
     name: 'mark-not-compared',
     what: 'stores that lack what had been synced are taken as they are, under the name they had',
-    patches: [patch(MemoryMark.prototype, 'read', () => null)],
+    // Where a process looks, and not where the fault does: a disk that has lost nothing would be no lie.
+    patches: [
+      patch<{ isDeceived: boolean }, []>(WorkerMachine.prototype, 'retireIfCorrupt', (machine) => {
+        machine.isDeceived = false;
+      }),
+      patch<MemoryDisk, []>(MemoryDisk.prototype, 'openLog', (_disk, original) => {
+        const engine = original() as FencedLogEngine;
+        Reflect.set(engine, 'corruption', null);
+        return engine;
+      }),
+    ],
   },
   {
     name: 'read-error-is-nothing',

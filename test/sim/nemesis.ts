@@ -1,6 +1,7 @@
 import type { NodeName } from '../../src/base/ids';
 import type { Prng } from '../../src/base/prng';
 import type { SimCluster } from './cluster';
+import { Depositions } from './depositions';
 import { DiskFaults } from './disk-faults';
 import { FaultSchedule } from './fault-schedule';
 import type { PlacementMachine, WorkerMachine } from './machine';
@@ -21,18 +22,20 @@ const crashesInRecoveryMax = 4;
 /** Brings the faults of a run at random moments, never so many that a majority's disks would be lost. */
 export class Nemesis {
   readonly partitions: Partitions;
+  private readonly depositions: Depositions;
   private readonly random: Prng;
   private readonly schedule: FaultSchedule;
   private readonly options: NemesisOptions;
 
   constructor(
     private readonly cluster: SimCluster,
-    private readonly all: Pick<SimOptions, 'nemesis' | 'time' | 'versions'>,
+    private readonly all: Pick<SimOptions, 'seed' | 'nemesis' | 'time' | 'versions'>,
   ) {
     this.options = all.nemesis;
     this.random = cluster.world.random.fork();
     this.schedule = new FaultSchedule(cluster.world, this.random);
     this.partitions = new Partitions(cluster, this.random);
+    this.depositions = new Depositions(cluster, all.seed, (machine) => this.crash(machine));
   }
 
   start(): void {
@@ -54,12 +57,14 @@ export class Nemesis {
       cut: (from: NodeName, to: NodeName) => this.cutFor(from, to),
     };
     new SnapshotFaults(cluster, random, port).start(schedule, options);
+    this.depositions.start(options);
     new TimeFaults(cluster, random).start(schedule, this.all.time);
   }
 
   /** Faults end; what is down comes back; links heal. What stands still goes on by itself, within seconds. */
   stop(): void {
     this.schedule.active = false;
+    this.depositions.stop();
     this.partitions.heal();
     this.cluster.world.network.becomeReliable();
     for (const machine of this.cluster.machines()) {

@@ -77,6 +77,14 @@ export class SimNetwork {
     this.clogged.set(link(from, to), untilMs);
   }
 
+  mend(from: NodeName, to: NodeName): void {
+    this.cutLinks.delete(link(from, to));
+  }
+
+  get isLossy(): boolean {
+    return this.lossy;
+  }
+
   heal(): void {
     this.cutLinks.clear();
   }

@@ -1,6 +1,5 @@
 import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { Prng } from '../../src/base/prng';
-import corpus from './corpus.json';
 import { logUniform } from './log-uniform';
 
 /**
@@ -36,6 +35,8 @@ export interface NetworkOptions {
   readonly duplicateChance: number;
   /** Chance that a message arrives up to six seconds late, or again so late. */
   readonly lateCopyChance: number;
+  /** Chance that what asks for answers meets old ones. */
+  readonly echoChance: number;
   /** Chance that a message takes ten times its delay, which reorders it. */
   readonly straggleChance: number;
   /** Chance that a message arrives without its end. */
@@ -115,6 +116,8 @@ export interface NemesisOptions {
   readonly damageEveryMs: number;
   /** Mean time before the next snapshot on its way loses its link, its receiver or its sender; 0: none does. */
   readonly snapshotFaultEveryMs: number;
+  /** Mean time between two leaders that lose their peers and keep their clients. */
+  readonly deposeEveryMs: number;
   /** Chance that a machine that starts ends again before it has found its place. */
   readonly crashInRecoveryChance: number;
 }
@@ -135,8 +138,16 @@ const slowness = (random: Prng): Pick<TimeOptions, 'linkLagEveryMs' | 'turnMs'> 
 /** Many groups in few seeds, as they cost time. */
 const idleShards = (random: Prng): number => (random.chance(0.01) ? random.between(100, 130) : 0);
 
-/** What the seeds of the corpus once found, they found without upgrades. */
-const oneVersion: ReadonlySet<number> = new Set(corpus.filter((seed) => seed <= 20_793));
+/** Seeds of the corpus stay what they were when they were red: here before there were upgrades, there when fault phases were longer. */
+const oneVersion: ReadonlySet<number> = new Set([
+  47, 54, 438, 1000, 1045, 2039, 2063, 5036, 7008, 7027, 10_182, 10_433, 20_793,
+]);
+const longFaults: ReadonlySet<number> = new Set([...oneVersion, 354, 392, 285_739_656, 285_739_809, 285_739_818]);
+/** Those that were red before the worst moments were sought out. */
+const mildMoments: ReadonlySet<number> = new Set([
+  ...longFaults,
+  ...[52, 94, 201, 264, 351, 660, 691, 942, 1_854, 1_867, 2_535, 6_029],
+]);
 
 /** Of its own numbers: the other options of a seed stay what they were. */
 function versions(random: Prng): VersionOptions {
@@ -157,10 +168,17 @@ function threadAndDiskFaults(random: Prng) {
   };
 }
 
-/** Seeds of the corpus keep the length at which they were red. */
+/** Each in half of the seeds. */
+function worstMoments(seed: number, random: Prng) {
+  const isOld = mildMoments.has(seed);
+  const echoChance = offOr(random, 0.5, () => logUniform(random, 0.05, 0.7));
+  const deposeEveryMs = offOr(random, 0.5, () => logUniform(random, 4_000, 15_000));
+  return { echoChance: isOld ? 0 : echoChance, deposeEveryMs: isOld ? 0 : deposeEveryMs };
+}
+
 function faultPhase(seed: number, random: Prng): number {
   const drawnMs = random.between(38_000, 62_000);
-  return corpus.includes(seed) ? drawnMs : 0.7 * drawnMs;
+  return longFaults.has(seed) ? drawnMs : 0.7 * drawnMs;
 }
 
 export function drawOptions(seed: number): SimOptions {
@@ -231,14 +249,15 @@ export function drawOptions(seed: number): SimOptions {
   const late = new Prng(seed ^ 0x1a7e);
   const lateCopyChance = offOr(late, 0.5, () => logUniform(late, 0.002, 0.2));
   const lostFileChance = offOr(late, 0.5, () => 0.3);
+  const { echoChance, deposeEveryMs } = worstMoments(seed, new Prng(seed ^ 0x3057));
   return {
     ...options,
     machines,
     replicas: machines === 5 ? late.pick([3, 5]) : 3,
     deadAfterMs,
-    network: { ...options.network, truncateChance, lateCopyChance },
+    network: { ...options.network, truncateChance, lateCopyChance, echoChance },
     disk: { ...options.disk, lostFileChance },
-    nemesis: { ...options.nemesis, ...more, ...threadAndDiskFaults(late) },
+    nemesis: { ...options.nemesis, ...more, ...threadAndDiskFaults(late), deposeEveryMs },
     versions: oneVersion.has(seed) ? { oldShare: 0, upgradeEveryMs: 0 } : versions(new Prng(seed ^ 0xf1a65)),
     time: { clocks, ...times, ...slowness(new Prng(seed ^ 0x7042)) },
   };

@@ -3,7 +3,15 @@ import { mutations, openMutations } from './mutations';
 import { checklist } from './mutations-checklist';
 import { plantedDocument } from './planted-record';
 
-const found = { name: 'a-bug', what: 'wrong', numbers: '1, 2', seed: 4, seedsRun: 4, by: 'two | leaders\nmore' };
+const found = {
+  name: 'a-bug',
+  what: 'wrong',
+  numbers: '1, 2',
+  seed: 4,
+  seedsRun: 4,
+  first: 1,
+  by: 'two | leaders\nmore',
+};
 
 describe('the record of planted bugs', () => {
   test('keeps what was found before, replaces what was hunted again, and forgets what is gone', () => {
@@ -19,6 +27,11 @@ describe('the record of planted bugs', () => {
     expect(second).toContain('| a-bug | wrong | 1, 2 | 4 | two / leaders |');
     expect(second).toContain('| b-bug | wrong | 1, 2 | 31 |');
     expect(second).not.toContain('gone');
+    const late = plantedDocument(second, ['a-bug', 'b-bug'], [{ ...found, seed: 99, first: 90 }]);
+    expect(late).toContain('| a-bug | wrong | 1, 2 | 99, from 90 on |');
+    expect(plantedDocument(late, ['a-bug', 'b-bug'], [{ ...found, seed: null, first: 90 }])).toContain(
+      '1 not found yet',
+    );
     expect(plantedDocument(second, ['a-bug', 'b-bug'], [])).toBe(second);
   });
 

@@ -9,6 +9,8 @@ export interface PlantedRow {
   /** The first seed that finds it; null: none has. */
   readonly seed: number | null;
   readonly seedsRun: number;
+  /** Where the hunt began. */
+  readonly first: number;
   /** What the simulator said. */
   readonly by: string;
 }
@@ -22,7 +24,7 @@ no planted bug proves nothing. Written by
 
 which puts the bugs it hunts into this table and leaves the others as they are; with names in place of \`all\` it hunts
 those, and with \`open\` the ones that no seed has found yet. Numbers are those of the checklist of bugs that real systems
-had; a dash marks one of our own. Seeds are counted from 1, without the corpus.
+had; a dash marks one of our own. Hunts begin with seed 1, unless the table says where (\`--first\`), and leave the corpus out.
 `;
 
 const columns = '| bug | what is wrong | checklist | first seed | what the simulator says |\n|---|---|---|---|---|';
@@ -34,8 +36,9 @@ function cell(text: string): string {
   return line.length > said ? `${line.slice(0, said - 1)}…` : line;
 }
 
-function lineOf({ name, what, numbers, seed, seedsRun, by }: PlantedRow): string {
-  const found = seed === null ? `none of ${seedsRun}` : String(seed);
+function lineOf({ name, what, numbers, seed, seedsRun, first, by }: PlantedRow): string {
+  const begun = first === 1 ? '' : `, from ${first} on`;
+  const found = `${seed ?? `none of ${seedsRun}`}${begun}`;
   return `| ${name} | ${cell(what)} | ${numbers || '–'} | ${found} | ${cell(by)} |`;
 }
 
@@ -50,7 +53,7 @@ export function plantedDocument(earlier: string, order: readonly string[], rows:
   const lines = linesIn(earlier);
   for (const row of rows) lines.set(row.name, lineOf(row));
   const known = order.flatMap((name) => lines.get(name) ?? []);
-  const open = known.filter((line) => / none of \d+ \|/.test(line)).length;
+  const open = known.filter((line) => /\| none of \d+/.test(line)).length;
   const count = `${known.length} planted bugs, ${known.length - open} found, ${open} not found yet.`;
   return `${header}\n${count}\n\n${columns}\n${known.join('\n')}\n`;
 }

@@ -11,6 +11,7 @@ import { countMarks, type Counts as MarkCounts } from './marks';
 import { type Mutation, withMutation } from './mutation';
 import { Nemesis } from './nemesis';
 import { drawOptions, type SimOptions } from './options';
+import { disturbSleep } from './rest-faults';
 import { collection, dimension, latest, shownOf } from './sim-client';
 import { SleepWatch } from './sleep-watch';
 import type { Counts, FaultKind } from './tally';
@@ -88,7 +89,7 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
   const workload = new Workload(cluster, options);
   const churn = new Churn(cluster, options.churnEveryMs);
   const nemesis = new Nemesis(cluster, options);
-  const watch = new SleepWatch(cluster, options.network.delayMeanMs);
+  const watch = new SleepWatch(cluster, options);
   let violation: string | null = null;
   try {
     setUp(cluster, options);
@@ -103,7 +104,10 @@ function runOnce(cluster: SimCluster, options: SimOptions): Omit<SimReport, 'mar
     world.runUntil(world.now + options.faultPhaseMs * faultPhaseFactorMax, enough);
     nemesis.stop();
     converge(cluster, workload, churn);
-    if (options.log.sleepAfterTicks > 0 && options.disk.scrubRestMs > restMsMax) rest(cluster, watch);
+    if (options.log.sleepAfterTicks > 0 && options.disk.scrubRestMs > restMsMax) {
+      rest(cluster, watch);
+      disturbSleep(cluster, watch, options.seed);
+    }
     return report(cluster, workload, nemesis, watch, options, null, leadersBefore);
   } catch (error) {
     violation =
@@ -132,6 +136,7 @@ function create(cluster: SimCluster, name: string, shardCount: number, replicati
         metric: 'euclidean',
         hnsw: { m: 8, efConstruction: 32 },
         storage: defaultStorage,
+        ttlMs: 0,
         shardCount,
         replicationFactor,
       },

@@ -6,8 +6,8 @@ import { type Condition, type Point, plainWrite, type WriteOptions } from '../..
 import type { StoredPoint } from '../../src/protocol/data-messages';
 import type { SimCluster } from './cluster';
 import type { Fate, Oracle, Shown } from './oracle';
+import { wallAtStartMs } from './sim-thread';
 import { must } from './violation';
-import { wallAtStartMs } from './world';
 
 export const collection = 'sim';
 /** Points whose ids begin so are checked by who writes them, and by nobody else. */

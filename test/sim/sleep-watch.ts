@@ -2,6 +2,7 @@ import type { ReplicaActor } from '../../src/actors/replica';
 import type { ReplicaId } from '../../src/base/ids';
 import { replicaActor } from '../../src/protocol/envelope';
 import type { SimCluster } from './cluster';
+import type { SimOptions } from './options';
 import { standstillMsMax } from './time-faults';
 import { must } from './violation';
 
@@ -22,15 +23,24 @@ export class SleepWatch {
   sleepersMax = 0;
   private asleep = new Set<ReplicaId>();
   private readonly groundlessSinceMs = new Map<ReplicaId, number>();
-  private readonly boundMs: number;
+  /** How long a sleeper may take to notice, as long as no beat is held back: a slow clock counts the time-out's ticks slowly. */
+  readonly promptMs: number;
+  private boundMs: number;
 
   constructor(
     private readonly cluster: SimCluster,
-    delayMeanMs: number,
+    { network, time }: Pick<SimOptions, 'network' | 'time'>,
   ) {
-    // A clogged link holds a beat back, and a slow clock counts the time-out's ticks slowly.
-    this.boundMs = graceMs * cluster.world.clockSpread + graceDelays * delayMeanMs + standstillMsMax;
+    this.promptMs = graceMs * cluster.world.clockSpread + graceDelays * network.delayMeanMs;
+    // A beat that comes late tells of a life that has ended since.
+    const beatsComeLate = time.clogEveryMs > 0 || network.lateCopyChance > 0;
+    this.boundMs = this.promptMs + (beatsComeLate ? standstillMsMax : 0);
     this.look();
+  }
+
+  /** The network has become reliable. */
+  expectPromptness(): void {
+    this.boundMs = this.promptMs;
   }
 
   private look(): void {

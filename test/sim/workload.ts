@@ -198,6 +198,9 @@ export class Workload {
       filter: null,
       minScore: null,
       oversampling: 1,
+      rerank: 0,
+      quantised: this.random.chance(0.2) ? false : null,
+      waitIndexedMs: this.random.chance(0.2) ? this.random.between(1, 300) : 0,
     };
     const dial = { level: 'leader', tokens: [], stalenessMs: 0 } as const;
     this.cluster.call({ kind: 'search', collection, vector, ...shape, ...dial }, callTimeoutMs, (outcome) => {

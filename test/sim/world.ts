@@ -1,20 +1,19 @@
 import { VectronError } from '../../src/base/errors';
 import type { NodeName } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
-import { monotonicMs, wallMs } from '../../src/base/time';
 import { decode, encode } from '../../src/protocol/codec';
 import { type Address, addressText, type Lane } from '../../src/protocol/envelope';
 import { type Message, messageCodec } from '../../src/protocol/messages';
-import { ActorHost } from '../../src/runtime/actor-host';
 import { hashOf } from './consensus-checker';
+import { Echoes } from './echoes';
 import { EventQueue } from './event-queue';
 import { logUniform } from './log-uniform';
 import { SimNetwork } from './network';
 import type { SimOptions } from './options';
+import { SimThread } from './sim-thread';
 import { type FaultKind, Tally } from './tally';
 import { Violation } from './violation';
 
-export const wallAtStartMs = 1_700_000_000_000;
 /** A clock that stood still during a turn would never use up a turn's budget. */
 const clockStepMs = 0.001;
 const skewMsMax = 500;
@@ -37,6 +36,7 @@ export class SimWorld {
   readonly tally = new Tally<FaultKind>();
   readonly nodes = new Map<NodeName, SimNode>();
   private readonly queue = new EventQueue();
+  private readonly echoes: Echoes;
   private nowMs = 0;
   eventCount = 0;
   /** Whose thread has its turn; null: nobody's. */
@@ -51,6 +51,7 @@ export class SimWorld {
   ) {
     this.random = new Prng(options.seed ^ 0x5eed);
     this.network = new SimNetwork(options.network, this.random.fork(), this.tally);
+    this.echoes = new Echoes(options.seed, options.network);
   }
 
   get now(): number {
@@ -150,14 +151,26 @@ export class SimWorld {
     });
   }
 
+  private echo(from: Address, message: Message): void {
+    for (const { delayMs, arrive } of this.echoes.provokedBy(from, message, this.nowMs)) {
+      this.tally.add('echo');
+      this.schedule(delayMs, 'echo', null, arrive);
+    }
+  }
+
   /** Between nodes: encoded, so that what arrives shares no memory with what was sent. */
   transmit(to: Address, from: Address, message: Message, lane: Lane): void {
     this.hooks.onSent(to, from, message);
+    if (this.network.isLossy) this.echo(from, message);
     const delays = this.network.fate(from.node, to.node, this.nowMs);
     if (delays.length === 0) return this.noteMessage(message, from, to, 'lost ');
     const bytes = encode(messageCodec, message);
     this.digest = (Math.imul(this.digest, 31) + hashOf(bytes.subarray(0, 64))) | 0;
     const target = this.nodes.get(to.node);
+    this.echoes.keep(to, message, this.nowMs, () => {
+      this.noteMessage(message, from, to, 'again: ');
+      this.nodes.get(to.node)?.arrive(to, from, decode(messageCodec, bytes), lane);
+    });
     for (const delayMs of delays) {
       if (this.network.truncates()) this.arriveCutShort(delayMs, to, from, message, bytes, lane);
       else {
@@ -257,6 +270,7 @@ export class SimNode {
       source.wrote();
       if (message.kind === 'log.remove') this.removes();
     }
+    if (message.kind === 'log.appended') source.hasSynced();
     this.world.schedule(source.channelDelay(target), message.kind, null, () => {
       if (source.alive || source.afterlifeMs === 0) arrive();
       else this.world.schedule(source.afterlifeMs, message.kind, null, arrive);
@@ -274,113 +288,5 @@ export class SimNode {
     this.up = false;
     for (const thread of this.threads.values()) thread.alive = false;
     this.threads.clear();
-  }
-}
-
-/** One thread: an actor host driven by the event queue. Messages to another thread keep their order. */
-export class SimThread {
-  readonly host: ActorHost;
-  alive = true;
-  /** What a killed thread had sent still arrives, this much later: after its exit, and after its successor's first words. */
-  afterlifeMs = 0;
-  /** Called once, when it has sent something to the log thread: the moment at which a death leaves most behind. */
-  whenItWrites: (() => void) | null = null;
-  /** Nobody hears what it says: its peers have been told that it is gone. */
-  silenced = false;
-  /** It lives, runs nothing and will never run anything again. */
-  isHung = false;
-  private stalledUntilMs = 0;
-  private wakeAtMs: number | null = null;
-  /** When events of this thread will come, the earliest last. */
-  private readonly pending: number[] = [];
-  private readonly due = (): void => this.turn();
-  private readonly lastArrivalMs = new Map<string, number>();
-
-  constructor(
-    readonly node: SimNode,
-    readonly name: string,
-    private readonly completionDelayMs: number,
-  ) {
-    const { world } = node;
-    this.host = new ActorHost({
-      node: node.name,
-      clock: {
-        now: () => monotonicMs(world.tickClock() * node.clockRate),
-        wall: () => wallMs(wallAtStartMs + Math.floor(world.now) + node.skewMs),
-      },
-      random: world.random.fork(),
-      outbound: (to, from, message, lane) => node.route(this, to, from, message, lane),
-      onEnded: (address, reason, error) => {
-        if (!this.alive) return;
-        world.note(`ended ${addressText(address)}: ${reason}`);
-        world.hooks.onThrown(node, this, address.actor, error);
-      },
-      elsewhere: (actor) => node.threadOf(actor) !== undefined,
-      onWork: () => this.wake(),
-    });
-  }
-
-  /**
-   * How long a message to another thread takes. Order is kept. To and from the log thread that is half of its sync: one
-   * that dies with its machine has written nothing in the first half, and told nobody in the second.
-   */
-  channelDelay(target: SimThread): number {
-    const { now, random } = this.node.world;
-    const meanMs = (this.completionDelayMs + target.completionDelayMs) / 2;
-    const drawn = -Math.log(1 - random.float()) * meanMs;
-    const arrival = Math.max(now + drawn, (this.lastArrivalMs.get(target.name) ?? 0) + 0.0001);
-    this.lastArrivalMs.set(target.name, arrival);
-    return arrival - now;
-  }
-
-  wrote(): void {
-    const { whenItWrites } = this;
-    this.whenItWrites = null;
-    if (whenItWrites !== null) this.node.world.schedule(0, 'thread kill', this.node, whenItWrites);
-  }
-
-  /** Nothing of it runs before then. */
-  stallUntil(atMs: number): void {
-    this.stalledUntilMs = Math.max(this.stalledUntilMs, atMs);
-  }
-
-  get isStalled(): boolean {
-    return this.isHung || this.stalledUntilMs > this.node.world.now;
-  }
-
-  wake(delayMs = 0.005): void {
-    if (!this.alive) return;
-    const atMs = this.node.world.now + Math.max(delayMs, 0.001);
-    if (this.wakeAtMs !== null && this.wakeAtMs <= atMs) return;
-    this.wakeAtMs = atMs;
-    this.arm(atMs);
-  }
-
-  /** One pending event that is not too late is enough: it arms the next. */
-  private arm(atMs: number): void {
-    const earliest = this.pending.at(-1);
-    if (earliest !== undefined && earliest <= atMs) return;
-    this.pending.push(atMs);
-    this.node.world.scheduleTurn(atMs, this.due);
-  }
-
-  private turn(): void {
-    this.pending.pop();
-    const { alive, wakeAtMs } = this;
-    if (!alive || wakeAtMs === null) return;
-    const { world } = this.node;
-    if (this.isHung) return;
-    const fromMs = Math.max(wakeAtMs, this.stalledUntilMs);
-    if (fromMs > world.now) return this.arm(fromMs);
-    this.wakeAtMs = null;
-    world.turning = this.node;
-    const left = this.host.run(2);
-    world.turning = null;
-    if (this.alive) {
-      const due = this.host.nextDue();
-      if (left) this.wake(world.turnMs);
-      else if (due !== null) this.wake(due / this.node.clockRate - world.now);
-    }
-    world.hooks.onEvent(this.node, this);
   }
 }

@@ -5,6 +5,7 @@ import type { Bounds, Filter } from '../../src/protocol/filters';
 import type { PayloadIndex } from '../../src/protocol/schemas';
 import { matches, parseDatetime } from '../../src/vector/filter-match';
 import { Bits } from '../../src/vector/payload/bits';
+import { inAtLeast } from '../../src/vector/payload/counting';
 import { isExact } from '../../src/vector/payload/filter-bounds';
 import { PayloadIndexes } from '../../src/vector/payload/payload-indexes';
 import { Posting } from '../../src/vector/payload/posting';
@@ -75,6 +76,25 @@ const list = (bits: Bits): number[] => {
   });
   return found;
 };
+
+describe('counting in how many sets a number is', () => {
+  test.each([1, 2, 3, 4, 5, 6])('is what counting one by one says, seed %i', (seed) => {
+    const random = new Prng(seed);
+    const counts = new Map<number, number>();
+    const sets = Array.from({ length: random.between(1, 70) }, () => new Bits());
+    for (const set of sets) {
+      for (let value = 0; value < random.pick([1, 40, 300]); value++) {
+        if (random.chance(0.6)) continue;
+        set.add(value);
+        counts.set(value, (counts.get(value) ?? 0) + 1);
+      }
+    }
+    for (let countMin = 1; countMin <= sets.length + 1; countMin++) {
+      const wanted = [...counts].filter(([, count]) => count >= countMin).map(([value]) => value);
+      expect(list(inAtLeast(sets, countMin))).toEqual(wanted.sort((a, b) => a - b));
+    }
+  });
+});
 
 describe('payload indexes', () => {
   test.each([

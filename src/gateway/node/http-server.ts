@@ -11,9 +11,10 @@ import type { CollectionDefaults } from '../validate/from-proto';
 import { bodyDepthMax, parseJson } from '../validate/json';
 import type { ApiKeys } from './api-keys';
 import { budgetMs } from './deadlines';
-import { pointOf, type RunningServer, stopMs } from './grpc-server';
+import { pointOf } from './grpc-server';
 import * as json from './json-replies';
 import { cannotListen } from './listen';
+import { type RunningServer, stopMs } from './unary-server';
 
 export interface HttpServerOptions {
   readonly backend: GatewayBackend;
@@ -167,6 +168,11 @@ function addCollections(app: FastifyInstance, { backend, defaults, timeoutMs }: 
   );
   app.post('/v1/capacity', async (request) =>
     json.capacityReply(await backend.call(from.capacity(request.body), timeoutOf(request, timeoutMs))),
+  );
+  app.patch<Params>('/v1/collections/:name', async (request) =>
+    json.ttlReply(
+      await backend.call(from.updateCollection(request.params.name, request.body), timeoutOf(request, timeoutMs)),
+    ),
   );
   app.delete<Params>('/v1/collections/:name', async (request) => {
     const name = check.collectionName(request.params.name, 'name');

@@ -11,6 +11,7 @@ import {
   type CapacityAnswer,
   type ClusterFlags,
   type CollectionState,
+  type CollectionTtl,
   type PayloadIndexList,
   recallOf,
   type SearchAnswer,
@@ -22,7 +23,7 @@ import {
 } from '../calls';
 
 /** Answers as JSON, with the field names of the .proto file. */
-export function collectionStatus({ collection, shards }: CollectionState): object {
+export function collectionStatus({ collection, shards, ttlMs }: CollectionState): object {
   return {
     name: collection.name,
     dimension: collection.dimension,
@@ -30,6 +31,7 @@ export function collectionStatus({ collection, shards }: CollectionState): objec
     replication_factor: collection.replicationFactor,
     hnsw: { m: collection.hnsw.m, ef_construction: collection.hnsw.efConstruction },
     ...collection.storage,
+    ...(ttlMs === null ? {} : { ttl_ms: ttlMs }),
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),
@@ -85,6 +87,7 @@ export function searchReply(answer: SearchAnswer, shape: SearchShape): object {
     shards_total: answer.shardsTotal,
     shards_answered: answer.shards.length,
     served: answer.served.map(shardRead),
+    ...(answer.indexed === null ? {} : { indexed: answer.indexed }),
     ...(shape.explain ? { shards: answer.shards.map(searchStats) } : {}),
   };
 }
@@ -101,8 +104,9 @@ export const searchBatchReply = (
   }),
 });
 
-const searchStats = ({ filtered, elapsedMs, micros, ...stats }: ShardSearchStats): object => ({
+const searchStats = ({ filtered, elapsedMs, micros, ef, ...stats }: ShardSearchStats): object => ({
   ...stats,
+  ...(ef === null ? {} : { ef }),
   ...(filtered === null ? {} : filteredStats(filtered, stats.points)),
   ...(micros === 0 ? {} : { search_micros: micros }),
   elapsed_ms: elapsedMs,
@@ -119,6 +123,8 @@ const filteredStats = (
 });
 
 export const countReply = ({ count, served }: AnswerOf<'count'>): object => ({ count, served: served.map(shardRead) });
+
+export const ttlReply = ({ ttlMs, settled }: CollectionTtl): object => ({ ttl_ms: ttlMs, settled });
 
 export const indexList = ({ indexes, settled }: PayloadIndexList): object => ({ indexes, settled });
 

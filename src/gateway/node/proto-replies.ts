@@ -19,7 +19,7 @@ import {
 import { errorDetail } from './grpc-errors';
 
 /** Answers as messages of the public .proto. */
-export function collectionStatus({ collection, shards }: CollectionState): proto.CollectionStatus {
+export function collectionStatus({ collection, shards, ttlMs }: CollectionState): proto.CollectionStatus {
   const { name, dimension, metric, replicationFactor, hnsw } = collection;
   return {
     name,
@@ -28,6 +28,7 @@ export function collectionStatus({ collection, shards }: CollectionState): proto
     replicationFactor,
     hnsw: { m: hnsw.m, efConstruction: hnsw.efConstruction },
     ...collection.storage,
+    ttlMs: ttlMs ?? undefined,
     shards: shards.map(shardStatus),
     points: shards.reduce((sum, shard) => sum + (shard.leader?.points ?? 0), 0),
     ready: shards.every((shard) => shard.ready),
@@ -60,6 +61,7 @@ export function searchReply(answer: SearchAnswer, explain: boolean): proto.Searc
     shardsAnswered: answer.shards.length,
     shards: explain ? answer.shards.map(searchStats) : [],
     served: answer.served.map(shardRead),
+    indexed: answer.indexed ?? undefined,
   };
 }
 
@@ -73,8 +75,9 @@ export const searchBatchReply = (
   }),
 });
 
-const searchStats = ({ filtered, micros, ...stats }: ShardSearchStats): proto.ShardSearchStats => ({
+const searchStats = ({ filtered, micros, ef, ...stats }: ShardSearchStats): proto.ShardSearchStats => ({
   ...stats,
+  ef: ef ?? undefined,
   matches: filtered?.matches,
   visited: filtered?.visited,
   estimatedSelectivity: filtered?.estimate ?? undefined,

@@ -3,37 +3,65 @@ import { VectronError } from '../../base/errors';
 import { logIndex, type Revision, term } from '../../base/ids';
 import { type MonotonicMs, monotonicMs } from '../../base/time';
 import { noFigures } from '../../protocol/data-messages';
+import type { Message } from '../../protocol/messages';
 import type { CollectionRecord, Member, ShardRecord } from '../../protocol/records';
-import type { AnswerOf, CallOf, CollectionState, Done, ReplicaState, ShardState } from '../calls';
+import type {
+  AnswerOf,
+  CallOf,
+  CollectionState,
+  CollectionTtl,
+  Done,
+  Outcome,
+  ReplicaState,
+  ShardState,
+} from '../calls';
 import { type GroupOutcome, type Reply } from '../group-calls';
 import { memberAddress } from '../routing-table';
 import { askMember, type Core, type Found, findCollection, findShards, refreshMs } from './core';
+import { awaitTtl, lookAtTtl } from './ttl';
 
 /** How long a replica has to say how it is. */
 const statusMs = 1_000;
 const pollMs = 100;
 
-/** Answers once every shard has a leader, so that the first write finds one. */
+/** Answers once every shard has a leader, so that the first write finds one, and knows how long its points live. */
 export function createCollection(
   core: Core,
   call: CallOf<'createCollection'>,
   until: MonotonicMs,
   done: Done<CollectionRecord>,
 ): void {
-  const { name, dimension, metric, hnsw, shardCount, replicationFactor, storage } = call;
-  const message = (request: number) => ({
-    kind: 'pd.createCollection' as const,
-    ...{ request, name, dimension, metric, hnsw, shardCount, replicationFactor, storage },
-  });
+  const { name, ttlMs } = call;
+  const message = (request: number) => creation(call, request);
   core.placement.ask(until, message, (outcome) =>
     awaitRevision(core, until, outcome, (error) => {
       const collection = core.table.collection(name);
       const failure = error !== null && isOurOwn(call, collection, outcome) ? null : error;
       if (failure !== null) return done({ ok: false, error: failure });
       if (collection === undefined) return done({ ok: false, error: vanished(name) });
-      awaitLeaders(core, collection, until, done);
+      awaitLeaders(core, collection, until, (created) => {
+        if (!created.ok || ttlMs === 0) return done(created);
+        awaitTtl(core, name, until, (settled) => done(withTtl(created, settled, call)));
+      });
     }),
   );
+}
+
+function creation(call: CallOf<'createCollection'>, request: number): Message {
+  const { name, dimension, metric, hnsw, shardCount, replicationFactor, storage, ttlMs } = call;
+  const wanted = { request, name, dimension, metric, hnsw, shardCount, replicationFactor, storage };
+  return ttlMs === 0 ? { kind: 'pd.createCollection', ...wanted } : { kind: 'pd.createMortal', ...wanted, ttlMs };
+}
+
+/** One that looked like ours may have been another client's, which differs in this. */
+function withTtl(
+  created: Outcome<CollectionRecord>,
+  settled: Outcome<CollectionTtl>,
+  { name, ttlMs }: CallOf<'createCollection'>,
+): Outcome<CollectionRecord> {
+  if (!settled.ok || settled.answer.ttlMs === ttlMs) return settled.ok ? created : settled;
+  const message = `collection ${name} exists, with another ttl_ms`;
+  return { ok: false, error: new VectronError('ALREADY_EXISTS', message, { field: 'name' }) };
 }
 
 /**
@@ -119,9 +147,9 @@ function awaitLeaders(
   until: MonotonicMs,
   done: Done<CollectionRecord>,
 ): void {
-  inspect(core, collection, until, (state) => {
-    if (state instanceof VectronError) return done({ ok: false, error: state });
-    const waiting = state.shards.filter((shard) => shard.leader === null);
+  inspect(core, collection, until, (shards) => {
+    if (shards instanceof VectronError) return done({ ok: false, error: shards });
+    const waiting = shards.filter((shard) => shard.leader === null);
     if (waiting.length === 0) return done({ ok: true, answer: collection });
     const left = until - core.scope.now;
     if (left <= 0) {
@@ -151,15 +179,24 @@ export function collectionStatus(
 ): void {
   const found: Found<CollectionRecord> = (collection) => {
     if (collection instanceof VectronError) return done({ ok: false, error: collection });
-    inspect(core, collection, until, (state) =>
-      done(state instanceof VectronError ? { ok: false, error: state } : { ok: true, answer: state }),
-    );
+    inspect(core, collection, until, (shards) => {
+      if (shards instanceof VectronError) return done({ ok: false, error: shards });
+      const soon = monotonicMs(Math.min(until, core.scope.now + statusMs));
+      lookAtTtl(core, call.name, soon, (ttl) =>
+        done({ ok: true, answer: { collection, shards, ttlMs: ttl instanceof VectronError ? null : ttl.ttlMs } }),
+      );
+    });
   };
   findCollection(core, call.name, until, found, 'name');
 }
 
 /** Asks every replica how it is; those that do not say so in time are shown without a role. */
-function inspect(core: Core, collection: CollectionRecord, until: MonotonicMs, then: Found<CollectionState>): void {
+function inspect(
+  core: Core,
+  collection: CollectionRecord,
+  until: MonotonicMs,
+  then: Found<readonly ShardState[]>,
+): void {
   findShards(core, collection, until, (shards) => {
     if (shards instanceof VectronError) return then(shards);
     const states = new Map<Member, ReplicaState>();
@@ -169,7 +206,7 @@ function inspect(core: Core, collection: CollectionRecord, until: MonotonicMs, t
       for (const member of shard.members) {
         inspectMember(core, shard, member, soon, (state) => {
           states.set(member, state);
-          if (--outstanding === 0) then({ collection, shards: shards.map((one) => stateOf(one, states)) });
+          if (--outstanding === 0) then(shards.map((one) => stateOf(one, states)));
         });
       }
     }

@@ -5,6 +5,11 @@ import type { ReadDial, ShardRead } from '../calls';
 import type { Ask } from '../group-calls';
 import { askOf, type Core } from './core';
 
+/** What a shard answers to a read. */
+export type AnsweredRead = MessageOf<
+  'data.got' | 'data.found' | 'data.selected' | 'data.queried' | 'data.tunedQueried'
+>;
+
 type ReadFields = Pick<MessageOf<'data.get'>, 'level' | 'minIndex' | 'stalenessMs'>;
 
 /** A read's level as its shards are asked for it (DESIGN D12). */
@@ -43,7 +48,7 @@ export class Served {
 
   constructor(private readonly dial: Dial) {}
 
-  add({ shard, appliedIndex, ageMs }: MessageOf<'data.got' | 'data.found' | 'data.selected' | 'data.queried'>): void {
+  add({ shard, appliedIndex, ageMs }: AnsweredRead): void {
     const { level } = this.dial.fieldsFor(shard);
     const other = this.shards.get(shard);
     if (other === undefined || appliedIndex < other.appliedIndex) {

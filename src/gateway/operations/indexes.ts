@@ -3,10 +3,8 @@ import type { MonotonicMs } from '../../base/time';
 import type { MessageOf } from '../../protocol/messages';
 import type { CallOf, Done, PayloadIndexList } from '../calls';
 import type { GroupOutcome } from '../group-calls';
-import type { Core } from './core';
-
-/** Between looks at whether every shard has a new schema. */
-const pollMs = 50;
+import type { Core, Found } from './core';
+import { awaitSettled } from './settling';
 
 /** Answers once every shard has it in its log; what it indexes is made in the background, and found by reading meanwhile. */
 export function changeIndex(
@@ -22,7 +20,7 @@ export function changeIndex(
       if (isDone(outcome, schema)) listIndexes(core, collection, until, done);
       else done({ ok: false, error: schema });
     } else if (schema.settled) done({ ok: true, answer: listOf(schema) });
-    else awaitSettled(core, collection, until, done);
+    else awaitSettled(core, until, (then) => look(core, collection, until, then), listed(done));
   });
 }
 
@@ -37,26 +35,7 @@ export function listIndexes(core: Core, collection: string, until: MonotonicMs, 
   });
 }
 
-function awaitSettled(core: Core, collection: string, until: MonotonicMs, done: Done<PayloadIndexList>): void {
-  const left = until - core.scope.now;
-  core.scope.after(Math.min(pollMs, left), () =>
-    look(core, collection, until, (schema) => {
-      if (schema instanceof VectronError) done({ ok: false, error: schema });
-      else if (schema.settled) done({ ok: true, answer: listOf(schema) });
-      else if (until > core.scope.now) awaitSettled(core, collection, until, done);
-      else done({ ok: false, error: new VectronError('DEADLINE_EXCEEDED', unsettled) });
-    }),
-  );
-}
-
-const unsettled = 'it is decided, but not every shard has it yet';
-
-function look(
-  core: Core,
-  name: string,
-  until: MonotonicMs,
-  then: (schema: MessageOf<'pd.schema'> | VectronError) => void,
-): void {
+function look(core: Core, name: string, until: MonotonicMs, then: Found<MessageOf<'pd.schema'>>): void {
   const message = (request: number) => ({ kind: 'pd.getSchema' as const, request, name });
   core.placement.ask(until, message, (outcome) => then(schemaOf(outcome)));
 }
@@ -66,6 +45,11 @@ function schemaOf(outcome: GroupOutcome): MessageOf<'pd.schema'> | VectronError 
   if (outcome.kind === 'answered' && outcome.reply.kind === 'pd.schema') return outcome.reply;
   return new VectronError('INTERNAL', 'the placement driver answered something else');
 }
+
+const listed =
+  (done: Done<PayloadIndexList>): Done<MessageOf<'pd.schema'>> =>
+  (outcome) =>
+    done(outcome.ok ? { ok: true, answer: listOf(outcome.answer) } : outcome);
 
 const listOf = ({ schema, settled }: MessageOf<'pd.schema'>): PayloadIndexList => ({
   indexes: schema.indexes,

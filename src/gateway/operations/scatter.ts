@@ -1,11 +1,11 @@
 import { VectronError } from '../../base/errors';
 import type { MonotonicMs } from '../../base/time';
-import type { Message, MessageOf } from '../../protocol/messages';
+import type { Message } from '../../protocol/messages';
 import type { CollectionRecord, ShardRecord } from '../../protocol/records';
 import type { ReadDial, ShardRead } from '../calls';
 import type { GroupOutcome, Reply } from '../group-calls';
 import { askShard, type Core, findShards, type RequestHeader, refreshMs } from './core';
-import { type Dial, dialOf, Served } from './dial';
+import { type AnsweredRead, type Dial, dialOf, Served } from './dial';
 
 /** What one shard said, and after how long. */
 export interface ShardAnswer {
@@ -31,8 +31,7 @@ export interface ScatterOptions {
   done(gathered: Gathered | VectronError): void;
 }
 
-const isRead = (reply: Reply): reply is MessageOf<'data.found' | 'data.selected' | 'data.queried'> =>
-  reply.kind === 'data.found' || reply.kind === 'data.selected' || reply.kind === 'data.queried';
+const isRead = (reply: Reply): reply is AnsweredRead => 'appliedIndex' in reply && 'ageMs' in reply;
 
 /** Asks every shard of a collection at once. The shards of one answer always tile the whole space. */
 export class Scatter {

@@ -3,6 +3,7 @@ import { VectronError } from '../../base/errors';
 import type { MonotonicMs } from '../../base/time';
 import type { Message, MessageOf } from '../../protocol/messages';
 import type { CollectionRecord } from '../../protocol/records';
+import { efFor, wantedHits } from '../../vector/breadth';
 import { mergeTopK } from '../../vector/top-k';
 import type { CallOf, Done, SearchAnswer, SearchCall, ShardSearchStats } from '../calls';
 import type { Reply } from '../group-calls';
@@ -37,7 +38,7 @@ export function searchIn(
   if (error !== null) return done({ ok: false, error });
   const scatter = new Scatter(core, {
     ...{ collection, until, read: call, allowPartial: call.allowPartial },
-    attemptMs: call.filter === null ? attemptMs : selectAttemptMs,
+    attemptMs: (call.filter === null ? attemptMs : selectAttemptMs) + call.waitIndexedMs,
     message: (header, dial) => messageOf(call, header, dial),
     done: (gathered) => {
       if (gathered instanceof VectronError) done({ ok: false, error: gathered });
@@ -47,14 +48,21 @@ export function searchIn(
   scatter.start();
 }
 
+/** What earlier shards do not know is asked in words of its own only where it is wanted. */
 function messageOf(call: SearchCall, header: RequestHeader, dial: ReturnType<Dial['fieldsFor']>): Message {
-  const { vector, k, ef, exact, includeVector, includePayload, filter, oversampling } = call;
+  const { vector, k, ef, exact, includeVector, includePayload, filter, oversampling, rerank, waitIndexedMs } = call;
   const query = { vector, k, ef, exact, includeVector, includePayload };
+  const quantised = call.quantised ?? true;
+  if (rerank > 0 || waitIndexedMs > 0 || !quantised) {
+    const queries = [{ ...query, filter, oversampling, rerank, quantised }];
+    return { kind: 'data.tunedQuery', ...header, queries, waitIndexedMs, ...dial };
+  }
   if (filter === null && oversampling === 1) return { kind: 'data.search', ...header, ...query, ...dial };
   return { kind: 'data.query', ...header, queries: [{ ...query, filter, oversampling }], ...dial };
 }
 
-function answerOf({ k, minScore, filter }: SearchCall, { answers, shardsTotal, served }: Gathered): SearchAnswer {
+function answerOf(call: SearchCall, { answers, shardsTotal, served }: Gathered): SearchAnswer {
+  const { k, minScore, waitIndexedMs } = call;
   const best = mergeTopK(
     answers.map(({ reply }) => foundBy(reply).hits),
     k,
@@ -63,7 +71,8 @@ function answerOf({ k, minScore, filter }: SearchCall, { answers, shardsTotal, s
     hits: minScore === null ? best : best.filter(({ score }) => score >= minScore),
     partial: answers.length < shardsTotal,
     shardsTotal,
-    shards: answers.map((answer) => statsOf(filter !== null, answer)),
+    shards: answers.map((answer) => statsOf(call, answer)),
+    indexed: waitIndexedMs === 0 ? null : answers.every(({ reply }) => 'indexed' in reply && reply.indexed),
     served,
   };
 }
@@ -74,14 +83,27 @@ function foundBy(reply: Reply): Pick<MessageOf<'data.found'>, 'hits'> {
 }
 
 function resultOf(reply: Reply): MessageOf<'data.queried'>['results'][number] {
-  assert(reply.kind === 'data.queried', `a search was answered by ${reply.kind}`);
+  assert(reply.kind === 'data.queried' || reply.kind === 'data.tunedQueried', `a search was answered by ${reply.kind}`);
   return present(reply.results[0], 'the answer to one query');
 }
 
-function statsOf(hasFilter: boolean, { shard, reply, elapsedMs }: ShardAnswer): ShardSearchStats {
+function statsOf(call: SearchCall, { shard, reply, elapsedMs }: ShardAnswer): ShardSearchStats {
   if (reply.kind === 'data.found') {
-    return { shard: shard.id, ...reply.stats, filtered: null, micros: 0, elapsedMs };
+    const used = usedBy(call, reply.stats.strategy);
+    return { shard: shard.id, ...reply.stats, ...used, filtered: null, micros: 0, elapsedMs };
   }
   const { matches, visited, estimate, ...stats } = resultOf(reply).stats;
-  return { shard: shard.id, ...stats, filtered: hasFilter ? { matches, visited, estimate } : null, elapsedMs };
+  const filtered = call.filter === null ? null : { matches, visited, estimate };
+  return { shard: shard.id, ...stats, ...usedBy(call, stats.strategy), filtered, elapsedMs };
+}
+
+const walks: ReadonlySet<string> = new Set(['graph', 'walk', 'twoHop']);
+
+/** What follows from the strategy. A scan of all points, and of records, measures them exactly; one within a filter's set does not. */
+function usedBy(call: SearchCall, strategy: string): Pick<ShardSearchStats, 'ef' | 'quantised' | 'reranked'> {
+  const wanted = wantedHits(call);
+  const isWalk = walks.has(strategy);
+  const byCodes = isWalk || (strategy === 'scan' && call.filter !== null && !call.exact);
+  const quantised = byCodes && call.quantised !== false;
+  return { ef: isWalk ? efFor(wanted, call.ef) : null, quantised, reranked: quantised ? wanted : 0 };
 }

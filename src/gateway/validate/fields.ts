@@ -23,6 +23,7 @@ import type { ReadLevel } from '../../protocol/data-messages';
 import type { Metric } from '../../protocol/records';
 import { defaultStorage, type StorageSettings } from '../../protocol/records';
 import { type IndexedType, indexedTypes } from '../../protocol/schemas';
+import { squaredLengthMax } from '../../vector/metrics';
 import { checkJson, checkWholeNumbers, jsonDepthMax, parseJson } from './json';
 
 /**
@@ -31,7 +32,6 @@ import { checkJson, checkWholeNumbers, jsonDepthMax, parseJson } from './json';
  */
 const namePattern = new RegExp(`^[A-Za-z0-9_-]{1,${nameLengthMax}}$`);
 /** A vector longer than this could overflow float32 when two of them are compared: |a - b|² is at most 4 times it. */
-const normSquaredMax = 8e37;
 const hnswMMin = 2;
 
 export function collectionName(value: unknown, field: string): string {
@@ -91,6 +91,9 @@ export function slice(value: unknown, countAsked: unknown): { readonly index: nu
   return { index: wholeNumber(value ?? 0, 'slice', 0, count - 1), count };
 }
 
+/** Of a collection: how long its points live. Absent and 0: for ever. */
+export const ttlMs = (value: unknown): number => wholeNumber(orDefault(value, 0), 'ttl_ms', 0, ttlMsMax);
+export const neededTtlMs = (value: unknown): number => wholeNumber(value, 'ttl_ms', 0, ttlMsMax);
 /** 0: none given. */
 export const timeoutMs = (value: unknown): number => wholeNumber(value ?? 0, 'timeout_ms', 0, deadlineMsMax);
 
@@ -120,6 +123,23 @@ export function oversampling(value: unknown): number {
   if (typeof value === 'number' && value >= 1 && value <= oversamplingMax) return value;
   throw invalid('oversampling', `must be a number from 1 to ${oversamplingMax}`);
 }
+
+/** 0: as many as oversampling says. */
+export function rerank(value: unknown, k: number): number {
+  if (value === undefined || value === null || value === 0) return 0;
+  return wholeNumber(value, 'rerank', k, searchKMax);
+}
+
+/** Null: as the collection is. */
+export function quantised(value: unknown, exact: boolean): boolean | null {
+  if (value === undefined || value === null) return null;
+  const wanted = flag(value, 'quantised', true);
+  if (wanted && exact) throw invalid('quantised', 'is given beside exact, which measures every vector itself');
+  return wanted;
+}
+
+/** 0: the search does not wait. */
+export const waitIndexedMs = (value: unknown): number => wholeNumber(value ?? 0, 'wait_indexed_ms', 0, deadlineMsMax);
 
 const levels: readonly ReadLevel[] = ['linearizable', 'leader', 'session', 'bounded', 'eventual'];
 
@@ -216,9 +236,9 @@ export function vectorNumbers(value: unknown, field: string): Uint8Array {
 function checkNumbers(floats: Float32Array, field: string): void {
   let normSquared = 0;
   for (let i = 0; i < floats.length; i++) normSquared += (floats[i] as number) ** 2;
-  if (normSquared <= normSquaredMax) return;
+  if (normSquared <= squaredLengthMax) return;
   const at = floats.findIndex((number) => !Number.isFinite(number));
-  if (at < 0) throw invalid(field, `is too long: its squared length is above ${normSquaredMax}`);
+  if (at < 0) throw invalid(field, `is too long: its squared length is above ${squaredLengthMax}`);
   throw invalid(`${field}[${at}]`, 'is not a finite float32 number');
 }
 

@@ -14,7 +14,7 @@ import { orderOf } from './order';
  * error would otherwise silently mean the default. */
 export function createCollection(body: unknown, defaults: CollectionDefaults): CallOf<'createCollection'> {
   const shape = ['name', 'dimension', 'distance', 'shard_count', 'replication_factor'];
-  const fields = fieldsOf(body, '', [...shape, 'hnsw', 'quantisation', 'originals']);
+  const fields = fieldsOf(body, '', [...shape, 'hnsw', 'quantisation', 'originals', 'ttl_ms']);
   const hnsw = fieldsOf(fields['hnsw'] ?? {}, 'hnsw', ['m', 'ef_construction']);
   return {
     kind: 'createCollection',
@@ -25,6 +25,16 @@ export function createCollection(body: unknown, defaults: CollectionDefaults): C
     shardCount: check.shardCount(fields['shard_count'], defaults.shardCount),
     replicationFactor: check.replicationFactor(fields['replication_factor'], defaults.replicationFactor),
     storage: check.storage(fields['quantisation'], fields['originals']),
+    ttlMs: check.ttlMs(fields['ttl_ms']),
+  };
+}
+
+export function updateCollection(name: unknown, body: unknown): CallOf<'changeTtl'> {
+  const fields = fieldsOf(body, '', ['ttl_ms']);
+  return {
+    kind: 'changeTtl',
+    name: check.collectionName(name, 'name'),
+    ttlMs: check.neededTtlMs(fields['ttl_ms']),
   };
 }
 
@@ -87,6 +97,9 @@ const searchFields = [
   'filter',
   'min_score',
   'oversampling',
+  'rerank',
+  'quantised',
+  'wait_indexed_ms',
 ];
 
 export interface JsonSearch extends BatchedSearch {
@@ -101,13 +114,15 @@ export function searchBatch(collection: unknown, body: unknown): CallOf<'searchB
 
 export function search(collection: unknown, body: unknown): JsonSearch {
   const fields = fieldsOf(body, '', searchFields);
+  const k = check.topK(fields['top_k']);
+  const exact = check.flag(fields['exact'], 'exact', false);
   const call: CallOf<'search'> = {
     kind: 'search',
     collection: check.collectionName(collection, 'collection'),
     vector: check.vectorNumbers(fields['vector'], 'vector'),
-    k: check.topK(fields['top_k']),
+    k,
     ef: check.ef(fields['ef']),
-    exact: check.flag(fields['exact'], 'exact', false),
+    exact,
     ...dialOf(fields, 'leader'),
     includeVector: check.flag(fields['include_vectors'], 'include_vectors', false),
     includePayload: check.flag(fields['include_metadata'], 'include_metadata', true),
@@ -115,6 +130,9 @@ export function search(collection: unknown, body: unknown): JsonSearch {
     filter: filterOf(fields['filter']),
     minScore: check.minScore(fields['min_score']),
     oversampling: check.oversampling(fields['oversampling']),
+    rerank: check.rerank(fields['rerank'], k),
+    quantised: check.quantised(fields['quantised'], exact),
+    waitIndexedMs: check.waitIndexedMs(fields['wait_indexed_ms']),
   };
   return {
     call,

@@ -31,8 +31,15 @@ export function createCollection(
     shardCount: check.shardCount(request.shardCount, defaults.shardCount),
     replicationFactor: check.replicationFactor(request.replicationFactor, defaults.replicationFactor),
     storage: check.storage(request.quantisation, request.originals),
+    ttlMs: check.ttlMs(request.ttlMs),
   };
 }
+
+export const updateCollection = ({ name, ttlMs }: proto.UpdateCollectionRequest): CallOf<'changeTtl'> => ({
+  kind: 'changeTtl',
+  name: check.collectionName(name, 'name'),
+  ttlMs: check.neededTtlMs(ttlMs),
+});
 
 export function upsert(request: proto.UpsertRequest): CallOf<'upsert'> {
   const collection = check.collectionName(request.collection, 'collection');
@@ -84,11 +91,12 @@ function vector(input: { vector: Uint8Array; vectorBytes: Uint8Array }, at: stri
 }
 
 export function search(request: proto.SearchRequest): CallOf<'search'> {
+  const k = check.topK(request.topK);
   return {
     kind: 'search',
     collection: check.collectionName(request.collection, 'collection'),
     vector: vector(request, ''),
-    k: check.topK(request.topK),
+    k,
     ef: check.ef(request.ef),
     exact: request.exact,
     ...dialOf(request, 'leader'),
@@ -98,6 +106,9 @@ export function search(request: proto.SearchRequest): CallOf<'search'> {
     filter: filterOf(filterAsJson(request.filter)),
     minScore: check.minScore(request.minScore),
     oversampling: check.oversampling(request.oversampling),
+    rerank: check.rerank(request.rerank, k),
+    quantised: check.quantised(request.quantised, request.exact),
+    waitIndexedMs: check.waitIndexedMs(request.waitIndexedMs),
   };
 }
 

@@ -6,7 +6,7 @@ import { Prng } from '../../base/prng';
 import { Backoff, type BackoffOptions } from '../backoff';
 import type { ThreadNumber } from '../directory';
 import { systemClock } from './clock';
-import { HeartbeatReader, heartbeatMsFor, heartbeatWords } from './heartbeat';
+import { HeartbeatReader, heartbeatMsFor, heartbeatWords, watchMsFor } from './heartbeat';
 import type { LinkSpec } from './link-host';
 import { randomSeed } from './random-seed';
 import type { Switchboard } from './switchboard';
@@ -76,7 +76,7 @@ export class DedicatedThread {
     assert(this.worker === null && !this.closed, () => `thread ${this.options.name} was started already`);
     this.options.hub.events.on('gone', this.onGone);
     const { silentMsMax } = this.options;
-    if (silentMsMax !== null) this.monitor = setInterval(() => this.watchOver(), heartbeatMsFor(silentMsMax));
+    if (silentMsMax !== null) this.monitor = setInterval(() => this.watchOver(), watchMsFor(silentMsMax));
     this.spawn();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

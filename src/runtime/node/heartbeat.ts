@@ -8,26 +8,24 @@ const heartbeatMsMax = 500;
 export const heartbeatMsFor = (silentMsMax: number): number =>
   Math.min(Math.max(Math.floor(silentMsMax / 8), heartbeatMsMin), heartbeatMsMax);
 
+/** How often who watches it looks: he wakes for nothing else, and nothing is lost when he notices that much later. */
+export const watchMsFor = (silentMsMax: number): number => Math.max(Math.floor(silentMsMax / 4), heartbeatMsMin);
+
 /** One word a beater: a counter that grows while its thread's event loop turns. */
 export const heartbeatWords = (count: number): SharedArrayBuffer =>
   new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT);
 
-/**
- * Beats in the calling thread until stopped: one timer for all words that are the thread's, which fires only in a thread
- * that nothing else wakes.
- */
+/** Beats for its thread at every turn of the thread's loop, which turns once an interval at least (ThreadLoop.turnMsMax). */
 export class Heart {
   private readonly counters: Int32Array;
   private readonly indexes = new Set<number>();
-  private readonly timer: NodeJS.Timeout;
   private beatMs = 0;
 
   constructor(
     words: SharedArrayBuffer,
-    private readonly intervalMs: number,
+    readonly intervalMs: number,
   ) {
     this.counters = new Int32Array(words);
-    this.timer = setInterval(() => this.beat(), intervalMs);
   }
 
   beatAt(index: number): void {
@@ -36,15 +34,8 @@ export class Heart {
     this.beat();
   }
 
-  /** The thread's loop turns: that is as good as the timer, and puts it off. */
   turned(): void {
-    if (performance.now() - this.beatMs < this.intervalMs / 2) return;
-    this.beat();
-    this.timer.refresh();
-  }
-
-  stop(): void {
-    clearInterval(this.timer);
+    if (performance.now() - this.beatMs >= this.intervalMs / 2) this.beat();
   }
 
   private beat(): void {

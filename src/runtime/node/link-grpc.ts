@@ -7,17 +7,24 @@ import { Prng } from '../../base/prng';
 import { Backoff } from '../backoff';
 import type { Batch } from '../frames';
 import { acceptHello, encodeHello, type Link, type LinkConnection, type LinkTransport } from '../link';
+import { restBeats, restBeatsMax, StreamBeats } from '../stream-beats';
 import { randomSeed } from './random-seed';
 
 export interface GrpcLinkOptions {
   readonly node: NodeName;
   readonly cluster: ClusterId;
   readonly link: Link;
-  /** A stream on which nothing else is said carries an empty message this often; one that hears nothing for three is dead. */
+  /**
+   * A stream on which nothing else is said carries an empty message this often; one that hears nothing for three is dead. One
+   * that has carried nothing for a while rests (StreamBeats).
+   */
   readonly heartbeatMs: number;
   readonly serverCredentials?: grpc.ServerCredentials;
   readonly channelCredentials?: grpc.ChannelCredentials;
 }
+
+/** How often an end speaks that rests (StreamBeats), told to the other end at the start. Earlier versions do not say it. */
+const restKey = 'vectron-rest-beats';
 
 const noBytes = new Uint8Array(0);
 const passBytes = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -48,10 +55,22 @@ const channelOptions = {
 
 type Stream = grpc.ServerDuplexStream<Uint8Array, Uint8Array> | grpc.ClientDuplexStream<Uint8Array, Uint8Array>;
 
+/** What this end says of its rests. */
+function restMetadata(): grpc.Metadata {
+  const metadata = new grpc.Metadata();
+  metadata.set(restKey, String(restBeats));
+  return metadata;
+}
+
+/** How often the other end speaks at rest; null: it never rests. */
+function restBeatsOf(metadata: grpc.Metadata | null): number | null {
+  const beats = Number(metadata?.get(restKey)[0]);
+  return Number.isInteger(beats) && beats > 0 && beats <= restBeatsMax ? beats : null;
+}
+
 /** A stream after its hello, in either direction. */
 class GrpcConnection implements LinkConnection {
-  /** Heartbeats since something was last heard. Not a time: a process that slept must first read what has come. */
-  private silentBeats = 0;
+  private readonly beats: StreamBeats;
   private wroteMs = 0;
   private closed = false;
 
@@ -60,20 +79,25 @@ class GrpcConnection implements LinkConnection {
     private readonly stream: Stream,
     private readonly options: GrpcLinkOptions,
     private readonly pulse: Pulse,
+    /** What the other end said. */
+    metadata: grpc.Metadata | null,
     /** Ends the stream. */
     private readonly onClosed: (reason: string) => void,
   ) {
+    this.beats = new StreamBeats(restBeatsOf(metadata));
     pulse.add(this);
     stream.on('drain', () => this.options.link.drained(this));
     options.link.attached(this);
   }
 
   send(batch: Batch): boolean {
-    return this.closed || this.write(batch.bytes);
+    if (this.closed) return true;
+    this.beats.sent();
+    return this.write(batch.bytes);
   }
 
   received(bytes: Uint8Array): void {
-    this.silentBeats = 0;
+    this.beats.heard(bytes.length > 0);
     if (bytes.length > 0 && !this.closed) this.options.link.received(this, bytes);
   }
 
@@ -87,9 +111,9 @@ class GrpcConnection implements LinkConnection {
 
   /** Once a heartbeat. Whatever was written lately is as good as an empty message. */
   keepAlive(): void {
-    this.silentBeats++;
-    if (this.silentBeats > 3) this.close('nothing heard for 3 heartbeats');
-    else if (performance.now() - this.wroteMs > this.options.heartbeatMs / 2) this.write(noBytes);
+    const next = this.beats.beat();
+    if (next === 'dead') this.close(`nothing heard for ${this.beats.silentMax} heartbeats`);
+    else if (next === 'speak' && performance.now() - this.wroteMs > this.options.heartbeatMs / 2) this.write(noBytes);
   }
 
   private write(bytes: Uint8Array): boolean {
@@ -142,6 +166,7 @@ class Dial {
   private readonly stream: grpc.ClientDuplexStream<Uint8Array, Uint8Array>;
   private readonly helloTimer: NodeJS.Timeout;
   private connection: GrpcConnection | null = null;
+  private metadata: grpc.Metadata | null = null;
   private isOver = false;
 
   constructor(
@@ -155,8 +180,11 @@ class Dial {
     const { path, requestSerialize, responseDeserialize } = service.exchange;
     const credentials = options.channelCredentials ?? grpc.credentials.createInsecure();
     this.client = new grpc.Client(address, credentials, channelOptions);
-    this.stream = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    this.stream = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, restMetadata());
     this.helloTimer = setTimeout(() => this.end(unavailable('no hello for 3 heartbeats')), 3 * options.heartbeatMs);
+    this.stream.on('metadata', (metadata: grpc.Metadata) => {
+      this.metadata = metadata;
+    });
     this.stream.on('data', (bytes: Uint8Array) => this.received(bytes));
     this.stream.on('error', (error) => this.end(unavailable(error.message)));
     this.stream.on('end', () => this.end(unavailable('stream ended')));
@@ -191,9 +219,8 @@ class Dial {
       return;
     }
     this.onConnected();
-    this.connection = new GrpcConnection(this.peer, this.stream, this.options, this.pulse, (reason) =>
-      this.end(unavailable(reason)),
-    );
+    const closed = (reason: string): void => this.end(unavailable(reason));
+    this.connection = new GrpcConnection(this.peer, this.stream, this.options, this.pulse, this.metadata, closed);
   }
 }
 
@@ -315,12 +342,13 @@ export class GrpcLinkTransport implements LinkTransport {
   private greeted(stream: grpc.ServerDuplexStream<Uint8Array, Uint8Array>, bytes: Uint8Array): GrpcConnection | null {
     try {
       const peer = acceptHello(bytes, this.options.cluster);
+      stream.sendMetadata(restMetadata());
       stream.write(encodeHello(this.options.node, this.options.cluster));
       const closed = (): void => {
         this.accepted.delete(connection);
         stream.end();
       };
-      const connection = new GrpcConnection(peer, stream, this.options, this.pulse, closed);
+      const connection = new GrpcConnection(peer, stream, this.options, this.pulse, stream.metadata, closed);
       this.accepted.add(connection);
       return connection;
     } catch (error) {

@@ -7,7 +7,7 @@ import { Prng } from '../../base/prng';
 import { Backoff, type BackoffOptions } from '../backoff';
 import type { ThreadNumber } from '../directory';
 import { systemClock } from './clock';
-import { HeartbeatReader, heartbeatMsFor, heartbeatWords } from './heartbeat';
+import { HeartbeatReader, heartbeatMsFor, heartbeatWords, watchMsFor } from './heartbeat';
 import { randomSeed } from './random-seed';
 import type { Switchboard } from './switchboard';
 import { makeTaskPool } from './task-pool';
@@ -100,7 +100,7 @@ export class ShardPool {
     this.groups = Array.from({ length: groupCount }, (_, index) => newGroup(index, options.backoff ?? defaultBackoff));
     options.hub.events.on('gone', this.onGone);
     for (const group of this.groups) this.runGroup(group);
-    this.monitor = setInterval(() => this.watchOver(), heartbeats.intervalMs);
+    this.monitor = setInterval(() => this.watchOver(), watchMsFor(this.silentMsMax));
   }
 
   /** Starts an actor on some live thread, as soon as there is one. The name must not be hosted. */

@@ -42,9 +42,10 @@ export function runDedicatedThread(setup: ThreadSetup): void {
   const data = workerData as DedicatedThreadData;
   nameThread(data.name);
   const start = async (): Promise<void> => {
-    const controller = await makeController(setup, data.node, 0, data.workerData);
+    const heart = data.heartbeats === null ? null : heartOf(data.heartbeats);
+    const controller = await makeController(setup, data.node, 0, data.workerData, heart);
     if (data.link !== null) await controller.startLink(data.link);
-    if (data.heartbeats !== null) heartOf(data.heartbeats).beatAt(0);
+    heart?.beatAt(0);
     exposeControl(controller, data.control);
   };
   // Fails as an uncaught error would: the thread ends and its owner hears why.
@@ -61,14 +62,13 @@ export function groupTask(setup: ThreadSetup): (task: GroupTask) => Promise<void
     const data = workerData as PoolThreadData;
     nameThread(`shards-${threadId}`);
     // Its first group is a thread's own until it exits, for all its groups finish together.
-    controller ??= makeController(setup, data.node, group, data.workerData, () => heart?.turned());
+    heart ??= heartOf(data.heartbeats);
+    controller ??= makeController(setup, data.node, group, data.workerData, heart);
     const shared = await controller;
     // Groups of one thread share everything but their heartbeat, and finish together.
-    heart ??= heartOf(data.heartbeats);
     heart.beatAt(group);
     exposeControl(shared, control);
     await shared.finished;
-    heart.stop();
   };
 }
 
@@ -79,9 +79,9 @@ async function makeController(
   node: NodeName,
   place: number,
   data: unknown,
-  onTurn?: () => void,
+  heart: Heart | null,
 ): Promise<ThreadController> {
-  const running = runThread({ node, thread: threadId, onEnded: () => undefined }, onTurn);
+  const running = runThread({ node, thread: threadId, onEnded: () => undefined }, heart);
   const actors = await setup({ node, thread: threadId, place, workerData: data, hub: running.hub });
   return new ThreadController(running, actors);
 }

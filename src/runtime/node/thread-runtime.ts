@@ -5,6 +5,7 @@ import { Prng } from '../../base/prng';
 import type { Actor } from '../actor';
 import type { ThreadNumber } from '../directory';
 import { systemClock } from './clock';
+import type { Heart } from './heartbeat';
 import { LinkHost, type LinkSpec } from './link-host';
 import { randomSeed } from './random-seed';
 import type { ThreadControl, ThreadStats } from './thread-control';
@@ -38,10 +39,13 @@ export interface RunningThread {
   flush(): void;
 }
 
+/** Whose heart beats with the turns of a thread's loop, and how often at least. */
+export type BeatingHeart = Pick<Heart, 'turned' | 'intervalMs'>;
+
 /** A hub and the loop that drives it, on the calling thread. */
 export function runThread(
   options: Pick<ThreadHubOptions, 'node' | 'thread' | 'onEnded'>,
-  onTurn: () => void = () => undefined,
+  heart: BeatingHeart | null = null,
 ): RunningThread {
   const hub = new ThreadHub({
     ...options,
@@ -51,9 +55,11 @@ export function runThread(
   });
   const afterTurn = (): void => {
     hub.flush();
-    onTurn();
+    heart?.turned();
   };
-  const loop = new ThreadLoop({ host: hub.host, clock: systemClock, afterTurn });
+  const turning = heart === null ? {} : { turnMsMax: heart.intervalMs };
+  const loop = new ThreadLoop({ host: hub.host, clock: systemClock, afterTurn, ...turning });
+  if (heart !== null) loop.wake();
   return { hub, loop, flush: () => hub.flush() };
 }
 

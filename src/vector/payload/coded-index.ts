@@ -66,7 +66,7 @@ export class CodedIndex implements FieldIndex {
       case 'any':
         return this.ofValues(test.values);
       case 'except':
-        return this.presence.withOthers(this.passing((value) => !test.values.includes(value)));
+        return this.presence.withOthers(this.outside(new Set(test.values)));
       case 'prefix':
         return this.ofTexts((text) => text.startsWith(test.text));
       case 'text':
@@ -99,6 +99,10 @@ export class CodedIndex implements FieldIndex {
   private ofTexts(passes: (text: string) => boolean): Between | null {
     if (this.type === 'bool' || this.terms.size > scannedTermsMax) return null;
     return this.presence.withLeft(this.passing((value) => passes(value as string)));
+  }
+
+  private outside(values: ReadonlySet<Scalar>): Bits {
+    return this.passing((value) => !values.has(value));
   }
 
   private passing(passes: (value: string | boolean) => boolean): Bits {

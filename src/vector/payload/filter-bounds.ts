@@ -1,5 +1,6 @@
 import type { Filter, FilterGroup } from '../../protocol/filters';
 import { Bits } from './bits';
+import { inAtLeast } from './counting';
 import type { Between, FieldIndex } from './field-index';
 import { exactly } from './presence';
 
@@ -76,16 +77,8 @@ const opposite = (part: Between, all: Bits): Between => {
   return part.lower === part.upper ? exactly(lower) : { lower, upper: all.clone().andNot(part.lower) };
 };
 
-/** Level j of the ladder has what is in at least j + 1 of the sets so far. */
 function atLeast(parts: readonly Between[], countMin: number, all: Bits): Between {
-  return both(parts, (sets) => {
-    const ladder = Array.from({ length: countMin }, () => new Bits());
-    for (const set of sets) {
-      for (let j = countMin - 1; j > 0; j--) (ladder[j] as Bits).or((ladder[j - 1] as Bits).clone().and(set));
-      (ladder[0] as Bits).or(set);
-    }
-    return (ladder[countMin - 1] as Bits).and(all);
-  });
+  return both(parts, (sets) => inAtLeast(sets, countMin).and(all));
 }
 
 /** The same of all lower and of all upper sets: right for what only grows with its parts. Once, where they are the same. */

@@ -29,6 +29,20 @@ export interface CreateCollectionRequest {
   quantisation: string;
   /** memory or disk; empty: memory. Where vectors are; their codes of 8 bits are in memory. */
   originals: string;
+  /** How long points live whose write has no ttl_ms, in milliseconds of their shard's time; 0: for ever. At most a hundred years. */
+  ttlMs: number;
+}
+
+export interface UpdateCollectionRequest {
+  name: string;
+  /** As in CreateCollectionRequest; needed. Points that are there already keep the end they have. */
+  ttlMs?: number | undefined;
+}
+
+export interface UpdateCollectionReply {
+  ttlMs: number;
+  /** Every shard has it in its log. */
+  settled: boolean;
 }
 
 export interface HnswParameters {
@@ -106,6 +120,8 @@ export interface CollectionStatus {
   recall?: number | undefined;
   quantisation: string;
   originals: string;
+  /** As in CreateCollectionRequest; absent: the placement driver did not say in time. */
+  ttlMs?: number | undefined;
 }
 
 export interface ShardStatus {
@@ -152,8 +168,8 @@ export interface PointInput {
   /** absent or present; empty: whether it exists or not. */
   onlyIf: string;
   /**
-   * How long the point lives from this write on, in milliseconds of its shard's time; absent: for ever. Then it is as if it had
-   * been deleted.
+   * How long the point lives from this write on, in milliseconds of its shard's time; absent: as its collection says. Then it
+   * is as if it had been deleted.
    */
   ttlMs?: number | undefined;
 }
@@ -257,8 +273,19 @@ export interface SearchRequest {
   minScore?:
     | number
     | undefined;
-  /** So many times top_k are looked for, and the best top_k of them given. 0: 1; at most 100. */
+  /** So many times top_k are looked for and compared exactly, and the best top_k of them given. 0: 1; at most 100. */
   oversampling: number;
+  /** Whether points are compared by codes of 8 bits first, and only the best exactly. Absent: if the collection has them. */
+  quantised?:
+    | boolean
+    | undefined;
+  /** So many are looked for and compared exactly, if that is more than oversampling says. 0: none; top_k to 10000. */
+  rerank: number;
+  /**
+   * How long each shard may wait until its graph has every point that it holds when it is asked; 0: not. Points that it
+   * does not have are found by scanning, so the answer is complete either way: SearchReply.indexed says whether it had them.
+   */
+  waitIndexedMs: number;
 }
 
 /** All of must, none of must_not, and at least min_should of should. At most 12 levels deep, 512 clauses, 4096 values. */
@@ -406,6 +433,8 @@ export interface SearchReply {
   shards: ShardSearchStats[];
   /** What each shard's answer achieved. */
   served: ShardRead[];
+  /** With wait_indexed_ms: the graphs of all shards that answered had every point in time. */
+  indexed?: boolean | undefined;
 }
 
 export interface SearchBatchRequest {
@@ -457,7 +486,16 @@ export interface ShardSearchStats {
     | number
     | undefined;
   /** Of the search itself in the shard's index; absent: not measured. */
-  searchMicros?: number | undefined;
+  searchMicros?:
+    | number
+    | undefined;
+  /** Candidates that the walk kept; absent: there was no walk. */
+  ef?:
+    | number
+    | undefined;
+  /** Points were compared by codes of 8 bits first, and at least `reranked` of them again exactly. */
+  quantised: boolean;
+  reranked: number;
 }
 
 export interface GetRequest {
@@ -637,6 +675,7 @@ function createBaseCreateCollectionRequest(): CreateCollectionRequest {
     hnsw: undefined,
     quantisation: "",
     originals: "",
+    ttlMs: 0,
   };
 }
 
@@ -665,6 +704,9 @@ export const CreateCollectionRequest: MessageFns<CreateCollectionRequest> = {
     }
     if (message.originals !== "") {
       writer.uint32(66).string(message.originals);
+    }
+    if (message.ttlMs !== 0) {
+      writer.uint32(72).uint64(message.ttlMs);
     }
     return writer;
   },
@@ -744,6 +786,128 @@ export const CreateCollectionRequest: MessageFns<CreateCollectionRequest> = {
             }
 
             message.originals = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.ttlMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateCollectionRequest(): UpdateCollectionRequest {
+  return { name: "", ttlMs: undefined };
+}
+
+export const UpdateCollectionRequest: MessageFns<UpdateCollectionRequest> = {
+  encode(message: UpdateCollectionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.ttlMs !== undefined) {
+      writer.uint32(16).uint64(message.ttlMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateCollectionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateCollectionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ttlMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateCollectionReply(): UpdateCollectionReply {
+  return { ttlMs: 0, settled: false };
+}
+
+export const UpdateCollectionReply: MessageFns<UpdateCollectionReply> = {
+  encode(message: UpdateCollectionReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ttlMs !== 0) {
+      writer.uint32(8).uint64(message.ttlMs);
+    }
+    if (message.settled !== false) {
+      writer.uint32(16).bool(message.settled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateCollectionReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateCollectionReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ttlMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.settled = reader.bool();
             continue;
           }
         }
@@ -1379,6 +1543,7 @@ function createBaseCollectionStatus(): CollectionStatus {
     recall: undefined,
     quantisation: "",
     originals: "",
+    ttlMs: undefined,
   };
 }
 
@@ -1416,6 +1581,9 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
     }
     if (message.originals !== "") {
       writer.uint32(90).string(message.originals);
+    }
+    if (message.ttlMs !== undefined) {
+      writer.uint32(96).uint64(message.ttlMs);
     }
     return writer;
   },
@@ -1519,6 +1687,14 @@ export const CollectionStatus: MessageFns<CollectionStatus> = {
             }
 
             message.originals = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.ttlMs = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -2305,6 +2481,9 @@ function createBaseSearchRequest(): SearchRequest {
     filter: undefined,
     minScore: undefined,
     oversampling: 0,
+    quantised: undefined,
+    rerank: 0,
+    waitIndexedMs: 0,
   };
 }
 
@@ -2363,6 +2542,15 @@ export const SearchRequest: MessageFns<SearchRequest> = {
     }
     if (message.oversampling !== 0) {
       writer.uint32(145).double(message.oversampling);
+    }
+    if (message.quantised !== undefined) {
+      writer.uint32(152).bool(message.quantised);
+    }
+    if (message.rerank !== 0) {
+      writer.uint32(160).uint32(message.rerank);
+    }
+    if (message.waitIndexedMs !== 0) {
+      writer.uint32(168).uint32(message.waitIndexedMs);
     }
     return writer;
   },
@@ -2522,6 +2710,30 @@ export const SearchRequest: MessageFns<SearchRequest> = {
             }
 
             message.oversampling = reader.double();
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.quantised = reader.bool();
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.rerank = reader.uint32();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.waitIndexedMs = reader.uint32();
             continue;
           }
         }
@@ -3613,7 +3825,7 @@ export const ScrollReply: MessageFns<ScrollReply> = {
 };
 
 function createBaseSearchReply(): SearchReply {
-  return { results: [], partial: false, shardsTotal: 0, shardsAnswered: 0, shards: [], served: [] };
+  return { results: [], partial: false, shardsTotal: 0, shardsAnswered: 0, shards: [], served: [], indexed: undefined };
 }
 
 export const SearchReply: MessageFns<SearchReply> = {
@@ -3635,6 +3847,9 @@ export const SearchReply: MessageFns<SearchReply> = {
     }
     for (const v of message.served) {
       ShardRead.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.indexed !== undefined) {
+      writer.uint32(56).bool(message.indexed);
     }
     return writer;
   },
@@ -3698,6 +3913,14 @@ export const SearchReply: MessageFns<SearchReply> = {
             }
 
             message.served.push(ShardRead.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.indexed = reader.bool();
             continue;
           }
         }
@@ -3966,6 +4189,9 @@ function createBaseShardSearchStats(): ShardSearchStats {
     estimatedSelectivity: undefined,
     selectivity: undefined,
     searchMicros: undefined,
+    ef: undefined,
+    quantised: false,
+    reranked: 0,
   };
 }
 
@@ -4000,6 +4226,15 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
     }
     if (message.searchMicros !== undefined) {
       writer.uint32(80).uint64(message.searchMicros);
+    }
+    if (message.ef !== undefined) {
+      writer.uint32(88).uint32(message.ef);
+    }
+    if (message.quantised !== false) {
+      writer.uint32(96).bool(message.quantised);
+    }
+    if (message.reranked !== 0) {
+      writer.uint32(104).uint32(message.reranked);
     }
     return writer;
   },
@@ -4095,6 +4330,30 @@ export const ShardSearchStats: MessageFns<ShardSearchStats> = {
             }
 
             message.searchMicros = longToNumber(reader.uint64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.ef = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.quantised = reader.bool();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.reranked = reader.uint32();
             continue;
           }
         }
@@ -5694,6 +5953,15 @@ export const VectronDefinition = {
       requestType: GetCollectionStatusRequest as typeof GetCollectionStatusRequest,
       requestStream: false,
       responseType: CollectionStatus as typeof CollectionStatus,
+      responseStream: false,
+      options: {},
+    },
+    /** Changes how long points live that are written from then on. Answers once every shard has it in its log. */
+    updateCollection: {
+      name: "UpdateCollection",
+      requestType: UpdateCollectionRequest as typeof UpdateCollectionRequest,
+      requestStream: false,
+      responseType: UpdateCollectionReply as typeof UpdateCollectionReply,
       responseStream: false,
       options: {},
     },
