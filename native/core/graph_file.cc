@@ -176,12 +176,12 @@ void GraphFile::load(ShardIndex& index, const std::string& path) {
     const auto version = own.value<int64_t>();
     const bool dead = own.value<uint8_t>() != 0;
     auto& [key, held] = index.entryOf(id);
-    if (!dead && held.offset >= 0) throw corrupt("an id is there twice");
-    points->adoptPoint(i, key, version, dead ? noLabel : index.labelCount_);
+    if (!dead && held.label != noLabel) throw corrupt("an id is there twice");
+    points->adoptPoint(i, key, version, dead ? noLabel : index.labelCount_.load());
     if (dead) points->kill(i);
-    else held = {version, i, index.labelCount_++};
+    else held = {version, index.labelCount_++};
   }
-  index.liveCount_ = index.labelCount_;
+  index.liveCount_ = index.labelCount_.load();
   std::vector<std::pair<std::string_view, int64_t>> removals;
   while (!own.atEnd()) {
     const std::string_view id = own.text();
@@ -189,7 +189,7 @@ void GraphFile::load(ShardIndex& index, const std::string& path) {
   }
   points->countAdopted(count, static_cast<int32_t>(header.linked), graph.entryPoint, longest.get());
   points->adoptLinks(header.linkedByVectors != 0, misleads(options, index.kernels_, *points));
-  index.points_ = std::move(points);
+  (void)index.swap(std::move(points));
   for (const auto& [id, version] : removals) index.forget(index.entryOf(id).second, version);
   index.appliedIndex_ = header.appliedIndex;
 }

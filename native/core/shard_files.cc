@@ -47,7 +47,7 @@ std::vector<std::pair<std::string_view, int64_t>> ShardIndex::removalsOf(const M
   for (size_t i = from; i < to; i++) {
     const std::string_view id = (*moment.idTexts)[i];
     const Held& held = held_.find(id)->second;
-    if (held.offset < 0 && held.version >= 0) removals.emplace_back(id, held.version);
+    if (held.label == noLabel && held.version >= 0) removals.emplace_back(id, held.version);
   }
   return removals;
 }

@@ -13,6 +13,16 @@ constexpr int64_t deadLeast = 256;
 /** Below this a copy is too short to be felt. */
 constexpr uint64_t growBesideLeast = 1024;
 
+/** Bytes that are counted as taken while this lives. */
+class Counted {
+ public:
+  Counted(std::atomic<size_t>& bytes, size_t count) : bytes_(bytes) { bytes_ = count; }
+  ~Counted() { bytes_ = 0; }
+
+ private:
+  std::atomic<size_t>& bytes_;
+};
+
 }  // namespace
 
 /** Where there is no graph tombstones are only waste: they are dropped once they outnumber the living. */
@@ -24,10 +34,9 @@ bool ShardIndex::lacksRoom() const {
  * Before an append, under linking_ too. When the memory is full, it is copied beside into twice as much; searches go on
  * meanwhile, the writer waits. Where points are linked, growBeside() is earlier.
  */
-void ShardIndex::makeRoom() {
-  if (!lacksRoom()) return;
-  if (points_->full()) swap(larger(*points_));
-  else swap(compacted(points_->capacity()));
+ShardIndex::Retired ShardIndex::makeRoom() {
+  if (!lacksRoom()) return nullptr;
+  return swap(points_->full() ? larger(*points_) : compacted(points_->capacity()));
 }
 
 bool ShardIndex::wantsGrowth() const {
@@ -37,13 +46,26 @@ bool ShardIndex::wantsGrowth() const {
 }
 
 /** Before the memory is full: what is there is copied while writers append, who wait only while the rest is. */
-void ShardIndex::growBeside() {
+ShardIndex::Retired ShardIndex::growBeside() {
   const uint64_t capacity = std::min<uint64_t>(points_->capacity() * 2, INT32_MAX);
   auto next = std::make_unique<Points>(options_, capacity, static_cast<uint32_t>(points_->labelCapacity()));
+  const Counted counted(besideBytes_, points_->bytes());
   next->copyFirst(*points_, points_->count());
   const std::lock_guard<std::mutex> lock(writing_);
   next->copyRest(*points_);
-  swap(std::move(next));
+  return swap(std::move(next));
+}
+
+/** The same for the graph that is being built. */
+ShardIndex::Retired ShardIndex::enlargeRebuild() {
+  Points& small = *rebuild_.next;
+  const uint64_t capacity = std::min<uint64_t>(small.capacity() * 2, INT32_MAX);
+  auto next = std::make_unique<Points>(options_, capacity, std::max<uint32_t>(labelCount_, static_cast<uint32_t>(small.labelCapacity())));
+  next->copyFirst(small, small.count());
+  const std::lock_guard<std::mutex> lock(writing_);
+  next->copyRest(small);
+  next.swap(rebuild_.next);
+  return next;
 }
 
 std::unique_ptr<Points> ShardIndex::larger(const Points& points) const {
@@ -82,19 +104,19 @@ bool ShardIndex::rebuildOne(LinkTurns::Time until) {
       if (!points_->isDead(point))
         rebuild_.moved.back() = rebuild_.next->append(points_->vector(point), points_->id(point),
                                                       points_->version(point), points_->label(point));
+      besideBytes_ = rebuild_.next->bytes();
     }
   }
   return linker_.linkNext(*rebuild_.next, until) || taken;
 }
 
-void ShardIndex::finishRebuild() {
-  const Points& next = *rebuild_.next;
-  for (int32_t i = 0; i < next.count(); i++)
-    if (!next.isDead(i)) held_.find(next.id(i))->second.offset = i;
-  const uint64_t labels = next.labelCapacity();
-  swap(std::move(rebuild_.next));
+ShardIndex::Retired ShardIndex::finishRebuild() {
+  const uint64_t labels = rebuild_.next->labelCapacity();
+  Retired retired = swap(std::move(rebuild_.next));
   rebuild_ = Rebuild{};
+  besideBytes_ = 0;
   dropLabels(labels);
+  return retired;
 }
 
 /** Free labels from `end` on, for which the points have no room, are as if they had never been given. */
@@ -109,8 +131,7 @@ std::unique_ptr<Points> ShardIndex::compacted(uint64_t capacity) {
   auto next = std::make_unique<Points>(options_, capacity, labelCount_);
   for (int32_t i = 0; i < points_->count(); i++) {
     if (points_->isDead(i)) continue;
-    Held& held = held_.find(points_->id(i))->second;
-    held.offset = next->append(points_->vector(i), points_->id(i), points_->version(i), held.label);
+    next->append(points_->vector(i), points_->id(i), points_->version(i), points_->label(i));
   }
   return next;
 }
@@ -129,20 +150,21 @@ bool ShardIndex::wantsUpkeep() const {
 }
 
 /** Alone under linking_: larger memory, and the beginning and the end of a rebuild. */
-void ShardIndex::upkeep() {
+ShardIndex::Retired ShardIndex::upkeep() {
   if (wantsJudgement()) points_->judge(points_->count(), misleads(options_, kernels_, *points_));
-  if (wantsGrowth()) growBeside();
+  if (wantsGrowth()) return growBeside();
+  if (rebuild_.next && !isRebuilt() && lacksRoomToRebuild()) return enlargeRebuild();
   const std::lock_guard<std::mutex> lock(writing_);
-  if (!wantsUpkeep()) return;
+  if (!wantsUpkeep()) return nullptr;
   if (isRebuilt()) return finishRebuild();
-  if (rebuild_.next) {
-    rebuild_.next = larger(*rebuild_.next);
-    return;
-  }
+  if (rebuild_.next) return nullptr;
   const auto living = static_cast<uint64_t>(liveCount_.load());
   const uint64_t capacity = std::max({capacityLeast, options_.capacity, living + living / 4});
   rebuild_.next = std::make_unique<Points>(options_, capacity, labelCount_);
   rebuild_.next->judgeLike(*points_);
+  rebuild_.moved.reserve(points_->capacity());
+  besideBytes_ = rebuild_.next->bytes();
+  return nullptr;
 }
 
 }  // namespace vectron

@@ -37,6 +37,8 @@ void checkVersion(int64_t version) {
   if (version < 0) throw invalid("version", "is negative");
 }
 
+Failure destroyed() { return Failure("FAILED_PRECONDITION", "the index was destroyed"); }
+
 }  // namespace
 
 void checkOptions(const Options& options) {
@@ -51,11 +53,12 @@ ShardIndex::ShardIndex(const Options& options)
     : options_((checkOptions(options), options)),
       kernels_(kernels()),
       points_(std::make_shared<Points>(options, std::max<uint64_t>(capacityLeast, options.capacity), 0)),
+      shown_(points_),
       linker_(options_, kernels_),
       idTexts_(std::make_shared<std::deque<std::string>>()) {}
 
 Points& ShardIndex::live() const {
-  if (points_ == nullptr) throw Failure("FAILED_PRECONDITION", "the index was destroyed");
+  if (points_ == nullptr) throw destroyed();
   return *points_;
 }
 
@@ -79,7 +82,7 @@ std::pair<const std::string_view, ShardIndex::Held>& ShardIndex::entryOf(std::st
   idTexts_->emplace_back(id);
   // The text, its entry in the map and the map's bucket: about this much beyond the characters.
   idBytes_ += id.size() + 128;
-  return *held_.emplace(idTexts_->back(), Held{-1, -1, noLabel}).first;
+  return *held_.emplace(idTexts_->back(), Held{-1, noLabel}).first;
 }
 
 uint32_t ShardIndex::put(std::string_view id, int64_t version, const float* vector, size_t length) {
@@ -94,21 +97,24 @@ uint32_t ShardIndex::put(std::string_view id, int64_t version, const float* vect
       if (held.version >= version) return held.label;
       if (!lacksRoom()) return place(key, held, version);
     }
+    Retired retired;
     const std::lock_guard<ReadWriteLock> linking(linking_);
     const std::lock_guard<std::mutex> lock(writing_);
     live();
-    makeRoom();
+    retired = makeRoom();
   }
 }
 
 /** The prepared vector becomes the id's newest. */
 uint32_t ShardIndex::place(std::string_view key, Held& held, int64_t version) {
   const Change change(changes_);
-  const Held before = held;
-  const uint32_t label = before.offset >= 0 ? before.label : takeLabel();
-  held = {version, points_->append(prepared.data(), key, version, label), label};
-  if (before.offset >= 0) kill(before.offset);
-  else liveCount_++;
+  const bool isNew = held.label == noLabel;
+  const int32_t before = isNew ? -1 : points_->rowOf(held.label);
+  const uint32_t label = isNew ? takeLabel() : held.label;
+  points_->append(prepared.data(), key, version, label);
+  held = {version, label};
+  if (isNew) liveCount_++;
+  else kill(before);
   return label;
 }
 
@@ -134,15 +140,16 @@ uint32_t ShardIndex::remove(std::string_view id, int64_t version) {
 uint32_t ShardIndex::forget(Held& held, int64_t version) {
   if (held.version >= version) return noLabel;
   const Change change(changes_);
-  const Held before = held;
-  held = {version, -1, noLabel};
-  if (before.offset < 0) return noLabel;
+  const uint32_t label = held.label;
+  held = {version, noLabel};
+  if (label == noLabel) return noLabel;
   liveCount_--;
-  points_->unlabel(before.label);
-  if (before.offset < rebuild_.from) rebuild_.next->unlabel(before.label);
-  kill(before.offset);
-  freeLabels_.push_back(before.label);
-  return before.label;
+  const int32_t row = points_->rowOf(label);
+  points_->unlabel(label);
+  if (row < rebuild_.from) rebuild_.next->unlabel(label);
+  kill(row);
+  freeLabels_.push_back(label);
+  return label;
 }
 
 uint32_t ShardIndex::labelOf(std::string_view id) {
@@ -172,19 +179,23 @@ void ShardIndex::kill(int32_t offset) {
   if (offset < rebuild_.from) rebuild_.next->kill(rebuild_.moved[static_cast<size_t>(offset)]);
 }
 
-void ShardIndex::swap(std::shared_ptr<Points> next) {
+ShardIndex::Retired ShardIndex::swap(std::shared_ptr<Points> next) {
+  generation_++;
+  std::atomic_store(&shown_, next);
   swapping_.lock();
   points_.swap(next);
   swapping_.unlock();
-  // The old memory goes here, outside the lock, unless a file is being written from it: no reader can hold it any more.
+  return next;
 }
 
 void ShardIndex::destroy() {
+  Retired retired;
   const std::lock_guard<ReadWriteLock> linking(linking_);
   const std::lock_guard<std::mutex> lock(writing_);
   live();
-  swap(nullptr);
+  retired = swap(nullptr);
   rebuild_ = Rebuild{};
+  besideBytes_ = 0;
   idBytes_ = 0;
   held_.clear();
   // Not cleared: a file may be being written from it.
@@ -234,9 +245,10 @@ uint64_t ShardIndex::link(uint64_t budgetMicros) {
       const std::lock_guard<std::mutex> lock(writing_);
       if (!wantsUpkeep()) return leftToLink();
     }
+    Retired retired;
     const std::lock_guard<ReadWriteLock> linking(linking_);
     live();
-    upkeep();
+    retired = upkeep();
   }
 }
 
@@ -247,23 +259,26 @@ bool ShardIndex::sharesLinking() {
   return grows.linked() >= sharedLeast && leftToLink() >= worthSharing;
 }
 
+/** The figures wait for nobody: every write asks for them. */
 uint64_t ShardIndex::unlinkedCount() {
-  const std::lock_guard<std::mutex> lock(writing_);
-  return points_ == nullptr ? 0 : unlinked(*points_);
+  const std::shared_ptr<Points> points = shown();
+  return points == nullptr ? 0 : unlinked(*points);
+}
+
+double ShardIndex::bytesOf(const Points& points) const {
+  return static_cast<double>(points.bytes() + besideBytes_ + idBytes_);
 }
 
 double ShardIndex::bytesNow() {
-  const std::lock_guard<std::mutex> lock(writing_);
-  if (points_ == nullptr) return 0;
-  return static_cast<double>(points_->bytes() + (rebuild_.next ? rebuild_.next->bytes() : 0) + idBytes_);
+  const std::shared_ptr<Points> points = shown();
+  return points == nullptr ? 0 : bytesOf(*points);
 }
 
 Stats ShardIndex::stats() {
-  const std::lock_guard<std::mutex> lock(writing_);
-  const Points& points = live();
-  const size_t bytes = points.bytes() + (rebuild_.next ? rebuild_.next->bytes() : 0) + idBytes_;
-  return {static_cast<double>(liveCount_.load()), static_cast<double>(unlinked(points)),
-          static_cast<double>(points.dead()), static_cast<double>(bytes), static_cast<double>(labelCount_),
+  const std::shared_ptr<Points> points = shown();
+  if (points == nullptr) throw destroyed();
+  return {static_cast<double>(liveCount_.load()), static_cast<double>(unlinked(*points)),
+          static_cast<double>(points->dead()), bytesOf(*points), static_cast<double>(labelCount_.load()),
           static_cast<double>(recall_.expected()), static_cast<double>(recall_.found())};
 }
 

@@ -127,12 +127,13 @@ class ShardIndex {
 
  private:
   friend class GraphFile;
-  /** `offset` -1: removed, and without a label. */
+  /** Without a label: removed. Otherwise the label leads to the point's newest row (Points, invariant 4). */
   struct Held {
     int64_t version;
-    int32_t offset;
     uint32_t label;
   };
+  /** Memory that was replaced. It is given back by whoever has it, after the locks: that takes a while. */
+  using Retired = std::shared_ptr<Points>;
 
   /** The entry of an id, made if need be: version -1, no offset. Its key lives as long as the index. */
   std::pair<const std::string_view, Held>& entryOf(std::string_view id);
@@ -141,20 +142,21 @@ class ShardIndex {
   void prepare(const char* field, const float* vector, size_t length, std::vector<float>& out) const;
   uint32_t place(std::string_view key, Held& held, int64_t version);
   bool lacksRoom() const;
-  void makeRoom();
+  Retired makeRoom();
   bool wantsGrowth() const;
-  void growBeside();
+  Retired growBeside();
+  Retired enlargeRebuild();
   void kill(int32_t offset);
   std::unique_ptr<Points> larger(const Points& points) const;
   bool wantsRebuild() const;
   bool wantsJudgement() const;
   bool wantsUpkeep() const;
-  void upkeep();
+  Retired upkeep();
   void linkShared(LinkTurns::Time until);
   bool rebuildOne(LinkTurns::Time until);
   bool lacksRoomToRebuild() const;
   bool isRebuilt() const;
-  void finishRebuild();
+  Retired finishRebuild();
   void dropLabels(uint64_t end);
   uint64_t leftToLink() const;
   uint32_t takeLabel();
@@ -171,7 +173,10 @@ class ShardIndex {
     live();
     body();
   }
-  void swap(std::shared_ptr<Points> next);
+  [[nodiscard]] Retired swap(std::shared_ptr<Points> next);
+  /** The points without a lock, for their figures. Null once destroyed. */
+  std::shared_ptr<Points> shown() const { return std::atomic_load(&shown_); }
+  double bytesOf(const Points& points) const;
   std::unique_ptr<Points> compacted(uint64_t capacity);
   bool wantsGraph(const Points& points) const;
   bool usesGraph(const Points& points) const;
@@ -189,6 +194,11 @@ class ShardIndex {
   ReadWriteLock swapping_;
   /** Written under linking_, writing_ and swapping_; read under any of them. Null once destroyed. */
   std::shared_ptr<Points> points_;
+  /** The same, by atomic functions, and how often they were replaced, which grows first. */
+  std::shared_ptr<Points> shown_;
+  std::atomic<uint64_t> generation_{0};
+  /** What is being copied or built to replace the points. */
+  std::atomic<size_t> besideBytes_{0};
   const Linker linker_;
   /** Changed under writing_ and linking_, which may be shared for all but `next`. The graph of the living while it is being built; empty otherwise. */
   struct Rebuild {
@@ -199,10 +209,10 @@ class ShardIndex {
     std::vector<int32_t> moved;
   } rebuild_;
   std::shared_ptr<std::deque<std::string>> idTexts_;
-  size_t idBytes_ = 0;
+  std::atomic<size_t> idBytes_{0};
   std::unordered_map<std::string_view, Held> held_;
   /** Under writing_. Labels below labelCount_ are in use or free. */
-  uint32_t labelCount_ = 0;
+  std::atomic<uint32_t> labelCount_{0};
   std::vector<uint32_t> freeLabels_;
   std::atomic<int64_t> liveCount_{0};
   /** Odd while a point changes, so that a search can tell whether one did while it ran. */

@@ -1,3 +1,6 @@
+#include <chrono>
+#include <thread>
+
 #include "support.h"
 
 namespace vectron {
@@ -41,10 +44,59 @@ void testLabelsOfARebuild() {
   }
 }
 
+/** Figures are told beside the end of a rebuild, which is as long as there are points: every write asks for them. */
+void testFiguresDoNotWait() {
+  using Clock = std::chrono::steady_clock;
+  constexpr int points = 40000;
+  Data data(7, 8);
+  Options options = optionsOf(8, Metric::euclidean, 100, 1 << 17);
+  options.m = 2;
+  options.efConstruction = 4;
+  ShardIndex index(options);
+  fillIndex(index, data, 0, points, 1);
+  linkAll(index);
+  fillIndex(index, data, 0, points * 7 / 10, 2);
+  while (index.stats().unlinked > 0) index.link(1);
+  std::atomic<bool> done{false};
+  std::atomic<int> waited{0}, asked{0};
+  std::thread asking([&] {
+    while (!done) {
+      const auto began = Clock::now();
+      index.stats();
+      waited += Clock::now() - began > std::chrono::milliseconds(8);
+      asked++;
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  });
+  linkAll(index);
+  done = true;
+  asking.join();
+  EXPECT(index.stats().tombstones == 0 && index.stats().live == points);
+  // Without a lock it is waited for the processor alone.
+  EXPECT(waited * 50 <= asked);
+}
+
+/** Memory that is being filled beside what it replaces is counted. */
+void testBytesBesideAreCounted() {
+  Data data(9, 8);
+  ShardIndex index(optionsOf(8, Metric::euclidean, 100, 64));
+  fillIndex(index, data, 0, 2000, 1);
+  linkAll(index);
+  const double before = index.stats().bytes;
+  beginRebuild(index, data, 1900);
+  while (index.stats().tombstones > 0 && index.link(200) > 0)
+    if (index.stats().bytes > before * 1.9) break;
+  EXPECT(index.stats().tombstones == 0 || index.bytesNow() > before * 1.9);
+  linkAll(index);
+  EXPECT(index.stats().bytes < before * 1.2);
+}
+
 }  // namespace
 
 void testGrowth() {
   testLabelsOfARebuild();
+  testFiguresDoNotWait();
+  testBytesBesideAreCounted();
 }
 
 }  // namespace vectron

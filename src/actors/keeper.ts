@@ -1,6 +1,7 @@
 import { type Address, at, beatsActor, lanes } from '../protocol/envelope';
 import type { Message } from '../protocol/messages';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
+import { pulseDelayMs } from '../runtime/pulse';
 import type { BeatBoard } from './beat-board';
 import { type RaftMemberTuning, restTicks } from './raft-member-options';
 import type { ThreadKeeper } from './thread-keeper';
@@ -72,7 +73,16 @@ export class KeeperActor implements Actor {
   }
 
   private arm(context: ActorContext): void {
-    this.stepTicks = this.keeper.awakeCount > 0 ? 1 : restTicks(this.tuning);
-    context.setTimer(turnKey, this.stepTicks * this.tuning.tickMs, { signal: 'timer', key: turnKey });
+    const { tickMs } = this.tuning;
+    const isAwake = this.keeper.awakeCount > 0;
+    const delayMs = isAwake ? tickMs : Math.min(this.restMs(context), this.keeper.ticksToDoubt() * tickMs);
+    this.stepTicks = Math.max(1, Math.round(delayMs / tickMs));
+    context.setTimer(turnKey, delayMs, { signal: 'timer', key: turnKey });
+  }
+
+  /** Until a moment after machines whose clocks agree have spoken: their words are on the board then. */
+  private restMs({ wall }: ActorContext): number {
+    const { tickMs } = this.tuning;
+    return pulseDelayMs(wall - tickMs / 2, restTicks(this.tuning) * tickMs);
   }
 }

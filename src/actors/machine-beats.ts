@@ -3,6 +3,7 @@ import { beatsWaitingMax } from '../base/limits';
 import { type Address, addressText, at, beatsActor, lanes, replicaActor } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { Actor, ActorContext, Signal } from '../runtime/actor';
+import { pulseDelayMs } from '../runtime/pulse';
 import { type BeatBoard, HeardLives } from './beat-board';
 import { type RaftMemberTuning, restTicks } from './raft-member-options';
 
@@ -105,7 +106,8 @@ export class MachineBeats implements Actor {
     const nodes = new Set(this.waiting.keys());
     for (const local of this.speaking()) for (const node of local.nodes) nodes.add(node);
     this.flush(nodes, context);
-    this.arm(isQuiet ? restTicks(this.tuning) : this.tuning.heartbeatTicks, context);
+    if (isQuiet) this.rest(context);
+    else this.arm(this.tuning.heartbeatTicks, context);
   }
 
   /** To the threads of this machine. One whose life is not on the board any more has another, or is gone. */
@@ -139,8 +141,14 @@ export class MachineBeats implements Actor {
     context.cancelTimer(timers.answers);
   }
 
-  private arm(ticks: number, context: ActorContext): void {
+  /** Together with machines whose clocks agree: what they say is heard while this one is awake for what it says itself. */
+  private rest(context: ActorContext): void {
+    const ticks = restTicks(this.tuning);
+    this.arm(ticks, context, pulseDelayMs(context.wall, ticks * this.tuning.tickMs));
+  }
+
+  private arm(ticks: number, context: ActorContext, delayMs = ticks * this.tuning.tickMs): void {
     this.stepTicks = ticks;
-    context.setTimer(timers.interval, ticks * this.tuning.tickMs, { signal: 'timer', key: timers.interval });
+    context.setTimer(timers.interval, delayMs, { signal: 'timer', key: timers.interval });
   }
 }

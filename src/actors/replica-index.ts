@@ -128,7 +128,8 @@ export class ReplicaUpkeep {
       if (this.machine.catchUpIndex()) this.levelled(stamp, context);
       return true;
     }
-    this.link();
+    // A thread is woken for nothing else at every apply; what is left besides, saveIfDue() asks for now and then.
+    if (this.index.unlinked > 0) this.link();
     if (!this.machine.payloadIndexesReady) {
       this.machine.buildPayloadIndexes();
       return true;

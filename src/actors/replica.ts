@@ -319,13 +319,13 @@ export class ReplicaActor implements Actor {
     const { replica } = spec;
     const report = { shard: spec.shard.id, replica, epoch, term, leader, appliedIndex, points };
     context.send(this.environment.supervisor, { kind: 'replica.report', report }, lanes.completion);
+    parts.upkeep.saveIfDue(context);
     if (member.isAsleep) {
       context.cancelTimer(reportKey);
       machine.forgetRecent();
       return;
     }
     context.setTimer(reportKey, this.options.reportMs, { signal: 'timer', key: reportKey });
-    parts.upkeep.saveIfDue(context);
   }
 
   private ended(end: MemberEnd, reason: string, context: ActorContext): void {

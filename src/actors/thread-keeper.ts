@@ -13,7 +13,7 @@ const forgottenTicks = 2_000;
  *  3. `life` is drawn at random, and drawn anew when a member is lost that others may rely on: to them this thread falls
  *     silent, however lively it is. So nobody relies on a replica that ended alone (see MemberSleep).
  *  4. Silence is counted in turns taken, not in time, and each turn begins with what has come: a thread that stood still
- *     takes nobody else for silent. Doubt comes after an election time-out, at most one turn later.
+ *     takes nobody else for silent. Doubt comes after an election time-out: no turn is to take longer than `ticksToDoubt`.
  */
 export class ThreadKeeper {
   life = 0;
@@ -94,6 +94,16 @@ export class ThreadKeeper {
   /** Infinite for one that was never heard. */
   silentTicks(life: number): number {
     return this.turns - (this.heardAt.get(life) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** After so many ticks of silence the next sleeper is in doubt; infinite if none can be. At least 1. */
+  ticksToDoubt(): number {
+    let ticks = Number.POSITIVE_INFINITY;
+    for (const life of this.sleepersOn.keys()) {
+      const at = this.heardAt.get(life);
+      if (at !== undefined) ticks = Math.min(ticks, this.doubtTicks - (this.turns - at));
+    }
+    return Math.max(ticks, 1);
   }
 
   /** `ticks` have passed, and these lives were heard meanwhile. Returns who is to be ticked, and who is in doubt. */

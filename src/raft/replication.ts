@@ -158,5 +158,5 @@ export function refuseRead(raft: Raft, message: MessageOf<'readIndexRequest'>): 
 }
 
 export function takeReadAnswer(raft: Raft, message: MessageOf<'readIndexResponse'>): void {
-  raft.forwardedAnswered(message.readContext, message.index);
+  if (message.from === raft.leader) raft.forwardedAnswered(message.readContext, message.index);
 }

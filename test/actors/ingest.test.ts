@@ -54,3 +54,22 @@ test('in ingest mode nothing is linked or saved, everything is found; without it
   expect(index.search(vectors[7] as Float32Array, 1)).toMatchObject({ ids: ['p7'], strategy: 'graph' });
   index.destroy();
 });
+
+test('a change wakes a builder only if there is something to link; a report always does', () => {
+  const shape = { key: 'small', dimension, metric: 'euclidean', m: 8, efConstruction: 40, capacity: 0 } as const;
+  const index = createNativeEngine({ graphThreshold: 20 }).open(shape, null);
+  const linked = jest.spyOn(index, 'linkInBackground').mockImplementation(() => undefined);
+  const upkeep = new ReplicaUpkeep(machine, index, 'nowhere', replicaOptions, () => undefined);
+  const context = { now: monotonicMs(0), later: () => undefined } as unknown as ActorContext;
+  const change = (count: number): number => {
+    for (let i = 0; i < count; i++) index.put(`p${i}`, 1, vector());
+    upkeep.changed(count, context);
+    upkeep.signalled({ signal: 'work', key: upkeepKey }, context);
+    return linked.mock.calls.length;
+  };
+  expect(change(10)).toBe(0);
+  upkeep.saveIfDue(context);
+  expect(linked.mock.calls.length).toBe(1);
+  expect(change(30)).toBe(2);
+  index.destroy();
+});

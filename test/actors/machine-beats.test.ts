@@ -3,6 +3,7 @@ import { BeatBoard } from '../../src/actors/beat-board';
 import { MachineBeats } from '../../src/actors/machine-beats';
 import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { clusterId, logIndex, nodeName, type ReplicaId, replicaId, shardId, term } from '../../src/base/ids';
+import { wallMs } from '../../src/base/time';
 import { at, keeperActor, replicaActor } from '../../src/protocol/envelope';
 import type { MessageOf } from '../../src/protocol/messages';
 import { TestContext } from './raft-member-doubles';
@@ -110,13 +111,27 @@ describe('the beats of a machine', () => {
   test('come seldom while there are only lives to tell, and soon once a heartbeat waits', () => {
     alive(0, 41);
     interval();
-    expect(pauseMs()).toBe(250);
+    expect(pauseMs()).toBe(300);
     carry(10, 110);
     expect(pauseMs()).toBe(150);
     expect(interval().some(({ message }) => message.beats.length > 0)).toBe(true);
     expect(pauseMs()).toBe(150);
     interval();
-    expect(pauseMs()).toBe(250);
+    expect(pauseMs()).toBe(300);
+  });
+
+  test('come at once with those of other machines whose clocks agree', () => {
+    alive(0, 41);
+    for (const [wall, pause] of [
+      [300_000, 300],
+      [300_001, 299],
+      [300_200, 100],
+      [300_299, 301],
+    ] as const) {
+      context.wall = wallMs(wall);
+      interval();
+      expect(pauseMs()).toBe(pause);
+    }
   });
 
   test('gather answers for a moment and send them together', () => {

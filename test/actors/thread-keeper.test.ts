@@ -5,6 +5,7 @@ import { Prng } from '../../src/base/prng';
 
 const doubtTicks = 20;
 const other = 77;
+const third = 78;
 
 function keeperOf(...names: readonly string[]): ThreadKeeper {
   const keeper = new ThreadKeeper(doubtTicks);
@@ -30,6 +31,24 @@ describe('a thread keeper', () => {
     for (let turns = 0; turns < doubtTicks - 1; turns++) expect(keeper.turn(1).doubt).toEqual([]);
     expect(keeper.turn(1).doubt).toEqual(['a']);
     expect(keeper.turn(1).doubt).toEqual([]);
+  });
+
+  test('says when the next sleeper will be in doubt, so that no turn is longer', () => {
+    const keeper = keeperOf('a', 'b');
+    expect(keeper.ticksToDoubt()).toBe(Number.POSITIVE_INFINITY);
+    keeper.heard([other]);
+    keeper.rest('a', [other]);
+    expect(keeper.ticksToDoubt()).toBe(doubtTicks);
+    keeper.turn(6);
+    keeper.heard([third]);
+    keeper.rest('b', [third]);
+    expect(keeper.ticksToDoubt()).toBe(doubtTicks - 6);
+    keeper.turn(keeper.ticksToDoubt() - 1);
+    expect(keeper.ticksToDoubt()).toBe(1);
+    expect(keeper.turn(1).doubt).toEqual(['a']);
+    expect(keeper.ticksToDoubt()).toBe(6);
+    expect(keeper.turn(6).doubt).toEqual(['b']);
+    expect(keeper.ticksToDoubt()).toBe(Number.POSITIVE_INFINITY);
   });
 
   test('lets every word of the life begin the wait anew', () => {

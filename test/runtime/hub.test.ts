@@ -7,8 +7,8 @@ import type { Message } from '../../src/protocol/messages';
 import type { Actor } from '../../src/runtime/actor';
 import { systemClock } from '../../src/runtime/node/clock';
 import { Heart, HeartbeatReader, heartbeatWords } from '../../src/runtime/node/heartbeat';
-import { pulseDelayMs } from '../../src/runtime/node/link-grpc';
 import { ThreadHub } from '../../src/runtime/node/thread-hub';
+import { pulseDelayMs } from '../../src/runtime/pulse';
 import { until } from './support/machines';
 
 const node = nodeName('m');

@@ -7,6 +7,7 @@ import { Prng } from '../../base/prng';
 import { Backoff } from '../backoff';
 import type { Batch } from '../frames';
 import { acceptHello, encodeHello, type Link, type LinkConnection, type LinkTransport } from '../link';
+import { pulseDelayMs } from '../pulse';
 import { restBeats, restBeatsMax, StreamBeats } from '../stream-beats';
 import { randomSeed } from './random-seed';
 
@@ -152,12 +153,6 @@ class Pulse {
     this.arm();
     for (const connection of [...this.connections]) connection.keepAlive();
   }
-}
-
-/** To the next whole interval, unless that is too near: then to the one after it. Whatever the clock does, .25 to 1.25 intervals. */
-export function pulseDelayMs(wallMs: number, intervalMs: number): number {
-  const leftMs = intervalMs - (wallMs % intervalMs);
-  return leftMs < intervalMs / 4 ? leftMs + intervalMs : leftMs;
 }
 
 /** One attempt to reach a peer, and the stream it became. Ends once, for whatever reason. */
