@@ -31,7 +31,7 @@ export class MemberPeers {
       message.shard === shard &&
       message.to === self &&
       addressOf(message.from) !== null &&
-      (message.kind !== 'peer.raft' || isSane(message, termNow));
+      isSane(message, termNow);
     if (!ours) this.foreignCount++;
     return ours;
   }
@@ -107,6 +107,11 @@ export class MemberPeers {
 const isPlainBeat = (message: RaftMessage): boolean =>
   (message.kind === 'heartbeatRequest' || message.kind === 'heartbeatResponse') && message.readContext === 0;
 
-/** The envelope tells the truth, and no single message makes the term leap out of reach. */
-const isSane = ({ from, to, message }: MessageOf<'peer.raft'>, termNow: Term): boolean =>
-  message.from === from && message.to === to && message.term <= termNow + termLeapMax;
+/** The envelope tells the truth, and no single message makes the term leap out of reach: two kinds can make it rise. */
+function isSane(message: PeerMessage, termNow: Term): boolean {
+  const termMax = termNow + termLeapMax;
+  if (message.kind === 'peer.snapshotChunk') return message.meta.term <= termMax;
+  if (message.kind !== 'peer.raft') return true;
+  const { from, to, term } = message.message;
+  return from === message.from && to === message.to && term <= termMax;
+}

@@ -157,6 +157,7 @@ export class MemberSleep {
   private isReady(core: RaftCore, { from, term, index, life }: SleepMessage, context: ActorContext): void {
     const isCurrent = this.mayRest(core) && core.term === term && core.lastIndex === index && this.hears(life);
     if (this.asleep || !isCurrent || this.idleTicks < this.port.options.tuning.sleepAfterTicks) return;
+    if (!this.others(core).includes(from)) return;
     this.ready.set(from, life);
     this.sleepIfAllReady(core, context);
   }

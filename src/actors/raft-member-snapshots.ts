@@ -1,7 +1,8 @@
 import type { LogIndex, ReplicaId } from '../base/ids';
+import { groupMembersMax } from '../base/limits';
 import type { Prng } from '../base/prng';
 import type { MessageOf } from '../protocol/messages';
-import type { SnapshotMeta } from '../protocol/raft-messages';
+import type { Configuration, SnapshotMeta } from '../protocol/raft-messages';
 import type { RaftCore } from '../raft/types';
 import type { ActorContext } from '../runtime/actor';
 import type { RaftMemberOptions } from './raft-member-options';
@@ -33,6 +34,10 @@ export class MemberSnapshots {
 
   get isActive(): boolean {
     return this.sender?.isActive === true || this.receiver.isActive;
+  }
+  /** Chunks that came before their time. */
+  get aheadCount(): number {
+    return this.receiver.aheadCount;
   }
   get resumedCount(): number {
     return this.receiver.resumedCount;
@@ -86,9 +91,25 @@ export class MemberSnapshots {
     );
   }
 
-  /** A log that holds the snapshot's last entry already leads there, and may hold more that was acknowledged. */
-  private needs(meta: SnapshotMeta): boolean {
+  /**
+   * A log that holds the snapshot's last entry already leads there, and may hold more that was acknowledged. A leader has
+   * what is committed, terms never fall along a log, and no group is without voters: what says otherwise is no snapshot.
+   */
+  private needs({ index, term, configuration }: SnapshotMeta): boolean {
     const core = this.core();
-    return core !== null && meta.index > core.commitIndex && core.termAt(meta.index) !== meta.term;
+    if (core === null || core.role === 'leader' || !isGroup(configuration)) return false;
+    if (index <= core.commitIndex || index > indexMax) return false;
+    return term > 0 && term >= (core.termAt(core.commitIndex) ?? 0) && core.termAt(index) !== term;
   }
+}
+
+/** Beyond all logs there will be, and far below where counting further ends. */
+const indexMax = 2 ** 48;
+
+/** Somebody votes, and nobody is named twice but the voters that go over from one half of a change to the other. */
+function isGroup({ voters, votersOutgoing, learners }: Configuration): boolean {
+  const parts = [voters, votersOutgoing, learners];
+  if (voters.length === 0 || parts.some((part) => part.length > groupMembersMax)) return false;
+  if (parts.some((part) => new Set(part).size < part.length || part.some((member) => member <= 0))) return false;
+  return learners.every((learner) => !voters.includes(learner));
 }

@@ -72,6 +72,10 @@ export class RaftMember extends MemberView {
   get snapshotsResumed(): number {
     return this.snapshots.resumedCount;
   }
+  /** Chunks of a snapshot that came before their time. */
+  get chunksAhead(): number {
+    return this.snapshots.aheadCount;
+  }
   get pendingCount(): number {
     return this.proposals.count;
   }

@@ -1,3 +1,4 @@
+import { logIndex } from '../base/ids';
 import type { MonotonicMs } from '../base/time';
 import { encode } from '../protocol/codec';
 import { shardCommandCodec } from '../protocol/commands';
@@ -46,6 +47,7 @@ export class ReplicaAudit {
         const { raft } = member;
         return raft === null || raft.configuration.votersOutgoing.length > 0 ? [] : raft.configuration.voters;
       },
+      lastIndex: () => member.raft?.lastIndex ?? logIndex(0),
       send: (to, body, context) => member.sendChecksum(to, body, context),
       differs: damaged,
       undecided,

@@ -1,4 +1,5 @@
 import type { LogIndex, ReplicaId } from '../base/ids';
+import { earlyClaimsMax } from '../base/limits';
 import type { MessageOf } from '../protocol/messages';
 import type { ActorContext } from '../runtime/actor';
 import type { ChecksumNote } from '../shard/shard-machine';
@@ -8,6 +9,8 @@ export interface EqualityPort {
   readonly self: ReplicaId;
   /** Who counts, by the configuration applied here; empty while that is being changed. */
   voters(): readonly ReplicaId[];
+  /** Of the log. */
+  lastIndex(): LogIndex;
   send(to: ReplicaId, body: ChecksumBody, context: ActorContext): void;
   /** A majority agrees on another state than this replica's. */
   differs(reason: string, context: ActorContext): void;
@@ -33,9 +36,12 @@ const askedMax = 20;
  *  2. Without a majority nobody is: it is reported, and people decide.
  *  3. A claim is held only against claims at the same index.
  *  4. Bounded: the newest rounds are kept, and one is asked about a limited number of times.
+ *  5. No peer keeps this replica from comparing, or takes another's place: rounds are begun by the own notes alone. What a
+ *     voter claims before is kept apart, a few of each, and only of an index that the log has; who is not heard then is asked.
  */
 export class EqualityCheck {
   private readonly rounds = new Map<LogIndex, Round>();
+  private readonly early = new Map<ReplicaId, Map<LogIndex, bigint>>();
   private newest: LogIndex | null = null;
   private reported = false;
 
@@ -47,8 +53,7 @@ export class EqualityCheck {
   }
 
   noted({ index, checksum }: ChecksumNote, context: ActorContext): void {
-    const round = this.roundOf(index);
-    if (round === null) return;
+    const round = this.begin(index);
     this.newest = index;
     round.claims.set(this.port.self, checksum);
     this.ask(round, checksum, context);
@@ -56,13 +61,32 @@ export class EqualityCheck {
   }
 
   claimed({ from, index, checksum, answer }: MessageOf<'peer.checksum'>, context: ActorContext): void {
-    const round = this.roundOf(index);
-    if (round === null) return;
-    round.claims.set(from, checksum);
-    const own = round.claims.get(this.port.self);
-    if (own === undefined) return;
+    const isVoter = this.port.voters().includes(from);
+    const round = this.rounds.get(index);
+    const own = round?.claims.get(this.port.self);
+    if (round === undefined || own === undefined) {
+      if (isVoter) this.keep(from, index, checksum);
+      return;
+    }
+    if (isVoter) round.claims.set(from, checksum);
     if (!answer) this.port.send(from, { index, checksum: own, answer: true }, context);
     this.judge(round, context);
+  }
+
+  /** Claims that wait for the own note. */
+  get earlyCount(): number {
+    let count = 0;
+    for (const { size } of this.early.values()) count += size;
+    return count;
+  }
+
+  /** Of a command that is not applied here yet. */
+  private keep(from: ReplicaId, index: LogIndex, checksum: bigint): void {
+    if (index <= (this.newest ?? 0) || index > this.port.lastIndex()) return;
+    const claims = this.early.get(from) ?? new Map<LogIndex, bigint>();
+    this.early.set(from, claims.set(index, checksum));
+    const [first] = claims.keys();
+    if (claims.size > earlyClaimsMax && first !== undefined) claims.delete(first);
   }
 
   /** Asks again whoever has not answered about the newest round. */
@@ -100,17 +124,17 @@ export class EqualityCheck {
     this.port.undecided(reason, context);
   }
 
-  /** Null: too old to be kept. */
-  private roundOf(index: LogIndex): Round | null {
-    const known = this.rounds.get(index);
-    if (known !== undefined) return known;
-    if (this.rounds.size >= roundsMax) {
-      const oldest = Math.min(...this.rounds.keys()) as LogIndex;
-      if (index < oldest) return null;
-      this.rounds.delete(oldest);
-    }
+  private begin(index: LogIndex): Round {
     const round: Round = { index, claims: new Map(), asked: 0 };
     this.rounds.set(index, round);
+    if (this.rounds.size > roundsMax) this.rounds.delete(Math.min(...this.rounds.keys()) as LogIndex);
+    const voters = this.port.voters();
+    for (const [from, claims] of [...this.early]) {
+      const claim = claims.get(index);
+      if (claim !== undefined && voters.includes(from)) round.claims.set(from, claim);
+      for (const at of [...claims.keys()]) if (at <= index) claims.delete(at);
+      if (claims.size === 0) this.early.delete(from);
+    }
     return round;
   }
 }

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../base/errors';
 import { type NodeName, noReplica, type ReplicaId, type Term } from '../base/ids';
+import { strangersMax } from '../base/limits';
 import { decode, encode } from '../protocol/codec';
 import { shardCommandCodec } from '../protocol/commands';
 import type { Failure } from '../protocol/data-messages';
@@ -27,6 +28,8 @@ export const isOrder = (message: Message): message is MembersOrder => orderKinds
  */
 export class ReplicaBook {
   private readonly nodes = new Map<ReplicaId, NodeName>();
+  /** Known by nothing but what they said, and not believed against anything else. */
+  private readonly strangers = new Map<ReplicaId, NodeName>();
 
   constructor(private readonly spec: ReplicaSpec) {
     this.learn(spec.shard.members);
@@ -48,11 +51,15 @@ export class ReplicaBook {
     if (!('cluster' in message && 'shard' in message && 'from' in message && 'to' in message)) return;
     const { cluster, shard, replica } = this.spec;
     const isOurs = message.cluster === cluster && message.shard === shard.id && message.to === replica;
-    if (isOurs && from.actor === replicaActor(message.from)) this.nodes.set(message.from, from.node);
+    if (!isOurs || from.actor !== replicaActor(message.from) || this.nodes.has(message.from)) return;
+    this.strangers.delete(message.from);
+    this.strangers.set(message.from, from.node);
+    const [first] = this.strangers.keys();
+    if (this.strangers.size > strangersMax && first !== undefined) this.strangers.delete(first);
   }
 
   nodeOf(replica: ReplicaId): NodeName | null {
-    return this.nodes.get(replica) ?? null;
+    return this.nodes.get(replica) ?? this.strangers.get(replica) ?? null;
   }
 
   addressOf(replica: ReplicaId): Address | null {

@@ -1,6 +1,7 @@
 import { crc32c } from '../base/crc32c';
 import { VectronError } from '../base/errors';
 import type { ReplicaId } from '../base/ids';
+import { snapshotChunkBytesMax, snapshotChunksAheadMax } from '../base/limits';
 import type { MessageOf } from '../protocol/messages';
 import type { SnapshotMeta } from '../protocol/raft-messages';
 import type { ActorContext } from '../runtime/actor';
@@ -49,8 +50,9 @@ const livelyTicks = 40;
 /**
  * Takes one snapshot stream at a time, in the order of chunks.
  *
- *  1. A chunk that arrives damaged is dropped, as the sender repeats it. One that arrives twice is answered again; one that
- *     comes before its time is kept, within a bound, and answered with what is missing.
+ *  1. A chunk that arrives damaged, or that no sender makes, is dropped, as a sender repeats its own. One that arrives twice
+ *     is answered again; one that comes before its time is kept, within bounds of bytes and number, and answered with what
+ *     is missing.
  *  2. A chunk counts for a stream only if it has the stream's number, sender and snapshot.
  *  3. A stream that a restart cut off goes on from what the state machine kept of it (resumeRestore); one that nobody
  *     continues is given up after a while, and its space is freed.
@@ -70,10 +72,14 @@ export class SnapshotReceiver {
   get isActive(): boolean {
     return this.incoming !== null;
   }
+  /** Chunks that wait for an earlier one. */
+  get aheadCount(): number {
+    return this.incoming?.ahead.size ?? 0;
+  }
 
   chunk(message: Chunk, context: ActorContext): void {
     const { from, stream, meta, data } = message;
-    if (crc32c(data) !== message.checksum) {
+    if (!isPossible(message) || crc32c(data) !== message.checksum) {
       this.damagedCount++;
     } else if (this.finished?.stream === stream) {
       if (this.finished.durable) this.succeed(from, this.finished, context);
@@ -156,7 +162,8 @@ export class SnapshotReceiver {
   }
 
   /** As many bytes as a sender has on their way. */
-  private keep({ ahead }: Incoming, message: Chunk): void {
+  private keep({ ahead, received }: Incoming, message: Chunk): void {
+    if (message.chunk - received > snapshotChunksAheadMax || ahead.has(message.chunk)) return;
     let bytes = message.data.length;
     for (const { data } of ahead.values()) bytes += data.length;
     if (bytes <= 2 * this.port.syncBytes) ahead.set(message.chunk, message);
@@ -209,3 +216,7 @@ export class SnapshotReceiver {
     this.port.progress(from, { stream, received: 0, durable: 0, state: 'refused' }, context);
   }
 }
+
+/** Only an empty state has an empty chunk: its only one. */
+const isPossible = ({ chunk, last, data }: Chunk): boolean =>
+  data.length <= snapshotChunkBytesMax && (data.length > 0 || (chunk === 0 && last === 1));

@@ -180,12 +180,16 @@ export class SnapshotSender {
     return bytes;
   }
 
-  /** Chunks that are durable at the receiver, and the oldest received ones beyond what may be kept. The last one stays. */
+  /**
+   * Chunks that are durable at the receiver, which it can be of those only that it has received, and the oldest received
+   * ones beyond what may be kept. The last one stays.
+   */
   private forget({ kept, received }: Stream, durable: number): void {
+    const safe = Math.min(durable, received);
     let bytes = kept.reduce((sum, { data }) => sum + data.length, 0);
     for (let first = kept[0]; first !== undefined && kept.length > 1; first = kept[0]) {
       const isExcess = bytes > keptWindows * this.port.windowBytes && first.n < received;
-      if (first.n >= durable && !isExcess) return;
+      if (first.n >= safe && !isExcess) return;
       bytes -= first.data.length;
       kept.shift();
     }

@@ -41,6 +41,8 @@ export const frameBytesMax = 64 * 1024 * 1024;
 /** Proposals a leader holds that have not been applied: bytes and count. */
 export const uncommittedBytesMax = 64 * 1024 * 1024;
 export const inflightProposalsMax = 4_096;
+/** Bytes of entries on their way to one follower, beyond which no more leave: an eighth of what a link holds for a machine. */
+export const inflightBytesMax = 8 * 1024 * 1024;
 /** Log entries kept in memory and on disk behind the applied index, for followers that lag: bytes. */
 export const logWindowBytesMax = 32 * 1024 * 1024;
 /** wire: entries of one append message. The core also hands its host at most so many at a time. */
@@ -57,6 +59,14 @@ export const recentPointsBytesMax = 4 * 1024 * 1024;
 export const unlinkedPointsMax = 4_096;
 /** wire: bytes of one snapshot chunk. */
 export const snapshotChunkBytesMax = 1024 * 1024;
+/** Chunks of a snapshot that a receiver keeps ahead of the one it waits for. */
+export const snapshotChunksAheadMax = 256;
+/** Members that a replica's group may name: voters, outgoing voters and learners, each. */
+export const groupMembersMax = 64;
+/** Replicas that a replica knows only because they wrote to it; of more, those heard first are forgotten. */
+export const strangersMax = 64;
+/** Checksums that one peer may claim ahead of what is applied here. */
+export const earlyClaimsMax = 4;
 /** What the log writer puts into one batch and one sync: bytes of entries, and messages. */
 export const logBatchBytesMax = 8 * 1024 * 1024;
 export const logBatchCountMax = 4_096;

@@ -30,6 +30,7 @@ class Bench {
     this.check = new EqualityCheck({
       self: replicaId(self),
       voters: () => voters.map(replicaId),
+      lastIndex: () => logIndex(1_000),
       send: (to, body) => this.sent.push({ to, ...body }),
       differs: (reason) => this.differs.push(reason),
       undecided: (reason) => this.undecided.push(reason),
@@ -125,6 +126,18 @@ describe('a replica judges itself', () => {
     for (let i = 0; i < 100; i++) bench.check.audit(context);
     expect(new Set(bench.sent.map(({ to }) => to))).toEqual(new Set([3]));
     expect(bench.sent.length).toBeLessThan(50);
+  });
+
+  it('whatever one peer claims of what is to come: the others are still compared', () => {
+    const bench = new Bench(1, [1, 2, 3]);
+    for (let n = 0; n < 50; n++) bench.hear(3, 2 ** 40 + n, 6n);
+    for (let n = 0; n < 50; n++) bench.hear(3, 900 + n, 6n);
+    for (let n = 0; n < 50; n++) bench.hear(7 + n, 20, 6n);
+    expect(bench.check.earlyCount).toBe(4);
+    bench.hear(2, 10, 6n);
+    bench.note(10, 5n);
+    bench.hear(3, 10, 6n);
+    expect(bench.differs).toHaveLength(1);
   });
 
   it('keeps few rounds, the newest', () => {

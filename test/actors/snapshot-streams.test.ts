@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { crc32c } from '../../src/base/crc32c';
 import { clusterId, logIndex, replicaId, shardId, term } from '../../src/base/ids';
+import { snapshotChunkBytesMax, snapshotChunksAheadMax } from '../../src/base/limits';
 import type { MessageOf } from '../../src/protocol/messages';
+import type { SnapshotMeta } from '../../src/protocol/raft-messages';
 import { configuration, entryAt, ListMachine, MemberBench, peer, self } from './raft-member-doubles';
 
 const hardState = { term: term(3), vote: peer, commit: logIndex(0) };
@@ -93,6 +95,14 @@ describe('sending a snapshot', () => {
     bench.tick(25);
     bench.hear(progress(first, 1, 'gap'));
     expect(bench.core.told).toContain(`snapshotFinished ${peer} false`);
+  });
+
+  it('keeps what is not received yet, whatever is called durable', () => {
+    const { bench, first } = sending(3);
+    bench.hear(progress(first, 1, 'streaming', 5));
+    expect(sent(bench)).toEqual([0, 1, 2, 3]);
+    bench.tick(25);
+    expect(sent(bench)).toEqual([1]);
   });
 
   it('ends when the receiver refuses, and when leadership is lost', () => {
@@ -193,6 +203,52 @@ describe('receiving a snapshot', () => {
     ]);
     bench.hear(chunk(1));
     expect(bench.machine.restored).toEqual(['finish 0,1,2']);
+  });
+
+  it.each<[string, Partial<MessageOf<'peer.snapshotChunk'>>]>([
+    ['empty, but not the only one', { data: new Uint8Array(0), checksum: 0 }],
+    ['larger than any', { data: new Uint8Array(snapshotChunkBytesMax + 1) }],
+  ])('drops a chunk that no sender makes: %s', (_, overrides) => {
+    const bench = new MemberBench().open();
+    const { data = Uint8Array.of(0) } = overrides;
+    bench.hear(chunk(0, { ...overrides, checksum: crc32c(data) }));
+    expect(answers(bench)).toEqual([]);
+    bench.hear(chunk(0));
+    expect(answers(bench)).toEqual([[1, 'streaming']]);
+  });
+
+  it('keeps a bounded number of chunks that come before their time', () => {
+    const bench = new MemberBench().open();
+    bench.hear(chunk(0));
+    for (let n = 2; n < 5_000; n++) bench.hear(chunk(n, { last: 0 }));
+    bench.hear(chunk(2 ** 53 - 1, { last: 0 }));
+    expect(bench.member.chunksAhead).toBe(snapshotChunksAheadMax);
+  });
+
+  it.each<[string, Partial<SnapshotMeta>]>([
+    ['a term out of reach', { term: term(2 ** 53 - 1) }],
+    ['an index out of reach', { index: logIndex(2 ** 53 - 1) }],
+    ['an older term than what is committed', { term: term(2) }],
+    ['no voters', { configuration: { ...configuration, voters: [] } }],
+    ['a voter named twice', { configuration: { ...configuration, voters: [self, self, peer] } }],
+    ['a voter that learns', { configuration: { ...configuration, learners: [peer] } }],
+  ])('takes none that has %s', (_, lie) => {
+    const bench = new MemberBench().open();
+    Object.assign(bench.core, { commitIndex: logIndex(9) });
+    bench.core.terms.set(logIndex(9), term(3));
+    const data = Uint8Array.of(0);
+    bench.hear(chunk(0, { meta: { ...meta, ...lie }, last: 1, data }));
+    expect([bench.machine.restored, bench.member.state]).toEqual([[], 'running']);
+    expect(bench.core.told.filter((told) => told.startsWith('restore'))).toEqual([]);
+    bench.hear(chunk(0, { last: 1, data }));
+    expect(bench.machine.restored).toEqual(['finish 0']);
+  });
+
+  it('takes none while it leads', () => {
+    const bench = new MemberBench().open();
+    bench.core.lead(term(3));
+    bench.hear(chunk(0, { last: 1 }));
+    expect([answers(bench), bench.machine.restored]).toEqual([[[0, 'refused']], []]);
   });
 
   it('gives up a stream that stops', () => {
