@@ -69,7 +69,7 @@ void testBuildersBesideAWriter() {
     Builders::instance().build(index);
   }
   const auto settled = [&] { return index->stats().unlinked == 0 && index->stats().tombstones < 2400; };
-  for (int tries = 0; !settled() && tries < 60000; tries++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (int tries = 0; !settled() && tries < 600000; tries++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   done = true;
   for (std::thread& reader : readers) reader.join();
   EXPECT(settled());

@@ -1,5 +1,5 @@
 import type { ClusterId, ReplicaId, ShardId } from '../base/ids';
-import { logWindowBytesMax, uncommittedBytesMax } from '../base/limits';
+import { inflightBytesMax, logWindowBytesMax, uncommittedBytesMax } from '../base/limits';
 import type { Address } from '../protocol/envelope';
 import type { Epoch } from '../protocol/ids';
 import type { MessageOf } from '../protocol/messages';
@@ -16,6 +16,7 @@ export interface RaftMemberTuning {
   readonly electionTicks: number;
   readonly appendBytesMax: number;
   readonly inflightAppendsMax: number;
+  readonly inflightBytesMax: number;
   readonly uncommittedBytesMax: number;
   /** Bytes of log kept behind the applied index for followers that lag. */
   readonly logWindowBytes: number;
@@ -36,6 +37,7 @@ export const raftMemberTuning: RaftMemberTuning = {
   electionTicks: 20,
   appendBytesMax: 1024 * 1024,
   inflightAppendsMax: 64,
+  inflightBytesMax,
   uncommittedBytesMax,
   logWindowBytes: logWindowBytesMax,
   applyBytesMax: 1024 * 1024,

@@ -43,6 +43,8 @@ export const frameBytesMax = 64 * 1024 * 1024;
 /** Proposals a leader holds that have not been applied: bytes and count. */
 export const uncommittedBytesMax = 64 * 1024 * 1024;
 export const inflightProposalsMax = 4_096;
+/** Bytes of entries on their way to one follower, beyond which no more leave: an eighth of what a link holds for a machine. */
+export const inflightBytesMax = 8 * 1024 * 1024;
 /** Log entries kept in memory and on disk behind the applied index, for followers that lag: bytes. */
 export const logWindowBytesMax = 32 * 1024 * 1024;
 /** wire: entries of one append message. The core also hands its host at most so many at a time. */

@@ -42,7 +42,7 @@ export class Leadership {
   ) {
     this.firstIndex = logIndex(raft.log.lastIndex + 1);
     for (const member of raft.members.others) {
-      this.progress.set(member, new Progress(this.firstIndex, raft.options.inflightAppendsMax));
+      this.progress.set(member, new Progress(this.firstIndex, raft.options));
     }
     for (const voter of votes.keys()) this.heardFrom(voter);
     this.append('noop', noData);
@@ -137,13 +137,26 @@ export class Leadership {
 
   /** One append, possibly empty. If what comes next is gone from the log, a question whether the base is there. */
   sendAppend(to: ReplicaId, progress: Progress): void {
-    const { log, options, commitIndex: commit } = this.raft;
+    const { log, options } = this.raft;
+    if (progress.next <= log.baseIndex) return this.ask(to, progress);
+    this.appendTo(to, progress, log.slice(progress.next, log.lastIndex, options.appendBytesMax));
+  }
+
+  /** Whether what was sent has arrived: an append without entries, which is refused if it has not. */
+  ask(to: ReplicaId, progress: Progress): void {
+    const { log } = this.raft;
     if (progress.next <= log.baseIndex) progress.probe(logIndex(log.baseIndex + 1));
+    this.appendTo(to, progress, []);
+  }
+
+  private appendTo(to: ReplicaId, progress: Progress, entries: readonly Entry[]): void {
     const prevIndex = logIndex(progress.next - 1);
     const prevTerm = this.raft.termOf(prevIndex);
-    const entries = log.slice(progress.next, log.lastIndex, options.appendBytesMax);
+    const { commitIndex: commit } = this.raft;
     this.raft.send({ kind: 'appendRequest', ...this.raft.header(to), prevIndex, prevTerm, commit, entries });
-    progress.sent(logIndex(prevIndex + entries.length), entries.length);
+    let bytes = 0;
+    for (const entry of entries) bytes += sizeOf(entry);
+    progress.sent(logIndex(prevIndex + entries.length), bytes);
   }
 
   askSnapshot(to: ReplicaId, progress: Progress): void {
@@ -225,7 +238,7 @@ export class Leadership {
     for (const known of [...this.progress.keys()]) if (!others.includes(known)) this.progress.delete(known);
     for (const member of others) {
       if (this.progress.has(member)) continue;
-      this.progress.set(member, new Progress(raft.log.lastIndex, raft.options.inflightAppendsMax));
+      this.progress.set(member, new Progress(raft.log.lastIndex, raft.options));
     }
     if (this.transfer !== null && !raft.configuration.voters.includes(this.transfer.to)) this.transfer = null;
   }

@@ -1,15 +1,24 @@
 import { type LogIndex, logIndex } from '../base/ids';
+import type { RaftOptions } from './types';
 
 export type ProgressState = 'probe' | 'replicate' | 'snapshot';
+
+/** What may be on its way to one member: appends that hold entries, and bytes of entries. */
+export type InflightMax = Pick<RaftOptions, 'inflightAppendsMax' | 'inflightBytesMax'>;
 
 /**
  * What a leader knows of one other member. Owned by one leadership.
  *
  *  1. Every entry up to `match` is durable there, in this leader's version; it never falls.
  *  2. `next` is above `match`: the first entry the member is not believed to have.
- *  3. In probe one append is on its way at a time; in replicate up to `inflightMax` that hold entries; in snapshot none.
- *  4. Each state has a way out that needs no more than answered heartbeats: probe and a full pipeline are tried again by
- *     resume(), snapshot ends by the host's report. So nothing stays stuck however many messages are lost.
+ *  3. Of appends that hold entries, one is on its way in probe and none in snapshot. In replicate another one may leave
+ *     while fewer than `appendsMax` are on their way and their entries weigh less than `bytesMax`: what is on its way never
+ *     weighs more than that and one append, and one always may be.
+ *  4. Room is made by what the member says of its log, and by nothing else: a sign of life alone tells of no arrival, and
+ *     a member that only lives must not be sent ever more.
+ *  5. Each state has a way out that needs no more than answered heartbeats: in probe and replicate the member is then asked
+ *     whether it has what was sent, and says so or refuses; snapshot ends by the host's report. So nothing stays stuck
+ *     however many messages are lost.
  */
 export class Progress {
   state: ProgressState = 'probe';
@@ -17,33 +26,35 @@ export class Progress {
   /** Ticks since its last word. */
   silentTicks = Number.POSITIVE_INFINITY;
   private probing = false;
-  /** The last index of each append on its way, rising. */
-  private readonly inflight: LogIndex[] = [];
+  /** Each append on its way that holds entries: its last index, rising, and what they weigh. */
+  private readonly inflight: { readonly last: LogIndex; readonly bytes: number }[] = [];
+  private bytes = 0;
 
   constructor(
     public next: LogIndex,
-    private readonly inflightMax: number,
+    private readonly max: InflightMax,
   ) {}
+
+  /** What the entries on their way in replicate weigh. */
+  get inflightBytes(): number {
+    return this.bytes;
+  }
 
   get paused(): boolean {
     if (this.state === 'snapshot') return true;
-    return this.state === 'probe' ? this.probing : this.inflight.length >= this.inflightMax;
+    if (this.state === 'probe') return this.probing;
+    return this.inflight.length >= this.max.inflightAppendsMax || this.bytes >= this.max.inflightBytesMax;
   }
 
-  /** An append has left that ends at `lastIndex` and holds `count` entries. */
-  sent(lastIndex: LogIndex, count: number): void {
+  /** An append has left that ends at `last`, with entries that weigh `bytes`; 0: it has none. */
+  sent(last: LogIndex, bytes: number): void {
     if (this.state === 'probe') {
       this.probing = true;
-    } else if (this.state === 'replicate' && count > 0) {
-      this.next = logIndex(lastIndex + 1);
-      this.inflight.push(lastIndex);
+    } else if (this.state === 'replicate' && bytes > 0) {
+      this.next = logIndex(last + 1);
+      this.inflight.push({ last, bytes });
+      this.bytes += bytes;
     }
-  }
-
-  /** A sign of life: what was waited for may be lost, and may be tried again. */
-  resume(): void {
-    this.probing = false;
-    if (this.inflight.length >= this.inflightMax) this.inflight.shift();
   }
 
   /** The member's log matches up to `index`. False: nothing new. */
@@ -52,7 +63,10 @@ export class Progress {
     if (advanced) this.match = index;
     if (this.next <= index) this.next = logIndex(index + 1);
     this.probing = false;
-    while (this.inflight[0] !== undefined && this.inflight[0] <= index) this.inflight.shift();
+    for (let first = this.inflight[0]; first !== undefined && first.last <= index; first = this.inflight[0]) {
+      this.inflight.shift();
+      this.bytes -= first.bytes;
+    }
     return advanced;
   }
 
@@ -74,6 +88,7 @@ export class Progress {
     this.next = next;
     this.probing = false;
     this.inflight.length = 0;
+    this.bytes = 0;
   }
 
   replicate(): void {

@@ -127,13 +127,12 @@ function takeRejection(
   else leadership.sendAppend(from, progress);
 }
 
-/** The member lives: an append that it may have missed is sent again, if only to be refused (see Progress, 4). */
+/** The member lives: should it have missed an append, the question whether it has it is refused (see Progress, 5). */
 export function takeHeartbeatResponse(raft: Raft, message: MessageOf<'heartbeatResponse'>): void {
   const leadership = raft.leading();
   const progress = leadership.heardFrom(message.from);
   if (progress === undefined) return;
-  progress.resume();
-  if (progress.match < raft.lastIndex && !progress.paused) leadership.sendAppend(message.from, progress);
+  if (progress.match < raft.lastIndex && progress.state !== 'snapshot') leadership.ask(message.from, progress);
   if (leadership.transferee === message.from) leadership.urgeTransferee();
   if (message.readContext > 0) leadership.settle(leadership.confirmReads(message.from, message.readContext));
 }

@@ -23,6 +23,8 @@ export interface RaftOptions {
   /** Limits of one append message and of what is on its way to one follower. */
   readonly appendBytesMax: number;
   readonly inflightAppendsMax: number;
+  /** Once as many bytes of entries are on their way to a follower, no more leave for it; one append always may go. */
+  readonly inflightBytesMax: number;
   /** A leader with more bytes of its own term uncommitted refuses proposals; a single one of any size is accepted. */
   readonly uncommittedBytesMax: number;
 }

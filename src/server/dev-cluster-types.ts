@@ -21,6 +21,7 @@ export interface DevClusterOptions {
   readonly shardThreads?: number;
   /** Default false: points are linked into graphs as they come. */
   readonly ingest?: boolean;
+  readonly indexBytesMax?: number;
   readonly raft?: RaftMemberTuning;
   /** What start-up is doing, for a person to read. */
   readonly onProgress?: (line: string) => void;

@@ -99,8 +99,16 @@ class LocalCluster implements DevCluster {
     expectPlacementData(this.dataDirectory, machineNames, placementNames);
     this.keys = readApiKeys(options.apiKeyFile ?? join(this.dataDirectory, 'api-key'));
     this.workers = machineNames.map((node) => {
-      const { shardThreads = defaultShardThreads, ingest = false } = options;
-      return new Machine({ ...this.nodeOptions(node), shardThreads, ingest, zone: '', rack: '', gateway: null });
+      const { shardThreads = defaultShardThreads, ingest = false, indexBytesMax = 0 } = options;
+      return new Machine({
+        ...this.nodeOptions(node),
+        shardThreads,
+        ingest,
+        indexBytesMax,
+        zone: '',
+        rack: '',
+        gateway: null,
+      });
     });
   }
 

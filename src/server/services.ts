@@ -23,6 +23,9 @@ export interface RunningService {
 const linkHeartbeatMs = 1_000;
 const gatewayReadyMs = 60_000;
 
+/** 0: unless told, the engine knows how much. */
+const indexBytesMax = (config: Config<'dev' | 'worker'>): number => config.VECTRON_INDEX_MEMORY_MIB * 1024 * 1024;
+
 /** `npm start`: a whole cluster in this process. */
 export async function runDev(config: Config<'dev'>, say: Say): Promise<RunningService> {
   const directory = resolve(config.VECTRON_DATA_DIR);
@@ -39,6 +42,7 @@ export async function runDev(config: Config<'dev'>, say: Say): Promise<RunningSe
     httpPort: config.VECTRON_HTTP_PORT,
     shardThreads: config.VECTRON_SHARD_THREADS,
     ingest: config.VECTRON_INGEST,
+    indexBytesMax: indexBytesMax(config),
     raft: raftTuning(config),
     onProgress: say,
   });
@@ -74,6 +78,7 @@ export async function runWorker(config: Config<'worker'>, say: Say): Promise<Run
     raft: raftTuning(config),
     shardThreads: config.VECTRON_SHARD_THREADS,
     ingest: config.VECTRON_INGEST,
+    indexBytesMax: indexBytesMax(config),
     zone: config.VECTRON_ZONE,
     rack: config.VECTRON_RACK,
     gateway,

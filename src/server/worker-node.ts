@@ -24,6 +24,8 @@ export interface WorkerOptions extends NodeOptions {
   readonly shardThreads: number;
   /** Points are not linked into graphs: see ReplicaOptions. */
   readonly ingest: boolean;
+  /** That the vector indexes of this process may take; 0: a share of its memory. */
+  readonly indexBytesMax: number;
   readonly zone: string;
   readonly rack: string;
   /** Where this worker serves the public API itself; null: gateways of their own do. */
@@ -170,11 +172,11 @@ export class WorkerNode implements ReplicaHosts {
   }
 
   private makeMachine(): MachineRuntime {
-    const { node, cluster, link, shardThreads, ingest, raft, report } = this.options;
+    const { node, cluster, link, shardThreads, ingest, indexBytesMax, raft, report } = this.options;
     const { handles } = this.stores;
     const board = BeatBoard.memory(shardThreads * defaultGroupsPerThread);
     const { indexDirectory } = this;
-    const shardData: ShardThreadData = { stores: handles, indexDirectory, raft, ingest, board };
+    const shardData: ShardThreadData = { stores: handles, indexDirectory, raft, ingest, indexBytesMax, board };
     return new MachineRuntime({
       node,
       cluster,

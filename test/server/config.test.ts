@@ -85,6 +85,7 @@ describe('settings', () => {
     ['dev', { VECTRON_TICK_MS: '0' }, 'VECTRON_TICK_MS'],
     ['dev', { VECTRON_GRPC_PORT: '65536' }, 'VECTRON_GRPC_PORT'],
     ['dev', { VECTRON_SHARD_THREADS: '1.5' }, 'VECTRON_SHARD_THREADS'],
+    ['dev', { VECTRON_INDEX_MEMORY_MIB: '-1' }, 'VECTRON_INDEX_MEMORY_MIB'],
     ['dev', { VECTRON_CLUSTER: 'a/b' }, 'VECTRON_CLUSTER'],
     ['dev', { VECTRON_HEARTBEAT_TICKS: '15' }, 'VECTRON_ELECTION_TICKS'],
     ['pd', { ...joined, VECTRON_NODE: '' }, 'VECTRON_NODE'],

@@ -3,6 +3,7 @@ import { type LogIndex, noReplica, type ReplicaId, type Term } from '../../src/b
 import type { RaftMessage } from '../../src/protocol/raft-messages';
 import { Raft } from '../../src/raft/raft';
 import type { RaftCore } from '../../src/raft/types';
+import { OnTheWay } from '../support/on-the-way';
 import type { DurableLog } from './durability';
 import { must } from './violation';
 
@@ -28,20 +29,27 @@ interface Seen {
  *  5. Nobody takes a vote back that it has given, or gives it again, within a term.
  *  6. A read that is safe to serve has applied whatever was committed anywhere when it was asked for (thesis, 6.4).
  *  7. A leader that falls asleep leaves nobody behind: all it has is on every member's disk.
+ *  8. A leader sends a member more only while less than may be on its way there is unacknowledged.
  */
 export class ClaimsChecker {
   private readonly votes = new Map<string, Set<ReplicaId>>();
   private readonly seen = new WeakMap<RaftCore, Seen>();
   private readonly watched = new WeakSet<RaftMember>();
   private committedTo = 0;
+  private readonly onTheWay: OnTheWay;
 
   constructor(
     private readonly group: string,
+    inflightBytesMax: number,
     /** Null: this replica's machine is not known, or not yet. */
     private readonly diskOf: (replica: ReplicaId) => DurableLog | null,
-  ) {}
+  ) {
+    this.onTheWay = new OnTheWay(inflightBytesMax);
+  }
 
   sent(message: RaftMessage): void {
+    const excess = this.onTheWay.sent(message);
+    must(excess === null, () => this.say(excess ?? ''));
     if (message.kind === 'voteRequest') this.voted(message.from, message.from, message.term);
     if (message.kind === 'voteResponse' && message.granted) this.voted(message.from, message.to, message.term);
   }

@@ -1,4 +1,5 @@
 import type { RaftMember } from '../../src/actors/raft-member';
+import { raftMemberTuning } from '../../src/actors/raft-member-options';
 import { clusterId, type LogIndex, type NodeName, nodeName, type ReplicaId } from '../../src/base/ids';
 import { Prng } from '../../src/base/prng';
 import type { AnswerOf, CallKind, CallOf, Outcome } from '../../src/gateway/calls';
@@ -44,6 +45,7 @@ export class SimCluster {
   onSnapshot: ((from: NodeName, to: NodeName) => void) | null = null;
   private readonly resumed = new WeakSet<RaftMember>();
   snapshotsResumed = 0;
+  private readonly inflightBytesMax: number;
   /** Writes down what clients call, when somebody wants it judged. */
   history: CallHistory | null = null;
 
@@ -57,6 +59,7 @@ export class SimCluster {
       },
       trace,
     );
+    this.inflightBytesMax = options.log.inflightBytesMax;
     const cluster = simCluster;
     const context: SimContext = {
       world: this.world,
@@ -224,7 +227,8 @@ export class SimCluster {
   private claimsOf(shard: number): ClaimsChecker {
     const known = this.claims.get(shard);
     if (known !== undefined) return known;
-    const created = new ClaimsChecker(groupName(shard), (replica) => this.diskOf(replica));
+    const inflightBytesMax = shard === 0 ? raftMemberTuning.inflightBytesMax : this.inflightBytesMax;
+    const created = new ClaimsChecker(groupName(shard), inflightBytesMax, (replica) => this.diskOf(replica));
     this.claims.set(shard, created);
     return created;
   }

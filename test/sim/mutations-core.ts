@@ -4,7 +4,7 @@ import { table } from '../../src/raft/dispatch';
 import { Leadership } from '../../src/raft/leadership';
 import { RaftLog } from '../../src/raft/log';
 import { Output } from '../../src/raft/output';
-import type { Progress } from '../../src/raft/progress';
+import { Progress } from '../../src/raft/progress';
 import { Raft } from '../../src/raft/raft';
 import { LeaderReads } from '../../src/raft/reads';
 import { type Mutation, patch } from './mutation';
@@ -158,6 +158,28 @@ export const coreMutations: readonly Mutation[] = [
         'askSnapshot',
         (_leadership, _original, [, progress]) => progress.awaitSnapshot(),
       ),
+    ],
+  },
+  {
+    name: 'inflight-bytes-uncounted',
+    what: 'a leader counts the appends on their way to a follower, and not what they weigh',
+    patches: [
+      patch<Progress, [number, number]>(Progress.prototype, 'sent', (_progress, original, [last, bytes]) =>
+        original(last, Math.min(bytes, 1)),
+      ),
+    ],
+  },
+  {
+    name: 'room-by-signs-of-life',
+    what: 'an answered heartbeat makes room for more appends, although nothing is acknowledged',
+    patches: [
+      patch<Leadership, [unknown, Progress]>(Leadership.prototype, 'ask', (_leadership, original, [to, progress]) => {
+        if (progress.state === 'replicate' && progress.paused) {
+          progress.probe(progress.next);
+          progress.state = 'replicate';
+        }
+        return original(to, progress);
+      }),
     ],
   },
   {

@@ -125,10 +125,11 @@ export const hostMutations: readonly Mutation[] = [
     name: 'index-misses-changes',
     what: 'now and then a change does not reach the index',
     patches: [
-      patch<IndexFeed, [readonly unknown[], number]>(
+      patch<IndexFeed, [readonly unknown[], number, unknown]>(
         IndexFeed.prototype,
         'changed',
-        (_feed, original, [changes, appliedIndex]) => original(appliedIndex % 20 === 0 ? [] : changes, appliedIndex),
+        (_feed, original, [changes, appliedIndex, ...rest]) =>
+          original(appliedIndex % 20 === 0 ? [] : changes, appliedIndex, ...rest),
       ),
     ],
   },

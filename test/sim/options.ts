@@ -88,6 +88,8 @@ export interface LogOptions {
   readonly applyBytesMax: number;
   /** Small enough, in many seeds, that groups fall asleep between two writes. */
   readonly sleepAfterTicks: number;
+  /** Small enough, in many seeds, that appends to a member wait for its answers. */
+  readonly inflightBytesMax: number;
 }
 
 export interface NemesisOptions {
@@ -127,6 +129,9 @@ const offOr = (random: Prng, offChance: number, value: () => number): number =>
 
 /** From soon enough to sleep between two writes to never. */
 const sleepAfter = (random: Prng): number => random.pick([2, 4, 8, 40, 0]);
+
+/** From one append at a time to what is never reached. */
+const inflightBytes = (random: Prng): number => random.pick([1, 400, 2_000, raftMemberTuning.inflightBytesMax]);
 
 const applyBytes = (random: Prng): number => (random.chance(0.3) ? 1 : raftMemberTuning.applyBytesMax);
 
@@ -221,6 +226,7 @@ export function drawOptions(seed: number): SimOptions {
       savesGraphs: random.chance(0.5),
       sleepAfterTicks: sleepAfter(new Prng(seed ^ 0x51ee9)),
       applyBytesMax: applyBytes(new Prng(seed ^ 0xa991)),
+      inflightBytesMax: inflightBytes(new Prng(seed ^ 0x1f1e)),
     },
     churnEveryMs: offOr(random, 0.6, () => logUniform(random, 500, 5_000)),
   };

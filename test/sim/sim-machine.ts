@@ -86,9 +86,11 @@ export abstract class SimMachine {
   }
 
   protected get tuning(): RaftMemberTuning {
-    const { windowBytes, chunkBytes, sleepAfterTicks, applyBytesMax } = this.context.log;
+    const { windowBytes: logWindowBytes, chunkBytes, ...log } = this.context.log;
+    const { sleepAfterTicks, applyBytesMax, inflightBytesMax } = log;
     const snapshotWindowBytes = 3 * chunkBytes;
-    return { ...raftMemberTuning, logWindowBytes: windowBytes, snapshotWindowBytes, sleepAfterTicks, applyBytesMax };
+    const sizes = { logWindowBytes, snapshotWindowBytes, applyBytesMax, inflightBytesMax };
+    return { ...raftMemberTuning, ...sizes, sleepAfterTicks };
   }
 
   get up(): boolean {

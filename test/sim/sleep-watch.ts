@@ -75,7 +75,10 @@ export class SleepWatch {
     const { now } = this.cluster.world;
     const since = this.stands(replica) ? now : (this.groundlessSinceMs.get(replica) ?? now);
     this.groundlessSinceMs.set(replica, since);
-    must(now - since <= this.boundMs, () => `replica ${replica} sleeps on, ${missing} for ${now - since} ms`);
+    must(
+      now - since <= this.boundMs,
+      () => `replica ${replica} sleeps on, ${missing} for ${(now - since).toFixed(0)} ms`,
+    );
   }
 
   /** Who stands still cannot wake. */

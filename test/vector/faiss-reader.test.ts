@@ -12,6 +12,9 @@ const script = join(process.cwd(), 'test/vector/read_faiss.py');
 /** Debian's own comes first: what is found by name may be another that has no packages of the system. */
 const pythons = ['/usr/bin/python3', 'python3'];
 
+/** Another that is to read as well, such as one with faiss-cpu from PyPI in a folder of its own. */
+const further = process.env['VECTRON_FAISS_PYTHON'];
+
 const runs = (command: string, ...args: readonly string[]) =>
   spawnSync(command, args, { encoding: 'utf8', timeout: installMsMax });
 const pythonWithFaiss = (): string | undefined =>
@@ -31,6 +34,13 @@ function readyPython(folder: string): string | undefined {
   const python = join(own, 'bin', 'python');
   return runs(python, '-m', 'pip', 'install', '-q', 'faiss-cpu', 'numpy').status === 0 ? python : undefined;
 }
+
+beforeAll(() => {
+  if (further === undefined)
+    process.stderr.write(
+      'skipped: faiss-cpu of PyPI as a second reader, as VECTRON_FAISS_PYTHON names no Python that has it\n',
+    );
+});
 
 describe.each(['euclidean', 'cosine', 'dot'] as const)('an exported graph (%s)', (metric) => {
   test(
@@ -55,15 +65,17 @@ describe.each(['euclidean', 'cosine', 'dot'] as const)('an exported graph (%s)',
         const queries = Array.from({ length: queryCount }, vector);
         writeFileSync(join(folder, 'queries'), Buffer.concat(queries.map((query) => new Uint8Array(query.buffer))));
         const args = [join(folder, 'index.faiss'), join(folder, 'queries'), ...[dimension, k, ef].map(String)];
-        const read = runs(python, script, ...args);
-        expect(read.stderr).toBe('');
-        const answer = JSON.parse(read.stdout) as { count: number; labels: number[][] };
-        expect(answer.count).toBe(count);
         const found = queries.map((query) => index.search(query, k, { ef }).ids);
-        const theirs = answer.labels.map((labels) => labels.map((row) => `p${row}`));
-        const same = found.flatMap((ids, q) => ids.filter((id) => theirs[q]?.includes(id))).length;
-        // Both walk: at this ef either may miss one in a hundred.
-        expect(same).toBeGreaterThanOrEqual(0.99 * queryCount * k);
+        for (const reader of further === undefined ? [python] : [python, further]) {
+          const read = runs(reader, script, ...args);
+          expect(read.stderr).toBe('');
+          const answer = JSON.parse(read.stdout) as { count: number; labels: number[][] };
+          expect(answer.count).toBe(count);
+          const theirs = answer.labels.map((labels) => labels.map((row) => `p${row}`));
+          const same = found.flatMap((ids, q) => ids.filter((id) => theirs[q]?.includes(id))).length;
+          // Both walk: at this ef either may miss one in a hundred.
+          expect(same).toBeGreaterThanOrEqual(0.99 * queryCount * k);
+        }
         index.destroy();
       } finally {
         rmSync(folder, { recursive: true });

@@ -48,6 +48,13 @@ const worker = {
     .describe(
       'yes: points are not linked into graphs, only found by scans; a start without it links them in the background',
     ),
+  VECTRON_INDEX_MEMORY_MIB: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 24)
+    .default(0)
+    .describe('MiB that the vector indexes of this process may take; 0: 70 % of the memory it may have'),
 };
 const domain = {
   VECTRON_ZONE: z.string().default('').describe('failure domain, wider'),

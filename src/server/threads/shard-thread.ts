@@ -18,15 +18,20 @@ export interface ShardThreadData {
   readonly indexDirectory: string;
   readonly raft: RaftMemberTuning;
   readonly ingest: boolean;
+  /** 0: unless told. */
+  readonly indexBytesMax: number;
   /** Of the machine's BeatBoard. */
   readonly board: SharedArrayBuffer;
 }
 
 /** Entry file of a shard thread: makes replicas that share the machine's state store and the process's graphs. */
 export default groupTask(async ({ node, thread, place, workerData, hub }) => {
-  const { stores, indexDirectory, raft, ingest, board } = workerData as ShardThreadData;
+  const { stores, indexDirectory, raft, ingest, indexBytesMax, board } = workerData as ShardThreadData;
   const state = attachStateStore(stores);
-  const engine = createNativeEngine({ onFailedSave: (key, why) => console.error(`graph file of ${key}: ${why}`) });
+  const engine = createNativeEngine({
+    bytesMax: indexBytesMax,
+    onFailedSave: (key, why) => console.error(`graph file of ${key}: ${why}`),
+  });
   const keyHash = await loadKeyHash();
   const keeper = new ThreadKeeper(raft.electionTicks);
   const { actor } = hub.host.spawn(

@@ -286,14 +286,20 @@ const indexShare = 0.7;
 /** To ask every index for every write would be dear. */
 const measureMs = 100;
 
-/** Of this machine's memory, as addresses: what is reserved for one index costs nothing before it is written. */
+/** What this process may have: a container's limit, or the machine's memory. Without a limit some systems name an absurd one. */
+function memoryMax(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
+/** Of that memory, as addresses: what is reserved for one index costs nothing before it is written. */
 const reservedShare = 0.25;
 const reservedPointsMax = 2 ** 24;
 
 /** So many that a growing index is copied into larger memory seldom: once it has a good part of all there is. */
 function reservedPoints({ dimension, m, originals }: IndexOptions): number {
   const pointBytes = dimension * (originals === 'disk' ? 1 : 5) + m * 12 + 128;
-  return Math.min(reservedPointsMax, Math.floor((totalmem() * reservedShare) / pointBytes));
+  return Math.min(reservedPointsMax, Math.floor((memoryMax() * reservedShare) / pointBytes));
 }
 
 /** Where vectors that are not in memory lie: beside the graph file. */
@@ -316,7 +322,8 @@ function openReserved(openFor: (points: number) => Handle, reserved: number, lea
 /** Indexes of the addon. All engines of a process share its registry. */
 export function createNativeEngine(options: NativeEngineOptions = {}): VectorEngine {
   const native = addon();
-  const { bytesMax = totalmem() * indexShare } = options;
+  const { bytesMax: told = 0 } = options;
+  const bytesMax = told > 0 ? told : memoryMax() * indexShare;
   const measured = { atMs: Number.NEGATIVE_INFINITY, bytes: 0 };
   return {
     get memory(): IndexMemory {

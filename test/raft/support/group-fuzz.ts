@@ -1,6 +1,7 @@
 import { type LogIndex, logIndex, type ReplicaId, replicaId } from '../../../src/base/ids';
 import { Prng } from '../../../src/base/prng';
 import type { Configuration, HardState, RaftMessage } from '../../../src/protocol/raft-messages';
+import { OnTheWay } from '../../support/on-the-way';
 import { Invariants, Violation } from './group-invariants';
 import { type CoreTuning, type Snapshot, TestNode } from './group-node';
 
@@ -55,6 +56,7 @@ export class Fuzz {
   private readonly random: Prng;
   private readonly configuration: Configuration;
   private readonly tuning: Partial<CoreTuning>;
+  private readonly onTheWay: OnTheWay;
   private flying: Flying[] = [];
   private cut = new Set<string>();
   /** Members whose clocks run at a fifth of the speed. */
@@ -78,6 +80,7 @@ export class Fuzz {
     const { voters, votersOutgoing, learners } = this.configuration;
     this.invariants = new Invariants(() => this.nodes.values());
     this.tuning = this.drawTuning();
+    this.onTheWay = new OnTheWay(this.tuning.inflightBytesMax ?? 0);
     for (const id of new Set([...voters, ...votersOutgoing, ...learners])) this.addNode(id, this.configuration);
   }
 
@@ -87,6 +90,7 @@ export class Fuzz {
       electionTicks: random.pick([5, 10]),
       appendBytesMax: random.pick([1, 200, 10_000]),
       inflightAppendsMax: random.pick([1, 2, 8]),
+      inflightBytesMax: random.pick([1, 60, 300, 100_000]),
       uncommittedBytesMax: random.pick([300, 100_000]),
     };
   }
@@ -125,6 +129,8 @@ export class Fuzz {
   private send(original: RaftMessage): void {
     const message = this.bug.onSend?.(original, this) ?? original;
     this.invariants.sent(message);
+    const excess = this.onTheWay.sent(message);
+    if (excess !== null) throw new Violation(excess);
     this.trace = (Math.imul(this.trace, 31) + message.term * 7 + message.to * 3 + message.kind.length) >>> 0;
     if (this.isCut(message.from, message.to) || (!this.healed && this.random.chance(this.lossShare))) return;
     this.flying.push({ kind: 'message', message });
@@ -294,6 +300,7 @@ export class Fuzz {
       const before = core.configuration;
       if (!core.changeMembers(wanted, new Uint8Array(0)).ok) return;
       this.counts.changes++;
+      this.onTheWay.forget();
       this.invariants.checkPromoted(node, before, this.tuning.appendBytesMax ?? 0);
     });
   }

@@ -41,7 +41,12 @@ interface PendingWrite {
 
 export type CoreTuning = Pick<
   RaftOptions,
-  'electionTicks' | 'heartbeatTicks' | 'appendBytesMax' | 'inflightAppendsMax' | 'uncommittedBytesMax'
+  | 'electionTicks'
+  | 'heartbeatTicks'
+  | 'appendBytesMax'
+  | 'inflightAppendsMax'
+  | 'inflightBytesMax'
+  | 'uncommittedBytesMax'
 >;
 
 export const testTuning: CoreTuning = {
@@ -49,6 +54,7 @@ export const testTuning: CoreTuning = {
   heartbeatTicks: 2,
   appendBytesMax: 4096,
   inflightAppendsMax: 8,
+  inflightBytesMax: 1024 * 1024,
   uncommittedBytesMax: 1024 * 1024,
 };
 

@@ -81,6 +81,7 @@ export class TestMember {
       random: this.random.fork(),
       appendBytesMax: 120,
       inflightAppendsMax: 4,
+      inflightBytesMax: 4_000,
       uncommittedBytesMax: 4_000,
       ...this.tuning,
     });

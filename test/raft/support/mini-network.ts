@@ -60,6 +60,7 @@ export class MiniNetwork implements Outside {
     const tuning = {
       appendBytesMax: this.random.pick([1, 40, 120, 10_000]),
       inflightAppendsMax: this.random.pick([1, 2, 4, 64]),
+      inflightBytesMax: this.random.pick([1, 60, 300, 100_000]),
       uncommittedBytesMax: this.random.pick([100, 4_000]),
     };
     this.members = all.map((id) => new TestMember(id, this.configuration, this, this.random.fork(), tuning, create));

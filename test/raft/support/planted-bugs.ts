@@ -231,8 +231,34 @@ export const plantedBugs: readonly PlantedBug[] = [
     plant: patched(Progress.prototype, 'snapshotEnded', { value: () => undefined }),
   },
   {
+    name: 'what entries on their way weigh is not counted',
+    plant: () => {
+      const { sent } = Progress.prototype;
+      return patched(Progress.prototype, 'sent', {
+        value(this: Progress, last: LogIndex, bytes: number) {
+          sent.call(this, last, Math.min(bytes, 1));
+        },
+      })();
+    },
+  },
+  {
+    name: 'a sign of life makes room for more',
+    plant: () => {
+      const { ask } = Leadership.prototype;
+      return patched(Leadership.prototype, 'ask', {
+        value(this: Leadership, to: ReplicaId, progress: Progress) {
+          if (progress.state === 'replicate' && progress.paused) {
+            progress.probe(progress.next);
+            progress.state = 'replicate';
+          }
+          ask.call(this, to, progress);
+        },
+      })();
+    },
+  },
+  {
     name: 'what was lost on the way is never sent again',
-    plant: patched(Progress.prototype, 'resume', { value: () => undefined }),
+    plant: patched(Leadership.prototype, 'ask', { value: () => undefined }),
   },
 ];
 
