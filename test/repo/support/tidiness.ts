@@ -35,7 +35,7 @@ export const noSleepInTests: Rule = ({ path, content }) =>
           /(?<!\bjest\s*\.\s*)\b(?:sleep|pause|setTimeout|Atomics\s*\.\s*wait)\s*\(/g,
           'sleeps',
         ),
-        ...findings(path, content, /^.*['"](?:node:)?timers\/promises['"]/gm, 'sleeps'),
+        ...findings(path, content, /^(?:import|export|const)\b.*['"](?:node:)?timers\/promises['"]/gm, 'sleeps'),
       ]
     : [];
 
