@@ -10,6 +10,7 @@ import { entryText, messageText, stateText, writeText } from './interaction-form
  *
  *   group 3 [learners=4,5] [outgoing=3,4] [electionTicks=10 ...]   starts voters 1..3, and learners
  *   campaign N | tick N [count] | propose N text... | read N context | truncate N index
+ *   together N text...                  each word is a proposal, all of them before anything is written or sent
  *   transfer N M        the leader N tells M to campaign at once
  *   hand N M            N is asked to hand leadership over to M
  *   node N...           starts members that know of nobody
@@ -54,6 +55,10 @@ export class Interaction {
       for (let i = 0; i < Number(count); i++) this.on(id, (node) => node.core.tick());
     },
     propose: ([id, ...text]) => this.propose(id, text.join(' ')),
+    together: ([id, ...texts]) =>
+      this.on(id, (node) => {
+        for (const text of texts) node.core.propose(Buffer.from(text));
+      }),
     read: ([id, context]) => this.on(id, (node) => node.core.readIndex(Number(context))),
     truncate: ([id, index]) => this.on(id, (node) => node.truncate(logIndex(Number(index)))),
     transfer: ([from, to]) => this.transfer(from, to),
