@@ -208,7 +208,7 @@ describe('the JSON twin', () => {
       ],
       fits: true,
     });
-    const of = { dimension: 3, m: 16, originals: 'memory', replicationFactor: 3 };
+    const of = { dimension: 3, m: 16, originals: 'memory', quantisation: 'int8', replicationFactor: 3 };
     expect(backend.calls.at(-1)?.call).toEqual({ kind: 'capacity', points: 5, of });
     await post('/v1/capacity', { points: 5, collection: 'things' });
     expect(backend.calls.at(-1)?.call).toEqual({ kind: 'capacity', points: 5, of: 'things' });

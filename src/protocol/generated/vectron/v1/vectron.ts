@@ -25,9 +25,12 @@ export interface CreateCollectionRequest {
   hnsw:
     | HnswParameters
     | undefined;
-  /** int8, which is all there is so far; empty: int8. How walks compare vectors; the best are compared again exactly. */
+  /**
+   * int8 or none; empty: int8. How walks compare vectors: by codes of 8 bits, after which the best are compared again exactly,
+   * or in float32 alone, without codes.
+   */
   quantisation: string;
-  /** memory or disk; empty: memory. Where vectors are; their codes of 8 bits are in memory. */
+  /** memory or disk; empty: memory. Where vectors are; their codes of 8 bits are in memory. Not on disk without codes. */
   originals: string;
   /** How long points live whose write has no ttl_ms, in milliseconds of their shard's time; 0: for ever. At most a hundred years. */
   ttlMs: number;
@@ -592,6 +595,7 @@ export interface CapacityRequest {
   replicationFactor: number;
   /** As in CreateCollectionRequest. */
   originals: string;
+  quantisation: string;
 }
 
 export interface CapacityReply {
@@ -5150,7 +5154,7 @@ export const ByFilterReply: MessageFns<ByFilterReply> = {
 };
 
 function createBaseCapacityRequest(): CapacityRequest {
-  return { points: 0, collection: "", dimension: 0, m: 0, replicationFactor: 0, originals: "" };
+  return { points: 0, collection: "", dimension: 0, m: 0, replicationFactor: 0, originals: "", quantisation: "" };
 }
 
 export const CapacityRequest: MessageFns<CapacityRequest> = {
@@ -5172,6 +5176,9 @@ export const CapacityRequest: MessageFns<CapacityRequest> = {
     }
     if (message.originals !== "") {
       writer.uint32(50).string(message.originals);
+    }
+    if (message.quantisation !== "") {
+      writer.uint32(58).string(message.quantisation);
     }
     return writer;
   },
@@ -5235,6 +5242,14 @@ export const CapacityRequest: MessageFns<CapacityRequest> = {
             }
 
             message.originals = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.quantisation = reader.string();
             continue;
           }
         }
