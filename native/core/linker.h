@@ -14,7 +14,7 @@ namespace vectron {
  *
  *  1. A point's own lists are its linker's until it counts as linked (LinkTurns); a list of another point is changed under
  *     that list's lock, one at a time, which linkers alone take.
- *  2. Readers see lists change slot by slot (Points, invariant 6) and never wait.
+ *  2. Readers see lists change slot by slot (Points, invariant 7) and never wait.
  */
 class Linker {
  public:
@@ -27,17 +27,23 @@ class Linker {
   struct Scratch;
   static Scratch& scratch();
 
-  void plan(const Points& points, int32_t point, Scratch& own) const;
-  void commit(const Points& points, int32_t point, Scratch& own) const;
-  void linkBack(const Points& points, Candidate neighbour, int32_t point, int32_t level, Scratch& own) const;
+  /** `aims`: two queries that measure codes, or vectors where there are none. */
+  template <typename Aims>
+  void link(const Points& points, int32_t point, Scratch& own, Aims& aims) const;
+  template <typename Aims>
+  void plan(const Points& points, int32_t point, Scratch& own, Aims& aims) const;
+  template <typename Aims>
+  void linkBack(const Points& points, Candidate neighbour, int32_t point, int32_t level, Scratch& own,
+                Aims& aims) const;
   /**
    * Keeps of `candidates` (nearest first) up to `most`, each nearer to the base than to any kept before it. Of those equal
    * to the base, `self` away, at most half as many: a crowd of equal vectors must not be all that its members know.
    */
-  void select(const Points& points, const std::vector<Candidate>& candidates, float self, int32_t most,
-              Scratch& own) const;
-  void aim(CodeQuery& query, const Points& points, int32_t point) const;
-  float distance(const CodeQuery& query, const Points& points, int32_t point) const;
+  template <typename Aims>
+  void select(const Points& points, const std::vector<Candidate>& candidates, float self, int32_t most, Scratch& own,
+              Aims& aims) const;
+  template <typename Query>
+  float distance(const Query& query, const Points& points, int32_t point) const;
 
   const Options& options_;
   const Kernels& kernels_;

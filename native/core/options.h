@@ -35,6 +35,8 @@ struct Options {
   uint64_t threshold = 0;
   /** Where a file may hold the vectors, so that they take no memory. Empty: they are in memory. */
   std::string folder;
+  /** False: there are no codes of 8 bits, and walks and links measure vectors. */
+  bool quantised = true;
 
   /** How links are measured. */
   Form linkForm() const { return metric == Metric::dot ? Form::sphere : form(); }

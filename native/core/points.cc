@@ -22,12 +22,14 @@ Points::Points(const Options& options, uint64_t capacity, uint32_t labels)
     : shape(options.dimension),
       dimension_(options.dimension),
       m_(static_cast<int32_t>(options.m)),
+      quantised_(options.quantised),
       capacity_(capacity),
       index_(static_cast<int>(options.dimension), static_cast<int>(options.m),
              options.form() == Form::squaredL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
       vectorMemory_(capacity * rowBytes(), options.folder),
-      codeMemory_(capacity * shape.stride),
-      sumsMemory_(shape.sumsInRow ? 0 : capacity),
+      codeMemory_(quantised_ ? capacity * shape.stride : 0),
+      sumsMemory_(quantised_ && !shape.sumsInRow ? capacity : 0),
+      lengthMemory_(quantised_ ? 0 : capacity),
       groundMemory_(vectorMemory_.isFile() ? 0 : capacity * 2 * options.m),
       idMemory_(capacity),
       versionMemory_(capacity),
@@ -46,6 +48,7 @@ void Points::bind() {
   vectors_ = vectorMemory_.data();
   codes_ = codeMemory_.data();
   sums_ = sumsMemory_.data();
+  lengths_ = lengthMemory_.data();
   lists_ = index_.hnsw.neighbors.data();
   ground_ = vectorMemory_.isFile() ? nullptr : groundMemory_.data();
   offsets_ = index_.hnsw.offsets.data();
@@ -60,7 +63,7 @@ void Points::bind() {
 }
 
 void Points::adviseHuge() {
-  adviseHugePages(codes_, capacity_ * shape.stride);
+  adviseHugePages(codes_, codeMemory_.bytes());
   adviseHugePages(sums_, sumsMemory_.bytes());
   adviseHugePages(groundMemory_.data(), groundMemory_.bytes());
   adviseHugePages(lists_, index_.hnsw.neighbors.capacity() * sizeof(int32_t));
@@ -92,10 +95,15 @@ int32_t Points::append(const float* vector, std::string_view id, int64_t version
   return offset;
 }
 
-void Points::note(int32_t offset, std::string_view id, int64_t version, uint32_t label) {
+float Points::measure(int32_t offset) {
+  if (!quantised_) return lengths_[offset] = kernels().dot(vector(offset), vector(offset), dimension_);
   RowSums& sums = rows().sumsOf(offset);
   encodeRow(shape, vector(offset), rows().row(offset), sums);
-  const float length = std::max(longest_, lengthOf(shape, sums));
+  return lengthOf(shape, sums);
+}
+
+void Points::note(int32_t offset, std::string_view id, int64_t version, uint32_t label) {
+  const float length = std::max(longest_, measure(offset));
   __atomic_store(&longest_, &length, __ATOMIC_RELAXED);
   ids_[offset] = id;
   versions_[offset] = version;
@@ -190,11 +198,7 @@ void Points::adoptVectors(int file, uint64_t vectorsAt, int32_t count) {
 
 float Points::encode(int32_t from, int32_t to) {
   float longest = 0;
-  for (int32_t i = from; i < to; i++) {
-    RowSums& sums = rows().sumsOf(i);
-    encodeRow(shape, vector(i), rows().row(i), sums);
-    longest = std::max(longest, lengthOf(shape, sums));
-  }
+  for (int32_t i = from; i < to; i++) longest = std::max(longest, measure(i));
   return longest;
 }
 
@@ -219,7 +223,8 @@ void Points::moveVectors(int file, uint64_t vectorsAt, int32_t count) {
 size_t Points::bytes() const {
   const auto points = static_cast<size_t>(count());
   const size_t inMemory = vectorMemory_.isFile() ? 0 : rowBytes() + static_cast<size_t>(2 * m_) * sizeof(int32_t);
-  const size_t perPoint = inMemory + shape.stride + (shape.sumsInRow ? 0 : sizeof(RowSums)) + sizeof(int) + sizeof(size_t) + sizeof(std::string_view) +
+  const size_t codes = quantised_ ? shape.stride + (shape.sumsInRow ? 0 : sizeof(RowSums)) : sizeof(float);
+  const size_t perPoint = inMemory + codes + sizeof(int) + sizeof(size_t) + sizeof(std::string_view) +
                           sizeof(int64_t) + sizeof(uint32_t) + sizeof(int32_t);
   return points * perPoint + listCapacity(points, static_cast<uint64_t>(m_)) * sizeof(int32_t) + points / 8;
 }

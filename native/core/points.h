@@ -48,7 +48,8 @@ struct Entry {
  *  4. A label leads to the newest offset of its point, once that is counted, and to none when the point is removed.
  *  5. Where vectors are in memory, a copy of level 0 is what is walked and changed; FAISS's own slots of it are filled in a
  *     file only. Where they are in a file, memory is what counts, and FAISS's slots are all there are.
- *  6. Slots of the graph and words of the tombstones are single atomic stores; a list ends at its first -1.
+ *  6. Without quantisation there are no codes, and the squared length of each vector instead.
+ *  7. Slots of the graph and words of the tombstones are single atomic stores; a list ends at its first -1.
  */
 class Points {
  public:
@@ -106,6 +107,9 @@ class Points {
 
   const float* vector(int32_t i) const { return vectors_ + static_cast<size_t>(i) * dimension_; }
   const RowSums& sums(int32_t i) const { return rows().sumsOf(i); }
+  bool quantised() const { return quantised_; }
+  /** Squared, of each vector; only without quantisation. */
+  const float* lengths() const { return lengths_; }
   bool isDead(int32_t i) const {
     return (__atomic_load_n(&tombstones_[i >> 6], __ATOMIC_RELAXED) >> (i & 63)) & 1;
   }
@@ -140,7 +144,9 @@ class Points {
 
  private:
   void bind();
-  /** Code, id and version of a point whose vector is in place. */
+  /** The code, or the length, of a vector that is in place. Returns its squared length. */
+  float measure(int32_t offset);
+  /** The same, id and version of a point. */
   void note(int32_t offset, std::string_view id, int64_t version, uint32_t label);
 
   void adviseHuge();
@@ -148,11 +154,13 @@ class Points {
 
   const uint32_t dimension_;
   const int32_t m_;
+  const bool quantised_;
   const uint64_t capacity_;
   faiss::IndexHNSWFlat index_;
   VectorMemory vectorMemory_;
   Mapped<uint8_t> codeMemory_;
   Mapped<RowSums> sumsMemory_;
+  Mapped<float> lengthMemory_;
   /**
    * The lists of level 0, which FAISS keeps between the others: here one multiplication finds them, and a walk reads whole
    * lines. Empty where vectors are in a file.
@@ -168,6 +176,7 @@ class Points {
   float* vectors_ = nullptr;
   uint8_t* codes_ = nullptr;
   RowSums* sums_ = nullptr;
+  float* lengths_ = nullptr;
   int32_t* lists_ = nullptr;
   int32_t* ground_ = nullptr;
   const size_t* offsets_ = nullptr;

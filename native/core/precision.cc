@@ -58,7 +58,7 @@ double agreement(const Options& options, const Kernels& kernels, const Points& p
 }
 
 bool misleads(const Options& options, const Kernels& kernels, const Points& points) {
-  return agreement(options, kernels, points) < agreementLeast;
+  return points.quantised() && agreement(options, kernels, points) < agreementLeast;
 }
 
 }  // namespace vectron

@@ -15,7 +15,7 @@ std::shared_ptr<ShardIndex> Registry::find(const std::string& key, const Options
   const auto found = indexes_.find(key);
   if (found == indexes_.end()) return nullptr;
   const Options& held = found->second->options();
-  if (held.dimension != options.dimension || held.metric != options.metric)
+  if (held.dimension != options.dimension || held.metric != options.metric || held.quantised != options.quantised)
     throw Failure("FAILED_PRECONDITION", "index " + key + " is open with other options");
   return found->second;
 }

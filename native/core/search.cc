@@ -76,6 +76,12 @@ void Searcher::rankMeasured(Top& top, Hits& hits) const {
   if (measured.capacity() > measuredKept) measured.shrink_to_fit();
 }
 
+void Searcher::takePool(Top& top) const {
+  const Pool& pool = scratch.pool;
+  for (size_t i = 0; i < pool.size(); i++)
+    if (!points_.isDead(pool.at(i).point)) top.offer(pool.at(i).distance, pool.at(i).point);
+}
+
 void Searcher::all(const Request& request, Top& top, size_t ef, uint64_t living, Hits& hits) const {
   hits.matches = living;
   hits.strategy = ef > 0 ? Strategy::graph : Strategy::scan;
@@ -99,11 +105,9 @@ void Searcher::walkAll(const Request& request, Top& top, size_t ef, uint64_t liv
   const int32_t linked = points_.linked();
   const uint64_t wide = ef + ef * static_cast<uint64_t>(points_.dead()) / std::max<uint64_t>(living, 1);
   const uint64_t widened = std::min<uint64_t>(wide, ef * widenMost);
-  if (request.unquantised) {
-    walk(FloatQuery(query_.data(), points_.vector(0), query_.size()), widened, entry, linked, hits);
-    const Pool& pool = scratch.pool;
-    for (size_t i = 0; i < pool.size(); i++)
-      if (!points_.isDead(pool.at(i).point)) top.offer(pool.at(i).distance, pool.at(i).point);
+  if (byVectors(request)) {
+    walk(floatQuery(), widened, entry, linked, hits);
+    takePool(top);
   } else {
     aim();
     walk(codeQuery, widened, entry, linked, hits);
@@ -121,6 +125,20 @@ void Searcher::within(const Request& request, Top& top, size_t ef, bool graph, H
   scanWithin(request, top, hits);
 }
 
+template <typename Query>
+bool Searcher::collect(const Query& query, const Request& request, const RowFilter& filter, size_t ef, Entry entry,
+                       int32_t linked, Hits& hits) const {
+  Walk walk(points_, kernels_, options_.form(), scratch);
+  const Candidate entered{walk.distance(query, entry.point), entry.point};
+  const Candidate start = walk.descend(query, entered, entry.level, 0, linked);
+  const uint64_t distancesMax = request.distancesMax > 0 ? request.distancesMax : hits.matches;
+  SetWalk<Query> inside(walk, points_, query, filter, scratch, setScratch, linked, distancesMax);
+  const bool done = request.strategy == Strategy::walk ? inside.collecting(start, ef) : inside.twoHop(start, ef);
+  hits.distances += walk.distances;
+  hits.visited += std::max(inside.visited, walk.distances);
+  return done;
+}
+
 bool Searcher::walkWithin(const Request& request, Top& top, size_t ef, Hits& hits) const {
   const Entry entry = points_.entry();
   const int32_t linked = points_.linked();
@@ -128,17 +146,14 @@ bool Searcher::walkWithin(const Request& request, Top& top, size_t ef, Hits& hit
   hits.matches = set.count();
   hits.strategy = request.strategy;
   const RowFilter filter(points_, set, setScratch.words);
-  Walk walk(points_, kernels_, options_.form(), scratch);
-  aim();
-  const Candidate entered{walk.distance(codeQuery, entry.point), entry.point};
-  const Candidate start = walk.descend(codeQuery, entered, entry.level, 0, linked);
-  const uint64_t distancesMax = request.distancesMax > 0 ? request.distancesMax : hits.matches;
-  SetWalk inside(walk, points_, codeQuery, filter, scratch, setScratch, linked, distancesMax);
-  const bool done = request.strategy == Strategy::walk ? inside.collecting(start, ef) : inside.twoHop(start, ef);
-  hits.distances += walk.distances;
-  hits.visited += std::max(inside.visited, walk.distances);
-  if (!done) return false;
-  rank(top, hits);
+  if (byVectors(request)) {
+    if (!collect(floatQuery(), request, filter, ef, entry, linked, hits)) return false;
+    takePool(top);
+  } else {
+    aim();
+    if (!collect(codeQuery, request, filter, ef, entry, linked, hits)) return false;
+    rank(top, hits);
+  }
   for (int32_t i = linked; i < points_.count(); i++) {
     hits.visited++;
     if (!filter.has(i)) continue;
@@ -150,7 +165,7 @@ bool Searcher::walkWithin(const Request& request, Top& top, size_t ef, Hits& hit
 
 /** In blocks: labels become rows, whose codes are on their way while those before are measured. */
 void Searcher::scanWithin(const Request& request, Top& top, Hits& hits) const {
-  const bool exact = request.exact || points_.measuresVectors();
+  const bool exact = request.exact || byVectors(request) || points_.measuresVectors();
   Walk walk(points_, kernels_, options_.form(), scratch);
   if (!exact) aim();
   measured.clear();

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "float_query.h"
 #include "label_set.h"
 #include "options.h"
 #include "points.h"
@@ -22,7 +23,7 @@ struct Request {
   uint32_t ef = 0;
   /** Measure everything in float32. */
   bool exact = false;
-  /** Walk over vectors instead of 8-bit codes. Of use without a set. */
+  /** Measure vectors instead of 8-bit codes, as where there are none. */
   bool unquantised = false;
   /** nullptr: all points. */
   const LabelSet* allowed = nullptr;
@@ -65,6 +66,14 @@ class Searcher {
   void walk(const Query& query, size_t ef, Entry entry, int32_t linked, Hits& hits) const;
   /** False: too few were found, or too much was spent. */
   bool walkWithin(const Request& request, Top& top, size_t ef, Hits& hits) const;
+  /** Fills the pool with rows that pass. False: too much was spent. */
+  template <typename Query>
+  bool collect(const Query& query, const Request& request, const RowFilter& filter, size_t ef, Entry entry,
+               int32_t linked, Hits& hits) const;
+  bool byVectors(const Request& request) const { return request.unquantised || !points_.quantised(); }
+  FloatQuery floatQuery() const { return FloatQuery(query_.data(), points_.vector(0), query_.size()); }
+  /** The living of the pool, whose distances are exact. */
+  void takePool(Top& top) const;
   void scanWithin(const Request& request, Top& top, Hits& hits) const;
   /** Aims the thread's query, which measures codes unless they would mislead. */
   void aim() const;

@@ -15,7 +15,8 @@ struct Farther {
 }  // namespace
 
 /** A point of the frontier that could not better `ef` kept ones need not wait there. */
-void SetWalk::meet(float distance, int32_t point, size_t ef) {
+template <typename Query>
+void SetWalk<Query>::meet(float distance, int32_t point, size_t ef) {
   Pool& pool = scratch_.pool;
   const bool full = pool.size() == ef;
   if (full && !pool.admits(distance)) return;
@@ -25,7 +26,8 @@ void SetWalk::meet(float distance, int32_t point, size_t ef) {
   if (filter_.has(point)) pool.insert(distance, point);
 }
 
-bool SetWalk::collecting(Candidate start, size_t ef) {
+template <typename Query>
+bool SetWalk<Query>::collecting(Candidate start, size_t ef) {
   Pool& pool = scratch_.pool;
   pool.reset(ef);
   scratch_.visited.reset(static_cast<size_t>(limit_));
@@ -52,7 +54,8 @@ bool SetWalk::collecting(Candidate start, size_t ef) {
   return true;
 }
 
-bool SetWalk::twoHop(Candidate start, size_t ef) {
+template <typename Query>
+bool SetWalk<Query>::twoHop(Candidate start, size_t ef) {
   Pool& pool = scratch_.pool;
   pool.reset(ef);
   scratch_.visited.reset(static_cast<size_t>(limit_));
@@ -73,7 +76,8 @@ bool SetWalk::twoHop(Candidate start, size_t ef) {
   return true;
 }
 
-void SetWalk::gather(int32_t point) {
+template <typename Query>
+void SetWalk<Query>::gather(int32_t point) {
   const int32_t* const list = points_.list(point, 0);
   for (int32_t j = 0; j < points_.slots(0); j++) {
     const int32_t neighbour = loadRelaxed(list + j);
@@ -85,7 +89,8 @@ void SetWalk::gather(int32_t point) {
   }
 }
 
-void SetWalk::gatherBeyond(int32_t other) {
+template <typename Query>
+void SetWalk<Query>::gatherBeyond(int32_t other) {
   const int32_t* const list = points_.list(other, 0);
   for (int32_t j = 0; j < points_.slots(0); j++) {
     const int32_t point = loadRelaxed(list + j);
@@ -99,11 +104,15 @@ void SetWalk::gatherBeyond(int32_t other) {
   }
 }
 
-void SetWalk::measure() {
+template <typename Query>
+void SetWalk<Query>::measure() {
   Pool& pool = scratch_.pool;
   walk_.measureAll(query_, own_.fresh.data(), own_.fresh.size(), [&](float distance, int32_t point) {
     if (pool.admits(distance)) pool.insert(distance, point);
   });
 }
+
+template class SetWalk<CodeQuery>;
+template class SetWalk<FloatQuery>;
 
 }  // namespace vectron

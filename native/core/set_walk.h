@@ -16,11 +16,12 @@ struct SetScratch {
 
 /**
  * Walks on level 0 that find only rows of a set. The scratch's pool then holds the nearest `ef` of them that were met,
- * all below `limit`. Both give up, and say so, once `distancesMax` distances were computed.
+ * all below `limit`. A query is one of those of Walk. Both give up, and say so, once `distancesMax` distances were computed.
  */
+template <typename Query>
 class SetWalk {
  public:
-  SetWalk(Walk& walk, const Points& points, const CodeQuery& query, const RowFilter& filter, Scratch& scratch,
+  SetWalk(Walk& walk, const Points& points, const Query& query, const RowFilter& filter, Scratch& scratch,
           SetScratch& own, int32_t limit, uint64_t distancesMax)
       : walk_(walk), points_(points), query_(query), filter_(filter), scratch_(scratch), own_(own), limit_(limit),
         distancesMax_(distancesMax) {}
@@ -48,7 +49,7 @@ class SetWalk {
 
   Walk& walk_;
   const Points& points_;
-  const CodeQuery& query_;
+  const Query& query_;
   const RowFilter& filter_;
   Scratch& scratch_;
   SetScratch& own_;

@@ -21,12 +21,12 @@ napi_value labelOf(napi_env env, uint32_t label) {
 constexpr double safeInteger = 9007199254740991.0;
 
 /**
- * (key, dimension, metric, m, efConstruction, capacity, threshold, path, folder) to a handle. Threshold 0: ours. Folder
+ * (key, dimension, metric, m, efConstruction, capacity, threshold, path, folder, quantised) to a handle. Threshold 0: ours. Folder
  * empty: vectors in memory.
  */
 napi_value open(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    const Arguments<9> args(env, info);
+    const Arguments<10> args(env, info);
     Options options;
     options.dimension = static_cast<uint32_t>(args.whole(1, "dimension", vectron::dimensionMax));
     options.metric = static_cast<vectron::Metric>(args.whole(2, "metric", 2));
@@ -35,6 +35,7 @@ napi_value open(napi_env env, napi_callback_info info) {
     options.capacity = args.whole(5, "capacity", INT32_MAX);
     options.threshold = args.whole(6, "threshold", INT32_MAX);
     options.folder = args.path(8, "folder");
+    options.quantised = args.whole(9, "quantised", 1) != 0;
     vectron::checkOptions(options);
     if (options.threshold == 0) options.threshold = vectron::graphThreshold(options.dimension);
     const std::string key = args.text(0, "key");

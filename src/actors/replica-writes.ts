@@ -84,8 +84,7 @@ export class ReplicaWrites {
     if (operation.kind === 'delete') return null;
     const { dimension, hnsw, storage } = this.port.spec.collection;
     const { memory } = this.port.engine;
-    if (admits(memory, { points: operation.points.length, dimension, m: hnsw.m, originals: storage.originals }))
-      return null;
+    if (admits(memory, { points: operation.points.length, dimension, m: hnsw.m, ...storage })) return null;
     const megabytes = (bytes: number): number => Math.round(bytes / 1e6);
     const why = `the indexes of this machine take ${megabytes(memory.bytes)} of ${megabytes(memory.bytesMax)} MB`;
     return { ...failure('RESOURCE_EXHAUSTED', why, fullMemoryRetryAfterMs), field: 'memory' };

@@ -186,8 +186,9 @@ export class ReplicaActor implements Actor {
     const capacity = this.options.indexCapacity;
     const { m, efConstruction } = hnsw;
     const path = replicaIndexPath(indexDirectory, replica);
+    const { quantisation } = storage;
     const originals = path === null ? 'memory' : storage.originals;
-    return engine.open({ key, dimension, metric, m, efConstruction, capacity, originals }, path);
+    return engine.open({ key, dimension, metric, m, efConstruction, capacity, originals, quantisation }, path);
   }
 
   private openMachine(index: VectorIndex): ShardMachine {

@@ -236,7 +236,15 @@ export class VectronClient {
 
   /** What so many points would take in memory, and what there is. */
   async capacity(question: CapacityQuestion, call: CallOptions = {}): Promise<Capacity> {
-    const none = { points: 0, collection: '', dimension: 0, m: 0, replicationFactor: 0, originals: '' };
+    const none = {
+      points: 0,
+      collection: '',
+      dimension: 0,
+      m: 0,
+      replicationFactor: 0,
+      originals: '',
+      quantisation: '',
+    };
     return messages.capacityOf(await this.read('getCapacity', { ...none, ...question }, call));
   }
 

@@ -66,9 +66,9 @@ export interface CollectionOptions {
   readonly shardCount?: number;
   /** 1, 3 or 5. Default 3. */
   readonly replicationFactor?: number;
-  /** Default int8: walks compare in 8 bits a component, and the best again exactly. */
+  /** Default int8: walks compare in 8 bits a component, and the best again exactly. None: in float32 alone. */
   readonly quantisation?: Quantisation;
-  /** Default memory. On disk: a quarter of the memory, and the best of a search are read from a mapped file. */
+  /** Default memory. On disk, with int8: a quarter of the memory, and the best of a search are read from a mapped file. */
   readonly originals?: Originals;
   /** How long points live whose write has no ttlMs, in milliseconds. Default 0: for ever. */
   readonly ttlMs?: number;
@@ -274,7 +274,8 @@ export type CapacityQuestion =
       readonly points?: number;
       readonly dimension: number;
       readonly m?: number;
-      readonly originals?: 'memory' | 'disk';
+      readonly originals?: Originals;
+      readonly quantisation?: Quantisation;
       readonly replicationFactor?: number;
     };
 

@@ -5,7 +5,14 @@ import type { CommitToken } from '../protocol/commit-token';
 import type { Hit, IndexFigures, ReadLevel, SearchStats, StoredPoint } from '../protocol/data-messages';
 import type { Filter } from '../protocol/filters';
 import type { FlagRange } from '../protocol/flags';
-import type { CollectionRecord, HnswParameters, Metric, Originals, StorageSettings } from '../protocol/records';
+import type {
+  CollectionRecord,
+  HnswParameters,
+  Metric,
+  Originals,
+  Quantisation,
+  StorageSettings,
+} from '../protocol/records';
 import type { IndexedType, PayloadIndex } from '../protocol/schemas';
 import type { Place } from '../vector/order';
 
@@ -171,6 +178,7 @@ export interface CapacityShape {
   readonly dimension: number;
   readonly m: number;
   readonly originals: Originals;
+  readonly quantisation: Quantisation;
   readonly replicationFactor: number;
 }
 
@@ -350,6 +358,8 @@ export class WriteFailedError extends VectronError {
     readonly acknowledged: number,
     /** Positions in the call's list, ascending. */
     readonly failed: readonly number[],
+    /** Of the shards in which something was written, failureTokensMax of them at most. */
+    readonly commit: readonly CommitToken[],
   ) {
     const { code, message, field, retryAfterMs, currentVersion } = cause;
     super(code, `${failed.length} of ${failed.length + acknowledged} not acknowledged: ${message}`, {

@@ -7,6 +7,7 @@ const options = {
   dimension: { type: 'string' },
   m: { type: 'string' },
   originals: { type: 'string' },
+  quantisation: { type: 'string' },
   'replication-factor': { type: 'string' },
 } as const;
 
@@ -15,10 +16,11 @@ export async function capacityCommand(args: readonly string[], apiKey: string | 
   const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
   const [url] = positionals;
   if (url === undefined) throw new VectronError('INVALID_ARGUMENT', 'the address of a gateway is missing');
-  const { points, collection, dimension, m, originals, 'replication-factor': replicationFactor } = values;
+  const { points, collection, dimension, m, originals, quantisation, 'replication-factor': replicationFactor } = values;
   const numbers = { points, dimension, m, replication_factor: replicationFactor };
   const given = Object.entries(numbers).filter(([, value]) => value !== undefined);
-  const body = { ...Object.fromEntries(given.map(([name, value]) => [name, Number(value)])), collection, originals };
+  const asked = Object.fromEntries(given.map(([name, value]) => [name, Number(value)]));
+  const body = { ...asked, collection, originals, quantisation };
   const response = await fetch(new URL('/v1/capacity', url), {
     method: 'POST',
     headers: apiKey === undefined ? {} : { 'x-api-key': apiKey },

@@ -122,8 +122,7 @@ function searchWithin(
   const query = floatsOf(vector);
   const k = wantedHits(asked);
   const allowed = { words: slots.view };
-  // Walks within a set measure codes.
-  if (exact || !quantised) return index.exact(query, k, allowed);
+  if (exact) return index.exact(query, k, allowed);
   const plan = planSearch({ matches: count, points: index.size, k, ef: efFor(k, ef) });
-  return index.search(query, k, { ...plan, allowed });
+  return index.search(query, k, { ...plan, allowed, quantised });
 }

@@ -1,4 +1,4 @@
-import type { Originals } from '../protocol/records';
+import type { Originals, Quantisation } from '../protocol/records';
 
 /** What an index is made of. */
 export interface IndexShape {
@@ -7,6 +7,8 @@ export interface IndexShape {
   readonly m: number;
   /** Default: memory. */
   readonly originals?: Originals;
+  /** Default: int8. */
+  readonly quantisation?: Quantisation;
 }
 
 const floatBytes = 4;
@@ -21,10 +23,12 @@ const idBytes = 128 + 16;
 /**
  * Bytes of memory that an index of such points takes: vectors, 8-bit codes, links (2m on the ground level, in FAISS's array and in
  * the one that is walked, and with a chance of 1 in m m more on each level above), ids. With originals on disk neither the vectors
- * nor the second array. What the native index measures is compared with it.
+ * nor the second array; without quantisation a length instead of codes. What the native index measures is compared with it.
  */
-export function predictedBytes({ points, dimension, m, originals = 'memory' }: IndexShape): number {
-  const codes = Math.ceil((dimension + sumsBytes) / rowBytes) * rowBytes;
+export function predictedBytes(shape: IndexShape): number {
+  const { points, dimension, m, originals = 'memory', quantisation = 'int8' } = shape;
+  const rows = Math.ceil((dimension + sumsBytes) / rowBytes) * rowBytes;
+  const codes = quantisation === 'none' ? floatBytes : rows;
   const inMemory = originals === 'disk' ? 0 : dimension * floatBytes + linkBytes * 2 * m;
   const links = linkBytes * (2 * m + (m * 5) / (4 * (m - 1)));
   return Math.ceil(points * (inMemory + codes + links + tableBytes + idBytes));

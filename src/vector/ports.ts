@@ -1,4 +1,4 @@
-import type { Metric, Originals } from '../protocol/records';
+import type { Metric, Originals, Quantisation } from '../protocol/records';
 import type { IndexMemory } from './capacity';
 
 export interface IndexOptions {
@@ -12,6 +12,8 @@ export interface IndexOptions {
   readonly capacity: number;
   /** Default: `memory`. On disk, which takes a path, vectors are in a file that is mapped, and only their codes in memory. */
   readonly originals?: Originals;
+  /** Default: `int8`. With `none` there are no codes, and walks and links measure vectors in float32. */
+  readonly quantisation?: Quantisation;
 }
 
 /** How the writing of a graph file ended: the applied index it is of, or null when it could not be written. */
@@ -36,7 +38,7 @@ export type AllowedStrategy = 'scan' | 'walk' | 'twoHop';
 export interface SearchOptions {
   /** Candidates a walk keeps; never fewer than k. 0 or absent: chosen from k. */
   readonly ef?: number;
-  /** False: a walk without `allowed` measures vectors in float32 instead of 8-bit codes. Absent: true. */
+  /** False: vectors are measured in float32 instead of 8-bit codes, as where there are none. Absent: true. */
   readonly quantised?: boolean;
   /** Only these points may be found. */
   readonly allowed?: LabelSet;

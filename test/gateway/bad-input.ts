@@ -44,6 +44,12 @@ export const badInputs: readonly BadInput[] = [
   bad('m huge', collections, json({ ...good, hnsw: { m: 129 } }), 'hnsw.m'),
   bad('ef_construction huge', collections, json({ ...good, hnsw: { ef_construction: 4_001 } }), 'hnsw.ef_construction'),
   bad('unknown quantisation', collections, json({ ...good, quantisation: 'int3' }), 'quantisation'),
+  bad(
+    'originals on disk without codes',
+    collections,
+    json({ ...good, originals: 'disk', quantisation: 'none' }),
+    'originals',
+  ),
   bad('unknown place of originals', collections, json({ ...good, originals: 'tape' }), 'originals'),
   bad('a life of points that is text', collections, json({ ...good, ttl_ms: '5' }), 'ttl_ms'),
   bad('a life of points that is too long', collections, json({ ...good, ttl_ms: 3_153_600_000_001 }), 'ttl_ms'),

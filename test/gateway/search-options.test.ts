@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { filterOf } from '../../src/gateway/validate/filter';
-import { ids, search, upsert } from './calls';
+import { errorOf, ids, search, upsert } from './calls';
 import { FakeCluster } from './fake-cluster';
 
 let cluster: FakeCluster;
@@ -28,6 +28,19 @@ describe('how a search is tuned', () => {
     expect(cluster.answer(search()).indexed).toBeNull();
     expect(cluster.answer(search({ waitIndexedMs: 300 })).indexed).toBe(false);
     expect(cluster.answer(search({ waitIndexedMs: 500 })).indexed).toBe(true);
+  });
+
+  test('of a collection without codes nothing is said of them, and they cannot be asked for', () => {
+    cluster.addCollection('floats', 1, { storage: { quantisation: 'none', originals: 'memory' } });
+    const one = { collection: 'floats', filter: filterOf({}) };
+    const [stats] = cluster.answer(search({ ...one, quantised: false })).shards;
+    expect([stats?.quantised, stats?.reranked]).toEqual([false, 0]);
+    expect(cluster.answer(search(one)).shards[0]?.quantised).toBe(false);
+    expect(cluster.sentOf('data.tunedQuery')).toEqual([]);
+    expect(errorOf(cluster.outcome(search({ ...one, quantised: true })))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      field: 'quantised',
+    });
   });
 
   test('explain says what was used', () => {

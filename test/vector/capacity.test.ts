@@ -7,12 +7,14 @@ describe('memory that is predicted', () => {
     { dimension: 8, m: 8, points: 3_000 },
     { dimension: 128, m: 16, points: 2_000 },
     { dimension: 768, m: 16, points: 1_000 },
+    { dimension: 768, m: 16, points: 1_000, quantisation: 'none' as const },
   ])('is about what the index measures: %j', (shape) => {
-    const { dimension, m, points } = shape;
+    const { dimension, m, points, quantisation = 'int8' } = shape;
     const random = new Prng(4);
     const engine = createNativeEngine();
-    const key = `capacity-${dimension}`;
-    const index = engine.open({ key, dimension, metric: 'euclidean', m, efConstruction: 20, capacity: 64 }, null);
+    const key = `capacity-${dimension}-${quantisation}`;
+    const tuning = { metric: 'euclidean', m, efConstruction: 20, capacity: 64, quantisation } as const;
+    const index = engine.open({ key, dimension, ...tuning }, null);
     for (let i = 0; i < points; i++) {
       index.put(
         `point-${i}`,

@@ -62,7 +62,7 @@ function placed(
   shards: readonly ShardRecord[],
   memory: Memory,
 ): AnswerOf<'capacity'> {
-  const bytes = predictedBytes({ points, dimension, m: hnsw.m, originals: storage.originals });
+  const bytes = predictedBytes({ points, dimension, m: hnsw.m, ...storage });
   const has = (shard: ShardRecord, node: string): boolean => shard.members.some((member) => member.node === node);
   const shareOf = (node: string): number => shards.filter((shard) => has(shard, node)).length / shards.length;
   return answerOf(bytes, replicationFactor, memory, shareOf);

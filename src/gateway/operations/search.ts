@@ -1,5 +1,5 @@
 import { assert, present } from '../../base/assert';
-import { VectronError } from '../../base/errors';
+import { invalid, VectronError } from '../../base/errors';
 import type { MonotonicMs } from '../../base/time';
 import type { Message, MessageOf } from '../../protocol/messages';
 import type { CollectionRecord } from '../../protocol/records';
@@ -34,26 +34,34 @@ export function searchIn(
 ): void {
   const error =
     vectorError(collection, call.vector, 'vector') ??
-    (call.includeVector ? answerSizeError(collection, call.k, 'top_k') : null);
+    (call.includeVector ? answerSizeError(collection, call.k, 'top_k') : null) ??
+    codesError(collection, call.quantised);
   if (error !== null) return done({ ok: false, error });
+  const hasCodes = collection.storage.quantisation !== 'none';
   const scatter = new Scatter(core, {
     ...{ collection, until, read: call, allowPartial: call.allowPartial },
     attemptMs: (call.filter === null ? attemptMs : selectAttemptMs) + call.waitIndexedMs,
-    message: (header, dial) => messageOf(call, header, dial),
+    message: (header, dial) => messageOf(call, hasCodes, header, dial),
     done: (gathered) => {
       if (gathered instanceof VectronError) done({ ok: false, error: gathered });
-      else done({ ok: true, answer: answerOf(call, gathered) });
+      else done({ ok: true, answer: answerOf(call, hasCodes, gathered) });
     },
   });
   scatter.start();
 }
 
 /** What earlier shards do not know is asked in words of its own only where it is wanted. */
-function messageOf(call: SearchCall, header: RequestHeader, dial: ReturnType<Dial['fieldsFor']>): Message {
+function messageOf(
+  call: SearchCall,
+  hasCodes: boolean,
+  header: RequestHeader,
+  dial: ReturnType<Dial['fieldsFor']>,
+): Message {
   const { vector, k, ef, exact, includeVector, includePayload, filter, oversampling, rerank, waitIndexedMs } = call;
   const query = { vector, k, ef, exact, includeVector, includePayload };
+  // Where there are no codes nothing has to be said.
   const quantised = call.quantised ?? true;
-  if (rerank > 0 || waitIndexedMs > 0 || !quantised) {
+  if (rerank > 0 || waitIndexedMs > 0 || (hasCodes && !quantised)) {
     const queries = [{ ...query, filter, oversampling, rerank, quantised }];
     return { kind: 'data.tunedQuery', ...header, queries, waitIndexedMs, ...dial };
   }
@@ -61,7 +69,7 @@ function messageOf(call: SearchCall, header: RequestHeader, dial: ReturnType<Dia
   return { kind: 'data.query', ...header, queries: [{ ...query, filter, oversampling }], ...dial };
 }
 
-function answerOf(call: SearchCall, { answers, shardsTotal, served }: Gathered): SearchAnswer {
+function answerOf(call: SearchCall, hasCodes: boolean, { answers, shardsTotal, served }: Gathered): SearchAnswer {
   const { k, minScore, waitIndexedMs } = call;
   const best = mergeTopK(
     answers.map(({ reply }) => foundBy(reply).hits),
@@ -71,7 +79,7 @@ function answerOf(call: SearchCall, { answers, shardsTotal, served }: Gathered):
     hits: minScore === null ? best : best.filter(({ score }) => score >= minScore),
     partial: answers.length < shardsTotal,
     shardsTotal,
-    shards: answers.map((answer) => statsOf(call, answer)),
+    shards: answers.map((answer) => statsOf(call, hasCodes, answer)),
     indexed: waitIndexedMs === 0 ? null : answers.every(({ reply }) => 'indexed' in reply && reply.indexed),
     served,
   };
@@ -87,23 +95,32 @@ function resultOf(reply: Reply): MessageOf<'data.queried'>['results'][number] {
   return present(reply.results[0], 'the answer to one query');
 }
 
-function statsOf(call: SearchCall, { shard, reply, elapsedMs }: ShardAnswer): ShardSearchStats {
+function statsOf(call: SearchCall, hasCodes: boolean, { shard, reply, elapsedMs }: ShardAnswer): ShardSearchStats {
   if (reply.kind === 'data.found') {
-    const used = usedBy(call, reply.stats.strategy);
+    const used = usedBy(call, hasCodes, reply.stats.strategy);
     return { shard: shard.id, ...reply.stats, ...used, filtered: null, micros: 0, elapsedMs };
   }
   const { matches, visited, estimate, ...stats } = resultOf(reply).stats;
   const filtered = call.filter === null ? null : { matches, visited, estimate };
-  return { shard: shard.id, ...stats, ...usedBy(call, stats.strategy), filtered, elapsedMs };
+  return { shard: shard.id, ...stats, ...usedBy(call, hasCodes, stats.strategy), filtered, elapsedMs };
+}
+
+function codesError({ name, storage }: CollectionRecord, quantised: boolean | null): VectronError | null {
+  if (quantised !== true || storage.quantisation !== 'none') return null;
+  return invalid('quantised', `collection ${name} has no codes`);
 }
 
 const walks: ReadonlySet<string> = new Set(['graph', 'walk', 'twoHop']);
 
 /** What follows from the strategy. A scan of all points, and of records, measures them exactly; one within a filter's set does not. */
-function usedBy(call: SearchCall, strategy: string): Pick<ShardSearchStats, 'ef' | 'quantised' | 'reranked'> {
+function usedBy(
+  call: SearchCall,
+  hasCodes: boolean,
+  strategy: string,
+): Pick<ShardSearchStats, 'ef' | 'quantised' | 'reranked'> {
   const wanted = wantedHits(call);
   const isWalk = walks.has(strategy);
   const byCodes = isWalk || (strategy === 'scan' && call.filter !== null && !call.exact);
-  const quantised = byCodes && call.quantised !== false;
+  const quantised = byCodes && hasCodes && call.quantised !== false;
   return { ef: isWalk ? efFor(wanted, call.ef) : null, quantised, reranked: quantised ? wanted : 0 };
 }

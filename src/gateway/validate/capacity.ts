@@ -11,6 +11,7 @@ export interface CapacityFields {
   readonly dimension?: unknown;
   readonly m?: unknown;
   readonly originals?: unknown;
+  readonly quantisation?: unknown;
   readonly replicationFactor?: unknown;
 }
 
@@ -19,16 +20,17 @@ export function capacityOf(fields: CapacityFields): CallOf<'capacity'> {
   const { collection, dimension, m, replicationFactor } = fields;
   const points = check.wholeNumber(fields.points ?? 0, 'points', 0, pointsMax);
   if (!isGiven(collection)) {
-    const { originals } = check.storage(undefined, fields.originals);
-    const shape = { dimension: check.dimension(dimension), m: check.hnswM(m), originals };
+    const storage = check.storage(fields.quantisation, fields.originals);
+    const shape = { dimension: check.dimension(dimension), m: check.hnswM(m), ...storage };
     return {
       kind: 'capacity',
       points,
       of: { ...shape, replicationFactor: check.replicationFactor(replicationFactor, 3) },
     };
   }
-  const { originals } = fields;
-  for (const [name, value] of Object.entries({ dimension, m, originals, replication_factor: replicationFactor })) {
+  const { originals, quantisation } = fields;
+  const shape = { dimension, m, originals, quantisation, replication_factor: replicationFactor };
+  for (const [name, value] of Object.entries(shape)) {
     if (isGiven(value)) throw invalid(name, 'is given beside collection, which has its own');
   }
   return { kind: 'capacity', points, of: check.collectionName(collection, 'collection') };

@@ -66,10 +66,17 @@ function oneOfNames<const T extends string>(value: unknown, field: string, byDef
   throw invalid(field, `must be ${names.join(' or ')}`);
 }
 
-export const storage = (quantisation: unknown, originals: unknown): StorageSettings => ({
-  quantisation: oneOfNames(quantisation, 'quantisation', defaultStorage.quantisation, ['int8']),
-  originals: oneOfNames(originals, 'originals', defaultStorage.originals, ['memory', 'disk']),
-});
+export function storage(quantisation: unknown, originals: unknown): StorageSettings {
+  const settings: StorageSettings = {
+    quantisation: oneOfNames(quantisation, 'quantisation', defaultStorage.quantisation, ['int8', 'none']),
+    originals: oneOfNames(originals, 'originals', defaultStorage.originals, ['memory', 'disk']),
+  };
+  if (settings.quantisation === 'int8' || settings.originals === 'memory') return settings;
+  throw invalid(
+    'originals',
+    'on disk need quantisation int8: without codes a walk would read each vector from the disk',
+  );
+}
 export const shardCount = (value: unknown, byDefault: number): number =>
   wholeNumber(orDefault(value, byDefault), 'shard_count', 1, shardCountMax);
 export const topK = (value: unknown): number => wholeNumber(value ?? 10, 'top_k', 1, searchKMax);

@@ -199,7 +199,9 @@ export function removeMany(collection: unknown, body: unknown): CallOf<'delete'>
 }
 
 export function capacity(body: unknown): CallOf<'capacity'> {
-  const fields = fieldsOf(body, '', ['points', 'collection', 'dimension', 'm', 'originals', 'replication_factor']);
+  const fields = fieldsOf(body, '', [
+    ...['points', 'collection', 'dimension', 'm', 'originals', 'quantisation', 'replication_factor'],
+  ]);
   return capacityOf({ ...fields, replicationFactor: fields['replication_factor'] });
 }
 

@@ -35,6 +35,7 @@ interface Addon {
     threshold: number,
     path: string,
     folder: string,
+    quantised: number,
   ): Handle;
   loaded(index: Handle): string | null;
   put(index: Handle, id: string, version: number, vector: Float32Array): number;
@@ -297,8 +298,9 @@ const reservedShare = 0.25;
 const reservedPointsMax = 2 ** 24;
 
 /** So many that a growing index is copied into larger memory seldom: once it has a good part of all there is. */
-function reservedPoints({ dimension, m, originals }: IndexOptions): number {
-  const pointBytes = dimension * (originals === 'disk' ? 1 : 5) + m * 12 + 128;
+function reservedPoints({ dimension, m, originals, quantisation }: IndexOptions): number {
+  const componentBytes = (originals === 'disk' ? 0 : 4) + (quantisation === 'none' ? 0 : 1);
+  const pointBytes = dimension * componentBytes + m * 12 + 128;
   return Math.min(reservedPointsMax, Math.floor((memoryMax() * reservedShare) / pointBytes));
 }
 
@@ -348,6 +350,7 @@ export function createNativeEngine(options: NativeEngineOptions = {}): VectorEng
             graphThreshold,
             path ?? '',
             folder,
+            index.quantisation === 'none' ? 0 : 1,
           ),
         );
       const refused = (why: string): void => options.onRefusedFile?.(key, path ?? '', why);

@@ -25,9 +25,12 @@ export interface CreateCollectionRequest {
   hnsw:
     | HnswParameters
     | undefined;
-  /** int8, which is all there is so far; empty: int8. How walks compare vectors; the best are compared again exactly. */
+  /**
+   * int8 or none; empty: int8. How walks compare vectors: by codes of 8 bits, after which the best are compared again exactly,
+   * or in float32 alone, without codes.
+   */
   quantisation: string;
-  /** memory or disk; empty: memory. Where vectors are; their codes of 8 bits are in memory. */
+  /** memory or disk; empty: memory. Where vectors are; their codes of 8 bits are in memory. Not on disk without codes. */
   originals: string;
   /** How long points live whose write has no ttl_ms, in milliseconds of their shard's time; 0: for ever. At most a hundred years. */
   ttlMs: number;
@@ -265,7 +268,7 @@ export interface SearchRequest {
   tokens: string[];
   /** Of the level bounded: what was acknowledged longer ago must be seen. */
   maxStalenessMs: number;
-  /** Only points that match; then every match is compared, and there are top_k results if there are so many matches. */
+  /** Only points that match: there are top_k results if there are so many matches. */
   filter:
     | Filter
     | undefined;
@@ -592,6 +595,7 @@ export interface CapacityRequest {
   replicationFactor: number;
   /** As in CreateCollectionRequest. */
   originals: string;
+  quantisation: string;
 }
 
 export interface CapacityReply {
@@ -662,7 +666,11 @@ export interface ErrorDetail {
   /** Positions in the request of those that were not: bit p % 8 of byte p / 8. */
   failed: Uint8Array;
   /** With FAILED_PRECONDITION of a point: its version then, 0 when it did not exist. */
-  currentVersion?: number | undefined;
+  currentVersion?:
+    | number
+    | undefined;
+  /** Of a failed write: commit tokens of the shards in which something was written, 64 of them at most. */
+  commit: string[];
 }
 
 function createBaseCreateCollectionRequest(): CreateCollectionRequest {
@@ -5146,7 +5154,7 @@ export const ByFilterReply: MessageFns<ByFilterReply> = {
 };
 
 function createBaseCapacityRequest(): CapacityRequest {
-  return { points: 0, collection: "", dimension: 0, m: 0, replicationFactor: 0, originals: "" };
+  return { points: 0, collection: "", dimension: 0, m: 0, replicationFactor: 0, originals: "", quantisation: "" };
 }
 
 export const CapacityRequest: MessageFns<CapacityRequest> = {
@@ -5168,6 +5176,9 @@ export const CapacityRequest: MessageFns<CapacityRequest> = {
     }
     if (message.originals !== "") {
       writer.uint32(50).string(message.originals);
+    }
+    if (message.quantisation !== "") {
+      writer.uint32(58).string(message.quantisation);
     }
     return writer;
   },
@@ -5231,6 +5242,14 @@ export const CapacityRequest: MessageFns<CapacityRequest> = {
             }
 
             message.originals = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.quantisation = reader.string();
             continue;
           }
         }
@@ -5802,6 +5821,7 @@ function createBaseErrorDetail(): ErrorDetail {
     acknowledged: 0,
     failed: new Uint8Array(0),
     currentVersion: undefined,
+    commit: [],
   };
 }
 
@@ -5827,6 +5847,9 @@ export const ErrorDetail: MessageFns<ErrorDetail> = {
     }
     if (message.currentVersion !== undefined) {
       writer.uint32(56).uint64(message.currentVersion);
+    }
+    for (const v of message.commit) {
+      writer.uint32(66).string(v!);
     }
     return writer;
   },
@@ -5898,6 +5921,14 @@ export const ErrorDetail: MessageFns<ErrorDetail> = {
             }
 
             message.currentVersion = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.commit.push(reader.string());
             continue;
           }
         }
