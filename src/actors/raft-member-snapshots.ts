@@ -57,8 +57,8 @@ export class MemberSnapshots {
   }
 
   handle(message: SnapshotMessage, context: ActorContext): void {
-    if (message.kind === 'peer.snapshotChunk') this.receiver.chunk(message, context);
-    else this.sender?.progressed(message.from, message, context);
+    if (message.kind === 'peer.snapshotProgress') this.sender?.progressed(message.from, message, context);
+    else if (!this.isBehind(message)) this.receiver.chunk(message, context);
   }
 
   tick(context: ActorContext): void {
@@ -75,6 +75,16 @@ export class MemberSnapshots {
     this.receiver.suspend();
     this.closeAll();
     this.sender = null;
+  }
+
+  /**
+   * Whoever has applied more than this member has seen every change of members and of range that it has, and says so in the
+   * envelope (docs/decisions/0026). Anything else with an older epoch is no news, or no truth.
+   */
+  private isBehind({ epoch, meta }: MessageOf<'peer.snapshotChunk'>): boolean {
+    const { machine, epoch: own } = this.options;
+    const { version, confVersion } = own();
+    return meta.index > machine.appliedIndex && (epoch.version < version || epoch.confVersion < confVersion);
   }
 
   private newSender(streamFirst: number): SnapshotSender {

@@ -12,6 +12,8 @@ export const payloadBytesMax = 1024 * 1024;
 export const batchPointsMax = 4_096;
 /** wire: bytes of replaced points in the answer to a write; those beyond are left out and counted. */
 export const previousBytesMax = 16 * 1024 * 1024;
+/** wire: commit tokens in the error of a write that failed in part, which travel in a header. */
+export const failureTokensMax = 64;
 /** wire: commit tokens in one read. */
 export const readTokensMax = 1_024;
 /** wire: bytes of one request at the gateway. */

@@ -12,6 +12,8 @@ export interface ClientErrorDetails {
   readonly acknowledged?: number;
   /** Of a failed write: positions in the request of those that were not. */
   readonly failed?: readonly number[];
+  /** Of a failed write: commit tokens of what was written all the same. */
+  readonly commit?: readonly string[];
   /** The server said so, rather than the transport. */
   readonly fromServer?: boolean;
   readonly cause?: unknown;
@@ -25,6 +27,8 @@ export class VectronClientError extends Error {
   readonly currentVersion: number | undefined;
   readonly acknowledged: number;
   readonly failed: readonly number[];
+  /** A read that presents these sees the points of the call that were written; see WriteResult.commit. */
+  readonly commit: readonly string[];
   readonly fromServer: boolean;
 
   constructor(
@@ -38,6 +42,7 @@ export class VectronClientError extends Error {
     this.currentVersion = details.currentVersion;
     this.acknowledged = details.acknowledged ?? 0;
     this.failed = details.failed ?? [];
+    this.commit = details.commit ?? [];
     this.fromServer = details.fromServer ?? false;
   }
 }
@@ -116,6 +121,7 @@ export function errorOfDetail(detail: ErrorDetail, otherwise: ErrorCode, cause?:
     ...(detail.currentVersion === undefined ? {} : { currentVersion: detail.currentVersion }),
     acknowledged: detail.acknowledged,
     failed: decodePositions(detail.failed),
+    commit: detail.commit,
     fromServer: true,
     ...(cause === undefined ? {} : { cause }),
   });

@@ -358,6 +358,8 @@ export class WriteFailedError extends VectronError {
     readonly acknowledged: number,
     /** Positions in the call's list, ascending. */
     readonly failed: readonly number[],
+    /** Of the shards in which something was written, failureTokensMax of them at most. */
+    readonly commit: readonly CommitToken[],
   ) {
     const { code, message, field, retryAfterMs, currentVersion } = cause;
     super(code, `${failed.length} of ${failed.length + acknowledged} not acknowledged: ${message}`, {

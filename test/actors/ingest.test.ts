@@ -6,10 +6,10 @@ import type { ActorContext } from '../../src/runtime/actor';
 import type { ShardMachine } from '../../src/shard/shard-machine';
 import { createNativeEngine } from '../../src/vector/node/native-engine';
 import type { VectorIndex } from '../../src/vector/ports';
+import { untilNative } from '../support/native-wait';
 
 const dimension = 8;
 const points = 400;
-const nobodyNotifies = new Int32Array(new SharedArrayBuffer(4));
 const random = new Prng(1);
 const vector = (): Float32Array => Float32Array.from({ length: dimension }, () => random.gaussian());
 
@@ -48,8 +48,7 @@ test('in ingest mode nothing is linked or saved, everything is found; without it
   }
   const upkeep = upkeepOf(index, false);
   expect(linked).toHaveBeenCalled();
-  const untilMs = performance.now() + 60_000;
-  while (upkeep.isBusy && performance.now() < untilMs) Atomics.wait(nobodyNotifies, 0, 0, 1);
+  untilNative('everything is linked', () => !upkeep.isBusy);
   expect([upkeep.isBusy, index.unlinked]).toEqual([false, 0]);
   expect(index.search(vectors[7] as Float32Array, 1)).toMatchObject({ ids: ['p7'], strategy: 'graph' });
   index.destroy();

@@ -244,6 +244,18 @@ describe('receiving a snapshot', () => {
     expect(bench.machine.restored).toEqual(['finish 0']);
   });
 
+  it('takes none from one that has seen fewer changes of the group than itself', () => {
+    const bench = new MemberBench().open();
+    for (const epoch of [
+      { version: 1, confVersion: 0 },
+      { version: 0, confVersion: 9 },
+    ])
+      bench.hear(chunk(0, { epoch }));
+    expect([answers(bench), bench.machine.restored]).toEqual([[], []]);
+    bench.hear(chunk(0, { epoch: { version: 2, confVersion: 1 } }));
+    expect(answers(bench)).toEqual([[1, 'streaming']]);
+  });
+
   it('takes none while it leads', () => {
     const bench = new MemberBench().open();
     bench.core.lead(term(3));

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { VectronError } from '../../src/base/errors';
+import { collectionId, logIndex, shardId } from '../../src/base/ids';
 import {
   AlreadyExistsError,
   AuthenticationError,
@@ -19,6 +20,7 @@ import {
 import { WriteFailedError } from '../../src/gateway/calls';
 import { type RunningGateway, startGateway } from '../../src/gateway/node/start-gateway';
 import { filterOf } from '../../src/gateway/validate/filter';
+import { tokenText } from '../../src/protocol/commit-token';
 import { parseSessionKey } from '../../src/protocol/session-key';
 import { FakeBackend } from '../gateway/fake-backend';
 
@@ -196,10 +198,16 @@ describe('typed errors', () => {
   });
 
   test('a write that failed in part', async () => {
-    const failure = new WriteFailedError(new VectronError('DEADLINE_EXCEEDED', 'late'), 3, [1, 9]);
+    const token = { collection: collectionId(1), shard: shardId(2), index: logIndex(3) };
+    const failure = new WriteFailedError(new VectronError('DEADLINE_EXCEEDED', 'late'), 3, [1, 9], [token]);
     for (let i = 0; i < 3; i++) backend.failures.push(failure);
     const error: unknown = await client.upsert('things', points(5)).catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', acknowledged: 3, failed: [1, 9] });
+    expect(error).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      acknowledged: 3,
+      failed: [1, 9],
+      commit: [tokenText(token)],
+    });
   });
 
   test('a request that cannot be put into bytes', async () => {

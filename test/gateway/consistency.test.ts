@@ -73,6 +73,8 @@ describe('a write', () => {
     const second = operation?.kind === 'upsert' ? (operation.points[1]?.id ?? '') : '';
     expect(error).toMatchObject({ code: 'FAILED_PRECONDITION', field: `points[${ids.indexOf(second)}]` });
     expect([error.currentVersion, error.failed.length]).toEqual([7, shard === undefined ? 0 : 40 - error.acknowledged]);
+    const written = shards.map(({ record }) => record.id).filter((id) => id !== shard?.record.id);
+    expect(new Set(error.commit.map((token) => token.shard))).toEqual(new Set(written));
   });
 
   test('is answered with a token for each shard, which survives as text', () => {

@@ -2,8 +2,10 @@ import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { bytesOfFloats, utf8 } from '../../src/base/bytes';
 import { VectronError } from '../../src/base/errors';
+import { collectionId, logIndex, shardId } from '../../src/base/ids';
 import { WriteFailedError } from '../../src/gateway/calls';
 import { type RunningGateway, startGateway } from '../../src/gateway/node/start-gateway';
+import { tokenText } from '../../src/protocol/commit-token';
 import {
   ErrorDetail,
   type PointInput,
@@ -306,14 +308,16 @@ describe('keys', () => {
 describe('errors of the backend', () => {
   test('a partial write names its points in the detail', async () => {
     await send('createCollection', create);
+    const token = { collection: collectionId(1), shard: shardId(2), index: logIndex(3) };
     const failed = Array.from({ length: 4_096 }, (_, i) => i).filter((i) => i % 2 === 1);
     backend.failures.push(
-      new WriteFailedError(new VectronError('UNAVAILABLE', 'gone', { retryAfterMs: 30.5 }), 2_048, failed),
+      new WriteFailedError(new VectronError('UNAVAILABLE', 'gone', { retryAfterMs: 30.5 }), 2_048, failed, [token]),
     );
     const { code, detail } = await failure(send('upsert', { collection: 'things', points: [point()], ...plain }));
     expect(code).toBe(status.UNAVAILABLE);
     expect(detail).toMatchObject({ acknowledged: 2_048, retryAfterMs: 31 });
     expect(decodePositions(detail.failed)).toEqual(failed);
+    expect(detail.commit).toEqual([tokenText(token)]);
   });
 
   test('what was not foreseen is INTERNAL; what is not there yet UNIMPLEMENTED', async () => {

@@ -2,8 +2,10 @@ import { createConnection } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { VectronError } from '../../src/base/errors';
+import { collectionId, logIndex, shardId } from '../../src/base/ids';
 import { WriteFailedError } from '../../src/gateway/calls';
 import { type RunningGateway, startGateway } from '../../src/gateway/node/start-gateway';
+import { tokenText } from '../../src/protocol/commit-token';
 import { badInputs } from './bad-input';
 import { FakeBackend } from './fake-backend';
 
@@ -312,12 +314,18 @@ describe('errors of the backend', () => {
     expect(answer.body.error).toEqual({ code: 'RESOURCE_EXHAUSTED', message: 'full', retry_after_ms: 1_200 });
   });
 
-  test('a write that failed in part says which points', async () => {
+  test('a write that failed in part says which points, and has tokens of the others', async () => {
+    const token = { collection: collectionId(1), shard: shardId(2), index: logIndex(3) };
     await createThings();
-    backend.failures.push(new WriteFailedError(new VectronError('DEADLINE_EXCEEDED', 'late'), 2, [0, 3]));
+    backend.failures.push(new WriteFailedError(new VectronError('DEADLINE_EXCEEDED', 'late'), 2, [0, 3], [token]));
     const answer = await post('/v1/collections/things/points', { points: [{ id: 'a', vector: [1, 2, 3] }] });
     expect(answer.status).toBe(504);
-    expect(answer.body.error).toMatchObject({ code: 'DEADLINE_EXCEEDED', acknowledged: 2, failed: [0, 3] });
+    expect(answer.body.error).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      acknowledged: 2,
+      failed: [0, 3],
+      commit: [tokenText(token)],
+    });
   });
 
   test('what was not foreseen is INTERNAL', async () => {

@@ -13,10 +13,11 @@ import {
 import { Prng } from '../../src/base/prng';
 import { PlacementMachine } from '../../src/placement/machine';
 import { encode } from '../../src/protocol/codec';
-import { plainWrite, type ShardCommand, shardCommandCodec } from '../../src/protocol/commands';
+import { commandLevels, plainWrite, type ShardCommand, shardCommandCodec } from '../../src/protocol/commands';
 import { at, lanes, logActor, placementActor } from '../../src/protocol/envelope';
 import type { Message, MessageOf } from '../../src/protocol/messages';
 import { configurationChangeCodec } from '../../src/protocol/raft-messages';
+import { emptySchema } from '../../src/protocol/schemas';
 import type { Actor } from '../../src/runtime/actor';
 import { MemoryStore } from '../../src/storage/memory-store';
 import { cluster, PlacementGroup } from '../actors/placement-group';
@@ -145,7 +146,14 @@ describe('an older epoch', () => {
     { kind: 'v2', epoch: before, ...write, options: plainWrite },
     { kind: 'checksum', epoch: before },
     { kind: 'raise', epoch: before, level: 1 },
+    { kind: 'schema', epoch: before, schema: { ...emptySchema, revision: 1 } },
+    { kind: 'mortalSchema', epoch: before, schema: { ...emptySchema, revision: 1, ttlMs: 1 } },
+    { kind: 'expire', epoch: before, timeMs: 1, ids: ['a'] },
   ];
+
+  it('is tried with every kind of command there is', () => {
+    expect(stale.map(({ kind }) => kind).sort()).toEqual(Object.keys(commandLevels).sort());
+  });
 
   it.each(stale.map((command) => [command.kind, command] as const))(
     '%s: proposed under it and applied after it has no effect',

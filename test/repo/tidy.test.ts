@@ -59,6 +59,13 @@ describe('each rule can fail:', () => {
     ['chance', noAmbientInPureCode, { path: 'src/shard/a.ts', content: 'if (Math.random() < 0.5) x();' }],
     ['timer', noAmbientInPureCode, { path: 'src/actors/a.ts', content: 'setTimeout(f, 10);' }],
     ['sleep', noSleepInTests, { path: 'test/a.test.ts', content: 'await new Promise((r) => setTimeout(r, 50));' }],
+    ['fixed pause', noSleepInTests, { path: 'test/a.test.ts', content: 'await pause(i * 8);' }],
+    ['blocked thread', noSleepInTests, { path: 'test/a.test.ts', content: 'Atomics.wait(cell, 0, 0, 50);' }],
+    [
+      'required sleep',
+      noSleepInTests,
+      { path: 'test/a.test.ts', content: "const t = require('node:timers/promises');" },
+    ],
     ['drawn sleep', noSleepInTests, { path: 'test/a.test.ts', content: 'setTimeout(resolve, pauseMs);' }],
     [
       'imported sleep',

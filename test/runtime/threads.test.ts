@@ -7,7 +7,7 @@ import { DedicatedThread } from '../../src/runtime/node/dedicated-thread';
 import { Switchboard } from '../../src/runtime/node/switchboard';
 import { seededPause } from '../support/pause';
 import { chatter, describeGossip } from './support/gossip';
-import { pause, TestMachine, until } from './support/machines';
+import { TestMachine, until } from './support/machines';
 
 const machines: TestMachine[] = [];
 async function machine(...args: ConstructorParameters<typeof TestMachine>): Promise<TestMachine> {
@@ -85,9 +85,10 @@ describe('supervision', () => {
     const m = await machine('m', { threads: 2 });
     m.want('a', loner);
     m.want('b', loner);
+    const random = new Prng(90);
     for (let i = 0; i < 12; i++) {
       await m.runtime.pool.killThreads();
-      await pause(i * 8);
+      await seededPause(random, 0, 90);
     }
     for (const name of ['a', 'b']) await m.prober.reach(m.address(name), 15_000);
     await m.runtime.pool.ready();

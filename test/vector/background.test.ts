@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Prng } from '../../src/base/prng';
 import { createNativeEngine } from '../../src/vector/node/native-engine';
 import type { IndexOptions, VectorIndex } from '../../src/vector/ports';
+import { untilNative as until } from '../support/native-wait';
 
 const dimension = 16;
 const engine = createNativeEngine({ graphThreshold: 100 });
@@ -16,17 +17,6 @@ const options = (): IndexOptions => ({
   efConstruction: 60,
   capacity: 32,
 });
-
-const nobodyNotifies = new Int32Array(new SharedArrayBuffer(4));
-
-/** Lets the native threads work, which need nothing of this one. */
-function until(what: string, isSo: () => boolean): void {
-  const deadlineMs = performance.now() + 60_000;
-  while (!isSo()) {
-    if (performance.now() > deadlineMs) throw new Error(`not within a minute: ${what}`);
-    Atomics.wait(nobodyNotifies, 0, 0, 1);
-  }
-}
 
 const vectorOf = (random: Prng): Float32Array => Float32Array.from({ length: dimension }, () => random.gaussian());
 

@@ -1,10 +1,12 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { present } from '../../src/base/assert';
 import { Prng } from '../../src/base/prng';
 import { FlatEngine } from '../../src/vector/flat-index';
 import { createNativeEngine } from '../../src/vector/node/native-engine';
 import type { IndexOptions, SaveOutcome, VectorIndex } from '../../src/vector/ports';
+import { untilNative } from '../support/native-wait';
 
 const dimension = 24;
 let keys = 0;
@@ -19,17 +21,15 @@ const options = (originals: 'memory' | 'disk'): IndexOptions => ({
 });
 
 const vectorOf = (random: Prng): Float32Array => Float32Array.from({ length: dimension }, () => random.gaussian());
-const nobodyNotifies = new Int32Array(new SharedArrayBuffer(4));
 
 function savedOf(index: VectorIndex, meanwhile: () => void): SaveOutcome {
-  const deadlineMs = performance.now() + 60_000;
-  for (;;) {
-    const saved = index.takeSaved();
-    if (saved !== null) return saved;
-    if (performance.now() > deadlineMs) throw new Error('no file within a minute');
-    meanwhile();
-    Atomics.wait(nobodyNotifies, 0, 0, 1);
-  }
+  let saved: SaveOutcome | null = null;
+  untilNative('a file is written', () => {
+    saved = index.takeSaved();
+    if (saved === null) meanwhile();
+    return saved !== null;
+  });
+  return present<SaveOutcome>(saved, 'what was saved');
 }
 
 describe('a graph file is written in the background', () => {

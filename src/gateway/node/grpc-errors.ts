@@ -1,5 +1,6 @@
 import { Metadata, type StatusObject } from '@grpc/grpc-js';
 import { asVectronError, errorCatalogue, type VectronError } from '../../base/errors';
+import { tokenText } from '../../protocol/commit-token';
 import { ErrorDetail } from '../../protocol/generated/vectron/v1/vectron';
 import { encodePositions, errorMetadata } from '../../protocol/public-api';
 import { WriteFailedError } from '../calls';
@@ -26,5 +27,6 @@ export function errorDetail(error: VectronError): ErrorDetail {
     acknowledged: partial?.acknowledged ?? 0,
     failed: encodePositions(partial?.failed ?? []),
     currentVersion: error.currentVersion,
+    commit: (partial?.commit ?? []).map(tokenText),
   };
 }

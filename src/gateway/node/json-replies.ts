@@ -200,6 +200,12 @@ function shortest(value: number): number {
   return Number(value.toPrecision(9));
 }
 
+const partialOf = ({ acknowledged, failed, commit }: WriteFailedError): object => ({
+  acknowledged,
+  failed,
+  commit: commit.map(tokenText),
+});
+
 export interface HttpError {
   readonly status: number;
   readonly retryAfterMs: number | undefined;
@@ -208,7 +214,7 @@ export interface HttpError {
 
 export function httpError(thrown: unknown): HttpError {
   const error = asVectronError(thrown);
-  const partial = error instanceof WriteFailedError ? { acknowledged: error.acknowledged, failed: error.failed } : {};
+  const partial = error instanceof WriteFailedError ? partialOf(error) : {};
   const { code, message, field, retryAfterMs, currentVersion } = error;
   return {
     status: errorCatalogue[code].http,

@@ -1,7 +1,7 @@
 import { assert } from '../../base/assert';
 import { floatsOf } from '../../base/bytes';
 import { invalid, VectronError } from '../../base/errors';
-import { idempotencyWindowMsMax, requestBytesMax } from '../../base/limits';
+import { failureTokensMax, idempotencyWindowMsMax, requestBytesMax } from '../../base/limits';
 import type { MonotonicMs } from '../../base/time';
 import type { Life, Point, ShardOperation, WriteOptions } from '../../protocol/commands';
 import type { StoredPoint } from '../../protocol/data-messages';
@@ -72,7 +72,10 @@ function write(
 ): void {
   writeParts(core, collection, until, asked, (effects, { error, failed }) => {
     if (error === null) done({ ok: true, answer: effects.answer });
-    else done({ ok: false, error: new WriteFailedError(error, asked.ids.length - failed.length, failed) });
+    else {
+      const commit = effects.answer.commit.slice(0, failureTokensMax);
+      done({ ok: false, error: new WriteFailedError(error, asked.ids.length - failed.length, failed, commit) });
+    }
   });
 }
 

@@ -29,8 +29,13 @@ export const noAmbientInPureCode: Rule = ({ path, content }) =>
 export const noSleepInTests: Rule = ({ path, content }) =>
   /^test\/.*\.test\.ts$/.test(path)
     ? [
-        ...findings(path, blank(content, 'blank'), /(?<!\bjest\s*\.\s*)\b(?:sleep|setTimeout)\s*\(/g, 'sleeps'),
-        ...findings(path, content, /^import\b.*\btimers\/promises'/gm, 'sleeps'),
+        ...findings(
+          path,
+          blank(content, 'blank'),
+          /(?<!\bjest\s*\.\s*)\b(?:sleep|pause|setTimeout|Atomics\s*\.\s*wait)\s*\(/g,
+          'sleeps',
+        ),
+        ...findings(path, content, /^(?:import|export|const)\b.*['"](?:node:)?timers\/promises['"]/gm, 'sleeps'),
       ]
     : [];
 

@@ -666,7 +666,11 @@ export interface ErrorDetail {
   /** Positions in the request of those that were not: bit p % 8 of byte p / 8. */
   failed: Uint8Array;
   /** With FAILED_PRECONDITION of a point: its version then, 0 when it did not exist. */
-  currentVersion?: number | undefined;
+  currentVersion?:
+    | number
+    | undefined;
+  /** Of a failed write: commit tokens of the shards in which something was written, 64 of them at most. */
+  commit: string[];
 }
 
 function createBaseCreateCollectionRequest(): CreateCollectionRequest {
@@ -5817,6 +5821,7 @@ function createBaseErrorDetail(): ErrorDetail {
     acknowledged: 0,
     failed: new Uint8Array(0),
     currentVersion: undefined,
+    commit: [],
   };
 }
 
@@ -5842,6 +5847,9 @@ export const ErrorDetail: MessageFns<ErrorDetail> = {
     }
     if (message.currentVersion !== undefined) {
       writer.uint32(56).uint64(message.currentVersion);
+    }
+    for (const v of message.commit) {
+      writer.uint32(66).string(v!);
     }
     return writer;
   },
@@ -5913,6 +5921,14 @@ export const ErrorDetail: MessageFns<ErrorDetail> = {
             }
 
             message.currentVersion = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.commit.push(reader.string());
             continue;
           }
         }
