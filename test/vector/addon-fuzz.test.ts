@@ -38,6 +38,7 @@ function cut(): Float32Array {
 
 describe('the addon, called by whoever knows no better', () => {
   const folder = mkdtempSync(join(tmpdir(), 'vectron-fuzz-'));
+  const home = process.cwd();
   const prng = new Prng(seed);
   const vector = clusteredVectors(prng, dimension);
   /** What the addon must answer like. */
@@ -53,7 +54,7 @@ describe('the addon, called by whoever knows no better', () => {
 
   const call = (name: string, ...args: readonly unknown[]): unknown => (addon[name] as Call)(...args);
   const opened = (key: string, path = '', disk = ''): unknown =>
-    call('open', key, dimension, 1, 8, 60, 64, 100, path, disk);
+    call('open', key, dimension, 1, 8, 60, 64, 100, path, disk, 1);
   const id = (): string => `p${prng.between(0, idsMax)}`;
   const victim = (): unknown => {
     const handle = opened(`victim-${victims++}`);
@@ -65,11 +66,14 @@ describe('the addon, called by whoever knows no better', () => {
   beforeAll(() => {
     loadAddon();
     addon = require(join(process.cwd(), 'native/build/Release/vectron_native.node')) as Addon;
+    // Texts drawn for paths may be relative: what they name goes with the folder.
+    process.chdir(folder);
     index = opened('fuzzed');
     writeFileSync(join(folder, 'not-a-graph'), 'what is this');
   });
   afterAll(() => {
     call('drop', 'fuzzed');
+    process.chdir(home);
     rmSync(folder, { recursive: true });
   });
 
@@ -78,7 +82,18 @@ describe('the addon, called by whoever knows no better', () => {
 
   /** What a right call passes. Those that end an index get one of their own. */
   const right: Readonly<Record<string, () => unknown[]>> = {
-    open: () => [`victim-${victims++}`, dimension, 1, 8, 60, 64, 100, '', prng.chance(0.2) ? folder : ''],
+    open: () => [
+      `victim-${victims++}`,
+      dimension,
+      1,
+      8,
+      60,
+      64,
+      100,
+      '',
+      prng.chance(0.2) ? folder : '',
+      prng.between(0, 1),
+    ],
     put: () => [index, id(), prng.between(0, 1e6), vector()],
     remove: () => [index, id(), prng.between(0, 1e6)],
     versionOf: () => [index, id()],
@@ -218,6 +233,7 @@ describe('the addon, called by whoever knows no better', () => {
     const pointId = Buffer.from(String(args[1])).toString();
     if (name === 'put') model.put(pointId, args[2] as number, args[3] as Float32Array);
     if (name === 'remove') model.remove(pointId, args[2] as number);
+    if (name === 'forgetRemovals') model.forgetRemovals(args[1] as number);
   }
 
   function searched(exact: boolean, query: Float32Array): readonly string[] {
