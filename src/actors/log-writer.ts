@@ -139,22 +139,24 @@ export class LogWriter implements Actor {
 
   /** Stages requests in their order; the answers are true once the batch is durable. */
   private stage(queue: readonly Queued[], batch: WriteBatch): Reply[] {
-    const promises: Reply[] = [];
+    const promises = new Map<ReplicaId, Reply[]>();
     const replies: Reply[] = [];
     const written = new Map<ReplicaId, Reply>();
     for (const { request, from } of queue) {
       const reply = (message: Message): Reply => [from, message, lanes.completion];
       if (request.kind === 'log.open') replies.push(...this.open(request, batch).map(reply));
-      else if (request.kind === 'log.remove') replies.push(reply(this.remove(request.replica, batch)));
-      else if (request.kind === 'log.promise') {
-        if (this.holds(request))
-          promises.push([request.to, { kind: 'peer.raft', ...request.promise }, lanes.consensus]);
+      else if (request.kind === 'log.remove') {
+        // What it wrote before goes with the same batch: it was never on disk.
+        promises.delete(request.replica);
+        replies.push(reply(this.remove(request.replica, batch)));
+      } else if (request.kind === 'log.promise') {
+        if (this.holds(request)) addTo(promises, request);
       } else {
         const message = this.write(request, batch);
         if (message !== null) written.set(request.replica, reply(message));
       }
     }
-    return [...promises, ...replies, ...written.values()];
+    return [...[...promises.values()].flat(), ...replies, ...written.values()];
   }
 
   /** Whether the write was taken: it is on disk already, or with the batch that is being staged. */
@@ -264,6 +266,11 @@ export class LogWriter implements Actor {
     const reply: Message = corrupt ? opened(message.replica, notOpened('corrupt')) : { kind: 'log.poisoned', reason };
     context.send(from, reply, lanes.completion);
   }
+}
+
+function addTo(promises: Map<ReplicaId, Reply[]>, { replica, to, promise }: MessageOf<'log.promise'>): void {
+  const before = promises.get(replica) ?? [];
+  promises.set(replica, [...before, [to, { kind: 'peer.raft', ...promise }, lanes.consensus]]);
 }
 
 const isOfSession = ({ kind }: Request): boolean =>

@@ -47,14 +47,14 @@ export const raftMemberTuning: RaftMemberTuning = {
 };
 
 /**
- * Who has nothing to say but that it lives says so this often: three times within an election time-out, so that of two such
+ * Who has nothing to say but that it lives says so this often: four times within an election time-out, so that of two such
  * words that are late or lost nobody takes notice.
  */
 export const restTicks = ({
   heartbeatTicks,
   electionTicks,
 }: Pick<RaftMemberTuning, 'heartbeatTicks' | 'electionTicks'>) =>
-  Math.max(heartbeatTicks, Math.floor((electionTicks - 1) / 3));
+  Math.max(heartbeatTicks, Math.floor(electionTicks / 4));
 
 /** Who a peer message is from and for. */
 export type PeerHeader = Omit<MessageOf<'peer.raft'>, 'kind' | 'message'>;

@@ -277,6 +277,23 @@ describe('log writer', () => {
     expect(machine.take('log.poisoned')).toHaveLength(1);
   });
 
+  test('a promise of what is removed with the same sync is not kept', () => {
+    const machine = new Machine();
+    const { incarnation } = machine.open(1);
+    const other = machine.open(2).incarnation;
+    for (const [replica, its] of [
+      [1, incarnation],
+      [2, other],
+    ] as const) {
+      machine.append(replica, its, 1, [entry(1)]);
+      machine.promise(replica, its, 1);
+    }
+    machine.tell(1, { kind: 'log.remove', replica: replicaId(1) });
+    machine.turn();
+    const promised = machine.sent.flatMap(({ message }) => (message.kind === 'peer.raft' ? message.from : []));
+    expect(promised).toEqual([2]);
+  });
+
   test('incarnations grow across restarts of the writer and of the machine', () => {
     const machine = new Machine();
     const seen = [machine.open(1).incarnation];

@@ -111,22 +111,22 @@ describe('the beats of a machine', () => {
   test('come seldom while there are only lives to tell, and soon once a heartbeat waits', () => {
     alive(0, 41);
     interval();
-    expect(pauseMs()).toBe(300);
+    expect(pauseMs()).toBe(250);
     carry(10, 110);
     expect(pauseMs()).toBe(150);
     expect(interval().some(({ message }) => message.beats.length > 0)).toBe(true);
     expect(pauseMs()).toBe(150);
     interval();
-    expect(pauseMs()).toBe(300);
+    expect(pauseMs()).toBe(250);
   });
 
   test('come at once with those of other machines whose clocks agree', () => {
     alive(0, 41);
     for (const [wall, pause] of [
-      [300_000, 300],
-      [300_001, 299],
-      [300_200, 100],
-      [300_299, 301],
+      [300_000, 250],
+      [300_001, 249],
+      [300_150, 100],
+      [300_249, 251],
     ] as const) {
       context.wall = wallMs(wall);
       interval();
