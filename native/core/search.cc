@@ -19,8 +19,9 @@ thread_local Scratch scratch;
 thread_local SetScratch setScratch;
 thread_local std::vector<Candidate> starts;
 thread_local CodeQuery codeQuery;
-/** What a scan by codes measured. */
+/** What a scan by codes measured, each with the least that its distance may be; the nearest by code are in the pool too. */
 thread_local std::vector<Candidate> measured;
+thread_local std::vector<int32_t> pooled;
 /** More than these are not kept for the next scan. */
 constexpr size_t measuredKept = 1 << 18;
 
@@ -61,16 +62,22 @@ void Searcher::rank(Top& top, Hits& hits) const {
   }
 }
 
-/** The nearest by code go first: after them few of the others may still be better, unless codes say little. */
+/** The pool goes first: after it few of the others may still be better, unless codes say little. */
 void Searcher::rankMeasured(Top& top, Hits& hits) const {
-  const auto nearer = [](const Candidate& a, const Candidate& b) { return a.distance < b.distance; };
-  const auto first = measured.begin() + static_cast<ptrdiff_t>(std::min(measured.size(), top.wanted() + rerankExtra));
-  std::nth_element(measured.begin(), first, measured.end(), nearer);
-  std::sort(measured.begin(), first, nearer);
-  for (const Candidate& candidate : measured) {
-    if (!mayBeat(top, candidate)) continue;
+  const auto offer = [&](int32_t point) {
     hits.distances++;
-    top.offer(exactDistance(candidate.point), candidate.point);
+    top.offer(exactDistance(point), point);
+  };
+  const Pool& pool = scratch.pool;
+  pooled.clear();
+  for (size_t i = 0; i < pool.size(); i++) {
+    pooled.push_back(pool.at(i).point);
+    if (mayBeat(top, pool.at(i))) offer(pool.at(i).point);
+  }
+  std::sort(pooled.begin(), pooled.end());
+  for (const Candidate& atLeast : measured) {
+    if (top.full() && atLeast.distance > top.worst()) continue;
+    if (!std::binary_search(pooled.begin(), pooled.end(), atLeast.point)) offer(atLeast.point);
   }
   measured.clear();
   if (measured.capacity() > measuredKept) measured.shrink_to_fit();
@@ -168,7 +175,10 @@ void Searcher::scanWithin(const Request& request, Top& top, Hits& hits) const {
   const bool exact = request.exact || byVectors(request) || points_.measuresVectors();
   Walk walk(points_, kernels_, options_.form(), scratch);
   if (!exact) aim();
+  Pool& pool = scratch.pool;
+  pool.reset(exact ? 0 : request.k + rerankExtra);
   measured.clear();
+  const Form form = options_.form();
   int32_t rows[block];
   size_t count = 0;
   hits.matches = 0;
@@ -178,7 +188,11 @@ void Searcher::scanWithin(const Request& request, Top& top, Hits& hits) const {
       for (size_t i = 0; i < count; i++) top.offer(exactDistance(rows[i]), rows[i]);
       hits.distances += count;
     } else {
-      walk.measureAll(codeQuery, rows, count, [](float distance, int32_t row) { measured.push_back({distance, row}); });
+      // The error is looked up here, while the row is at hand.
+      walk.measureAll(codeQuery, rows, count, [&](float distance, int32_t row) {
+        if (pool.admits(distance)) pool.insert(distance, row);
+        measured.push_back({distance - codeQuery.slack(form, points_.sums(row), distance), row});
+      });
     }
     count = 0;
   };
