@@ -177,6 +177,9 @@ export class SimCluster {
     return groups.size > 1 ? this.damage.undetected() : 'no shard runs';
   }
 
+  /** Of any driver's records, ever. */
+  private furthestRevision = 0;
+
   /** The placement driver's records as the furthest of its nodes has applied them; null: none runs. */
   records(): PlacementRecords | null {
     const running = this.placement.filter(({ up }) => up).flatMap(({ actor }) => actor?.machine ?? []);
@@ -186,7 +189,8 @@ export class SimCluster {
   /** Whether every member of every shard is where the records say, on the disk it was made on, undamaged and at rest. */
   get isSound(): boolean {
     const records = this.records();
-    if (records === null || records.moveCount > 0) return false;
+    // Drivers that have just started know less than has been decided: perhaps not even that there are shards.
+    if (records === null || records.revision < this.furthestRevision || records.moveCount > 0) return false;
     const isHere = ({ worker, replica }: Member): boolean => {
       const { node, storeIncarnation } = records.worker(worker) ?? {};
       const machine = this.workers.find(({ name }) => name === node);
@@ -268,6 +272,7 @@ export class SimCluster {
     checkProgram(actor.failedReason, 'a placement driver');
     this.observe(0, actor.member);
     this.placementChecker.observe(actor.machine);
+    this.furthestRevision = Math.max(this.furthestRevision, actor.machine.revision);
   }
 
   private observeReplicas(machine: WorkerMachine, thread: SimThread | null): void {
