@@ -176,8 +176,8 @@ function converge(cluster: SimCluster, workload: Workload, churn: Churn): void {
 }
 
 /**
- * Nothing keeps its groups awake. Where one clock may run four times as fast as another, the four words of life within the slow one's
- * election time-out come as the fast one's ends: such groups wake in doubt for ever, which costs time and nothing else.
+ * Nothing keeps its groups awake within the time that is waited for it. On the slowest clocks the longest waits take too long: that of
+ * a member for a snapshot's stream which nobody continues is a minute of its own clock.
  */
 const restsAtLast = ({ log, disk, time }: SimOptions): boolean =>
   log.sleepAfterTicks > 0 && disk.scrubRestMs > restMsMax && time.clocks !== 'hostile';
