@@ -1,4 +1,4 @@
-import { Metadata, type StatusObject } from '@grpc/grpc-js';
+import { Metadata, type ServiceError, type StatusObject } from '@grpc/grpc-js';
 import { asVectronError, errorCatalogue, type VectronError } from '../../base/errors';
 import { ErrorDetail } from '../../protocol/generated/vectron/v1/vectron';
 import { encodePositions, errorMetadata } from '../../protocol/public-api';
@@ -28,3 +28,5 @@ export function errorDetail(error: VectronError): ErrorDetail {
     currentVersion: error.currentVersion,
   };
 }
+
+export const grpcError = (thrown: unknown): Partial<ServiceError> => grpcStatus(thrown);
