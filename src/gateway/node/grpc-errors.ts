@@ -1,4 +1,4 @@
-import { Metadata, type StatusObject } from '@grpc/grpc-js';
+import { Metadata, type ServiceError, type StatusObject } from '@grpc/grpc-js';
 import { asVectronError, errorCatalogue, type VectronError } from '../../base/errors';
 import { tokenText } from '../../protocol/commit-token';
 import { ErrorDetail } from '../../protocol/generated/vectron/v1/vectron';
@@ -30,3 +30,5 @@ export function errorDetail(error: VectronError): ErrorDetail {
     commit: (partial?.commit ?? []).map(tokenText),
   };
 }
+
+export const grpcError = (thrown: unknown): Partial<ServiceError> => grpcStatus(thrown);

@@ -1,16 +1,27 @@
-import type { IncomingHttpHeaders } from 'node:http2';
+import {
+  logVerbosity,
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+  setLogVerbosity,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 import { invalid, VectronError } from '../../base/errors';
 import { requestBytesMax } from '../../base/limits';
-import { MalformedMessage, methodDefinition, vectronService } from '../../protocol/node/grpc-service';
+import { MalformedMessage, vectronService } from '../../protocol/node/grpc-service';
 import type { PublicMethod, ReplyOf, RequestOf, UnaryMethod } from '../../protocol/public-api';
 import type { GatewayBackend } from '../calls';
 import * as check from '../validate/fields';
 import * as from from '../validate/from-proto';
 import type { ApiKeys } from './api-keys';
 import { budgetMs, withMargin } from './deadlines';
+import { grpcError, grpcStatus } from './grpc-errors';
+import { cannotListen } from './listen';
 import * as reply from './proto-replies';
-import type { UnaryHandler } from './unary-call';
-import { type RunningServer, startUnaryServer } from './unary-server';
 
 export interface GrpcServerOptions {
   readonly backend: GatewayBackend;
@@ -22,40 +33,112 @@ export interface GrpcServerOptions {
   readonly timeoutMs: number;
 }
 
-/** Serves the public .proto. Throws one clear line when the address cannot be bound. */
-export function startGrpcServer(options: GrpcServerOptions): Promise<RunningServer> {
-  const { address, keys } = options;
-  const admit = (headers: IncomingHttpHeaders): void =>
-    keys.check(headers.authorization, headers['x-api-key']?.toString());
-  return startUnaryServer({ address, admit, handlers: implementation(options), messageBytesMax: requestBytesMax });
+export interface RunningServer {
+  readonly port: number;
+  stop(): Promise<void>;
 }
+
+/** How long a server that stops lets calls finish. */
+export const stopMs = 2_000;
+
+/** Serves the public .proto. Throws one clear line when the address cannot be bound. */
+export async function startGrpcServer(options: GrpcServerOptions): Promise<RunningServer> {
+  // The library would print what it also hands to us, and a taken port gets one line, not three.
+  setLogVerbosity(logVerbosity.NONE);
+  const server = new Server({
+    'grpc.max_receive_message_length': requestBytesMax,
+    'grpc.max_send_message_length': -1,
+    'grpc.so_reuseport': 0,
+    // Its counters are read by nobody and cost several microseconds a call.
+    'grpc.enable_channelz': 0,
+    interceptors: [authenticate(options.keys)],
+  });
+  server.addService(vectronService, implementation(options));
+  const port = await bind(server, options.address);
+  return { port, stop: () => stop(server) };
+}
+
+function bind(server: Server, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(port);
+      else reject(cannotListen('gRPC', address, error));
+    });
+  });
+}
+
+/** Calls under way may finish; then connections are cut. */
+function stop(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, stopMs);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** Before the request's message is taken: a stranger cannot make us parse anything. */
+function authenticate(keys: ApiKeys): ServerInterceptor {
+  return (_method, call) =>
+    new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata, proceed) => {
+            try {
+              keys.check(textOf(metadata.get('authorization')[0]), textOf(metadata.get('x-api-key')[0]));
+            } catch (error) {
+              call.sendStatus(grpcStatus(error));
+              return;
+            }
+            proceed(metadata);
+          },
+        }),
+    });
+}
+
+const textOf = (value: string | Buffer | undefined): string | undefined => value?.toString();
 
 type Handlers = { [K in UnaryMethod]?: (request: RequestOf<K>, timeoutMs: number) => Promise<ReplyOf<K>> };
 
-function implementation(options: GrpcServerOptions): ReadonlyMap<string, UnaryHandler> {
+function implementation(options: GrpcServerOptions): UntypedServiceImplementation {
   const handlers = handlersOf(options) as Record<string, Handler | undefined>;
   const methods = Object.keys(vectronService) as PublicMethod[];
-  return new Map(
+  return Object.fromEntries(
     methods.map((name) => {
-      const handler = handlers[name] ?? unimplemented(name);
-      return [methodDefinition(name).path, unary(name, handler, options.timeoutMs)];
+      const handler = handlers[name];
+      return [name, handler === undefined ? unimplemented(name) : unary(handler, options.timeoutMs)];
     }),
   );
 }
 
 type Handler = (request: unknown, timeoutMs: number) => Promise<unknown>;
+type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
 
-const unimplemented = (name: string) => (): Promise<never> =>
-  Promise.reject(new VectronError('UNIMPLEMENTED', `${name} is not available yet`));
-
-function unary(name: PublicMethod, handler: Handler, defaultMs: number): UnaryHandler {
-  const { requestDeserialize, responseSerialize } = methodDefinition(name);
-  return async (message, deadlineMs) => {
-    const request = requestDeserialize(message);
-    if (request instanceof MalformedMessage) throw invalid('body', request.message);
-    const leftMs = Math.max(1, deadlineMs - Date.now());
-    return responseSerialize(await handler(request, withMargin(budgetMs(leftMs, defaultMs))));
+function unimplemented(name: string) {
+  return (call: AnyCall, callback?: sendUnaryData<unknown>): void => {
+    const error = grpcError(new VectronError('UNIMPLEMENTED', `${name} is not available yet`));
+    if (callback === undefined) call.emit('error', error);
+    else callback(error);
   };
+}
+
+function unary(handler: Handler, defaultMs: number) {
+  return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
+    answer(handler, call, defaultMs).then(
+      (value) => callback(null, value),
+      (error: unknown) => callback(grpcError(error)),
+    );
+  };
+}
+
+async function answer(handler: Handler, call: ServerUnaryCall<unknown, unknown>, defaultMs: number): Promise<unknown> {
+  if (call.request instanceof MalformedMessage) throw invalid('body', call.request.message);
+  const leftMs = Number(call.getDeadline()) - Date.now();
+  return handler(call.request, withMargin(budgetMs(Math.max(1, leftMs), defaultMs)));
 }
 
 function handlersOf({ backend, defaults }: GrpcServerOptions): Handlers {

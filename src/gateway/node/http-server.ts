@@ -11,10 +11,9 @@ import type { CollectionDefaults } from '../validate/from-proto';
 import { bodyDepthMax, parseJson } from '../validate/json';
 import type { ApiKeys } from './api-keys';
 import { budgetMs } from './deadlines';
-import { pointOf } from './grpc-server';
+import { pointOf, type RunningServer, stopMs } from './grpc-server';
 import * as json from './json-replies';
 import { cannotListen } from './listen';
-import { type RunningServer, stopMs } from './unary-server';
 
 export interface HttpServerOptions {
   readonly backend: GatewayBackend;
