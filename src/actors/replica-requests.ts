@@ -4,19 +4,9 @@ import type { Failure } from '../protocol/data-messages';
 import { type Address, lanes } from '../protocol/envelope';
 import type { Message, MessageOf } from '../protocol/messages';
 import type { ActorContext } from '../runtime/actor';
-import { failure, refusalOf } from '../runtime/refusal';
+import { type DataRequestKind, failure, refusalOf } from '../runtime/refusal';
 
-export type DataRequest = MessageOf<
-  | 'data.write'
-  | 'data.search'
-  | 'data.get'
-  | 'data.scan'
-  | 'data.select'
-  | 'data.query'
-  | 'data.tunedQuery'
-  | 'data.memory'
-  | 'data.status'
->;
+export type DataRequest = MessageOf<DataRequestKind>;
 
 const dataKinds: ReadonlySet<string> = new Set<DataRequest['kind']>([
   'data.write',

@@ -15,7 +15,8 @@ export const failure = (code: ErrorCode, message: string, retryAfterMs = 0): Fai
 });
 
 type Refuse<K extends MessageKind> = (request: MessageOf<K>, failed: Failure) => Message;
-type DataRequest =
+/** What a shard answers. */
+export type DataRequestKind =
   | 'data.write'
   | 'data.search'
   | 'data.get'
@@ -50,7 +51,7 @@ const header = (
   failed: Failure,
 ) => ({ request, shard, failure: failed });
 
-const ofData: { readonly [K in DataRequest]: Refuse<K> } = {
+const ofData: { readonly [K in DataRequestKind]: Refuse<K> } = {
   'data.write': (m, failed) => ({
     kind: 'data.written',
     ...header(m, failed),

@@ -1,10 +1,9 @@
 import { afterAll, expect, jest, test } from '@jest/globals';
 import { Prng } from '../../src/base/prng';
-import { connect, type Filter, type VectronClient } from '../../src/client/node';
+import type { Filter, VectronClient } from '../../src/client/node';
 import { filterOf } from '../../src/gateway/validate/filter';
-import { startDevCluster } from '../../src/server/dev-cluster';
-import type { DevCluster } from '../../src/server/dev-cluster-types';
 import { matches } from '../../src/vector/filter-match';
+import { startLocal } from './local-cluster';
 import { dropFolders, freshFolder, say } from './support';
 
 jest.setTimeout(240_000);
@@ -25,17 +24,11 @@ const filters: readonly Filter[] = [
   { should: [{ has_id: ['p7', 'none'] }, { key: 'at', datetime: { gte: '2024-01-29' } }] },
   { must: [{ key: 'n', match: { value: -1 } }] },
 ];
-let cluster: DevCluster;
 let client: VectronClient;
+let stop = (): Promise<void> => Promise.resolve();
 
 async function start(): Promise<void> {
-  cluster = await startDevCluster({ dataDirectory: folder });
-  client = connect({ url: cluster.grpcAddress, apiKey: cluster.apiKey });
-}
-
-async function stop(): Promise<void> {
-  client?.close();
-  await cluster?.stop();
+  ({ client, stop } = await startLocal(folder));
 }
 
 afterAll(() => stop().finally(dropFolders));

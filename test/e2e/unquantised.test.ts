@@ -1,8 +1,7 @@
 import { afterAll, expect, jest, test } from '@jest/globals';
 import { Prng } from '../../src/base/prng';
-import { connect, type VectronClient } from '../../src/client/node';
-import { startDevCluster } from '../../src/server/dev-cluster';
-import type { DevCluster } from '../../src/server/dev-cluster-types';
+import type { VectronClient } from '../../src/client/node';
+import { startLocal } from './local-cluster';
 import { dropFolders, eventually, freshFolder } from './support';
 
 jest.setTimeout(240_000);
@@ -12,17 +11,11 @@ const patient = { timeoutMs: 60_000 };
 const random = new Prng(3);
 const vectorOf = (): Float32Array => Float32Array.from({ length: 64 }, () => random.gaussian());
 const points = Array.from({ length: 6_000 }, (_, i) => ({ id: `p${i}`, vector: vectorOf() }));
-let cluster: DevCluster | null = null;
 let client: VectronClient;
+let stop = (): Promise<void> => Promise.resolve();
 
 async function start(): Promise<void> {
-  cluster = await startDevCluster({ dataDirectory: folder });
-  client = connect({ url: cluster.grpcAddress, apiKey: cluster.apiKey });
-}
-
-async function stop(): Promise<void> {
-  client?.close();
-  await cluster?.stop();
+  ({ client, stop } = await startLocal(folder));
 }
 
 afterAll(() => stop().finally(dropFolders));
